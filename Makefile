@@ -1,0 +1,59 @@
+# Every target says what it does; a bare `make` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench report docs lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup: $(STAMP) ## make .venv and install hpsearch and its tools there
+
+$(STAMP): requirements.lock pyproject.toml
+	@echo "setting up $(VENV): about a minute the first time"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: setup ## train the digits study and show the ranked report
+	@echo "hpsearch run studies/digits.toml: 256 trials; stopped with Ctrl-C, the same command goes on"
+	@$(BIN)/hpsearch run studies/digits.toml --storage sqlite:///demo.db
+
+test: setup ## run all tests
+	@echo "running the tests on all cores"
+	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+check: setup ## format check, lint, strict types and all tests: what CI runs
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+format: setup ## format the code and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup ## measure against the usual way of doing it; writes docs/benchmarks.md
+	@$(BIN)/python -m benchmarks
+
+report: setup ## renew the sample under reports/digits
+	@rm -f reports.db
+	@$(BIN)/hpsearch run studies/digits.toml --storage sqlite:///reports.db >/dev/null
+	@$(BIN)/hpsearch report digits --storage sqlite:///reports.db --out reports/digits >/dev/null
+	@rm -f reports.db
+
+docs: setup ## renew the generated pages under docs/
+	@$(BIN)/python -m docs.generate
+
+lock: ## renew requirements.lock from pyproject.toml
+	@rm -rf .lock-venv && $(PYTHON) -m venv .lock-venv
+	@.lock-venv/bin/python -m pip install --quiet torch==2.13.0 -e '.[dev]' hatchling editables
+	@.lock-venv/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//' > requirements.lock
+	@rm -rf .lock-venv
+
+clean: ## remove what the targets above have made
+	@rm -rf $(VENV) demo.db reports.db .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Both sides of every speed claim, measured in one run: `make bench` writes docs/benchmarks.md."""

@@ -1,0 +1,36 @@
+"""hpsearch finds out which hyper-parameters of a neural network matter.
+
+>>> import hpsearch
+>>> study = hpsearch.load_study("studies/digits.toml")
+>>> result = hpsearch.run(study, storage="sqlite:///hpsearch.db")
+>>> result.trials, result.curves
+
+Names are imported when they are first used, so that `import hpsearch` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpsearch.engine.api import Result, run
+    from hpsearch.study.file import Study, load_study
+
+__version__ = "0.1.0"
+
+__all__ = ["Result", "Study", "__version__", "load_study", "run"]
+
+_HOMES = {
+    "Result": "hpsearch.engine.api",
+    "run": "hpsearch.engine.api",
+    "Study": "hpsearch.study.file",
+    "load_study": "hpsearch.study.file",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,76 @@
+"""The command `hpsearch`: parse, call, print. Each command lives in its own module."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from hpsearch import __version__
+from hpsearch.cli.curves import curves
+from hpsearch.cli.doctor import doctor
+from hpsearch.cli.init import init
+from hpsearch.cli.report import report
+from hpsearch.cli.run import run
+from hpsearch.cli.stored import delete, list_studies, show
+from hpsearch.errors import HpsearchError
+
+app = typer.Typer(
+    name="hpsearch",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"hpsearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Find out which hyper-parameters of a neural network matter.
+
+    A study file says what data to learn and what to vary. [bold]hpsearch init[/bold] writes one,
+    [bold]hpsearch run[/bold] trains it, [bold]hpsearch report[/bold] ranks what came out.
+    """
+
+
+for _name, _command in (
+    ("run", run),
+    ("report", report),
+    ("curves", curves),
+    ("list", list_studies),
+    ("show", show),
+    ("delete", delete),
+    ("init", init),
+    ("doctor", doctor),
+):
+    app.command(_name)(_command)
+
+
+def main() -> NoReturn:
+    """Run the command line; exits 0, 1, 2, 3 or 130 as the documentation says."""
+    try:
+        app()
+    except HpsearchError as error:
+        print(f"hpsearch: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("hpsearch: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader went away (`| head`): nothing is wrong, and Python's own flush must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(0)

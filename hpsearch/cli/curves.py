@@ -1,0 +1,98 @@
+"""`hpsearch curves`: the learning curves of a study."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpsearch.cli.common import StorageOption, StudyArgument, make_console, read_report, show, write_out
+from hpsearch.errors import HpsearchError, NothingToShowError
+
+if TYPE_CHECKING:
+    from hpsearch.report.frames import Report
+
+
+class CurvesFormat(StrEnum):
+    """How curves are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+def curves(
+    study: StudyArgument,
+    trial: Annotated[
+        list[int] | None,
+        typer.Option("--trial", metavar="N", help="Only this trial; may be given several times."),
+    ] = None,
+    format_: Annotated[
+        CurvesFormat, typer.Option("--format", help="How to write them.")
+    ] = CurvesFormat.TABLE,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write into this file instead of to stdout.")
+    ] = None,
+    storage: StorageOption = None,
+) -> None:
+    """Show losses and metrics epoch by epoch."""
+    if format_ is CurvesFormat.PARQUET and out is None and sys.stdout.isatty():
+        raise HpsearchError("parquet is not text: write it with --out FILE, or into a pipe")
+    found = _only(read_report(study, storage), trial)
+    if format_ is CurvesFormat.TABLE and out is None:
+        from hpsearch.report.tables import curves_view
+
+        console = make_console(sys.stdout)
+        show(curves_view(found, _shown(found, trial), console.width), console)
+        return
+    content = _content(found, trial, format_)
+    if out is None:
+        write_out(content)
+        return
+    from hpsearch.report.files import write_files
+
+    write_files({out: content})
+    typer.echo(f"wrote {out}", err=True)
+
+
+def _only(found: Report, numbers: list[int] | None) -> Report:
+    """The report with the curves of the given trials alone, each of which must be there."""
+    known = set(found.trials["trial"])
+    for number in numbers or ():
+        if number not in known:
+            raise HpsearchError(
+                f"study {found.record.name}: expected a trial from 0 to {max(known)}; found --trial {number}"
+            )
+    chosen = {n: found.curves[n] for n in numbers or found.curves if n in found.curves}
+    if not chosen:
+        raise NothingToShowError(
+            f"study {found.record.name}: expected a trained epoch of the trials asked for; found none. "
+            "`hpsearch report` lists the trials with their epochs"
+        )
+    return replace(found, curves=chosen)
+
+
+def _shown(found: Report, numbers: list[int] | None) -> list[int]:
+    """Which curves a table shows: those asked for, otherwise those of the best."""
+    from hpsearch.report.grids import BEST_FEW, best_few
+
+    return list(found.curves) if numbers else best_few(found) or list(found.curves)[:BEST_FEW]
+
+
+def _content(found: Report, numbers: list[int] | None, format_: CurvesFormat) -> bytes:
+    from hpsearch.report.document import csv_text, curves_document, json_text
+    from hpsearch.report.frames import curves_frame
+    from hpsearch.report.tables import curves_view, plain_text
+
+    if format_ is CurvesFormat.TABLE:
+        return plain_text(curves_view(found, _shown(found, numbers), 100), 100).encode()
+    if format_ is CurvesFormat.CSV:
+        return csv_text(curves_frame(found.record, found.curves)).encode()
+    if format_ is CurvesFormat.JSON:
+        return json_text(curves_document(found)).encode()
+    return curves_frame(found.record, found.curves).to_parquet(index=False)

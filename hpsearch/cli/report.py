@@ -1,0 +1,71 @@
+"""`hpsearch report`: the ranked report of a study."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpsearch.cli.common import (
+    StorageOption,
+    StudyArgument,
+    TopOption,
+    make_console,
+    read_report,
+    show,
+    write_out,
+)
+
+if TYPE_CHECKING:
+    from hpsearch.report.frames import Report
+
+_TABLE_ROWS = 10
+
+
+class ReportFormat(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+
+def report(
+    study: StudyArgument,
+    format_: Annotated[ReportFormat, typer.Option("--format", help="How to print it.")] = ReportFormat.TABLE,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write all formats and a picture of the curves into this folder."),
+    ] = None,
+    top: TopOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Rank the trials of a study and show the learning curves of the best."""
+    found = read_report(study, storage)
+    if out is not None:
+        from hpsearch.report.write import write_report
+
+        for path in write_report(found, out, _TABLE_ROWS if top is None else top):
+            typer.echo(f"wrote {path}", err=True)
+    _print(found, format_, top)
+
+
+def _print(found: Report, format_: ReportFormat, top: int | None) -> None:
+    from hpsearch.report.document import csv_text, json_text, limited, report_document
+    from hpsearch.report.markdown import report_markdown
+    from hpsearch.report.tables import report_view
+
+    rows = _TABLE_ROWS if top is None else top
+    if format_ is ReportFormat.TABLE:
+        console = make_console(sys.stdout)
+        show(report_view(found, console.width, rows), console)
+    elif format_ is ReportFormat.MARKDOWN:
+        write_out(report_markdown(found, rows))
+    elif format_ is ReportFormat.JSON:
+        write_out(json_text(report_document(found, top or 0)))
+    else:
+        write_out(csv_text(limited(found.trials, top or 0)))

@@ -1,0 +1,105 @@
+"""`hpsearch list`, `show` and `delete`: what is stored."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from hpsearch.cli import common
+from hpsearch.cli.common import (
+    StorageOption,
+    StudyArgument,
+    make_console,
+    storage_url,
+    study_name,
+    write_out,
+)
+from hpsearch.errors import HpsearchError, NothingToShowError
+
+
+class ListFormat(StrEnum):
+    """How the list is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def list_studies(
+    format_: Annotated[ListFormat, typer.Option("--format", help="How to print it.")] = ListFormat.TABLE,
+    storage: StorageOption = None,
+) -> None:
+    """List the stored studies."""
+    from hpsearch.report.details import StoredStudy, list_document, list_view
+    from hpsearch.report.document import json_text
+    from hpsearch.store import Database
+
+    with Database.open(storage_url(storage)) as database:
+        shown_url = database.url
+        studies = [
+            StoredStudy(s.name, s.task, s.metric, s.counts, s.best_value, s.created, s.seconds)
+            for s in database.studies()
+        ]
+    if not studies:
+        raise NothingToShowError(
+            f"{shown_url}: no study is stored. To begin: hpsearch init, then hpsearch run"
+        )
+    if format_ is ListFormat.JSON:
+        write_out(json_text(list_document(studies)))
+        return
+    console = make_console(sys.stdout)
+    common.show(list_view(studies, console.width), console)
+
+
+def show(
+    study: StudyArgument,
+    trial: Annotated[
+        int | None,
+        typer.Argument(metavar="TRIAL", help="Number of a trial of the study.", show_default=False),
+    ] = None,
+    storage: StorageOption = None,
+) -> None:
+    """Show how a study was set up, or one of its trials with all hyper-parameters."""
+    import numpy as np
+
+    from hpsearch.records import CURVE_COLUMNS
+    from hpsearch.report.details import study_view, trial_view
+    from hpsearch.store import Database
+
+    with Database.open(storage_url(storage)) as database:
+        stored = database.study(study_name(study))
+        record, trials = stored.record, stored.trials()
+        if trial is None:
+            view = study_view(record, trials)
+        elif any(trial == known.number for known in trials):
+            curve = stored.curves([trial]).get(trial, np.empty((0, len(CURVE_COLUMNS))))
+            view = trial_view(record, trials, trial, curve)
+        else:
+            there = f"a trial from 0 to {len(trials) - 1}" if trials else "a study with trials"
+            raise HpsearchError(f"study {record.name}: expected {there}; found trial {trial}")
+    common.show(view, make_console(sys.stdout))
+
+
+def delete(
+    study: StudyArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    storage: StorageOption = None,
+) -> None:
+    """Delete a stored study with all its trials and curves."""
+    from hpsearch.report.text import plain, plural
+    from hpsearch.store import Database
+
+    with Database.open(storage_url(storage)) as database:
+        stored = database.study(study_name(study))
+        name = stored.record.name
+        what = f"study {plain(name)} with {plural(len(stored.trials()), 'trial')} in {database.url}"
+        if not yes:
+            if not sys.stdin.isatty():
+                raise HpsearchError(f"{what}: nobody is there to ask; to delete it, add --yes")
+            if not typer.confirm(f"Delete {what}?", err=True):
+                typer.echo("nothing was deleted", err=True)
+                raise typer.Exit(1)
+        database.delete_study(name)
+    typer.echo(f"deleted {what}", err=True)

@@ -1,0 +1,134 @@
+"""Features: numbers standardised, text one-hot, fitted on the training part alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from hpsearch.data.raw import Raw, listed
+from hpsearch.data.target import stray_text
+from hpsearch.errors import DataError
+
+MISSING = "missing"
+FEW_CATEGORIES = 50
+MOST_CATEGORIES = 1000
+_DATE = r"\s*(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[ T]\d{1,2}:\d{2}.*)?\s*"
+
+
+@dataclass(frozen=True)
+class Features:
+    """x: [rows, features] float32. names: of the features, "column=value" for text."""
+
+    x: NDArray[np.float32]
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_features(raw: Raw, columns: list[str], train: NDArray[np.int64]) -> Features:
+    """All rows' features, by what is found in the rows `train`.
+
+    Missing and infinite numbers become the training part's median; missing text is a category of its
+    own; a category that the training part lacks is all zeros. Numbers have mean 0 and standard deviation
+    1 on the training part. A feature that is constant there is 0 everywhere.
+
+    Raises:
+        DataError: a column that is neither numbers nor categories, or nothing that varies.
+    """
+    if not columns:
+        raise DataError(f'{raw.name}: no column is left to predict "{raw.target}" from')
+    frame = raw.frame[columns]
+    is_number = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
+    numeric = [name for name, number in zip(columns, is_number, strict=True) if number]
+    textual = [name for name, number in zip(columns, is_number, strict=True) if not number]
+    numbers = frame[numeric].to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers = np.where(np.isinf(numbers), np.nan, numbers)
+    texts = {name: _categories(raw.name, frame[name]) for name in textual}
+    clean = pd.concat([pd.DataFrame(numbers, columns=numeric), pd.DataFrame(texts, dtype=object)], axis=1)
+    x, names = _transformed(raw.name, clean, numeric, textual, train)
+    constant = x[train].min(axis=0) == x[train].max(axis=0)
+    if constant.all():
+        raise DataError(f"{raw.name}: every feature is constant in the training part; nothing can be learnt")
+    x[:, constant] = 0
+    notes = _notes(numbers, frame[textual], [n for n, c in zip(names, constant, strict=True) if c])
+    return Features(x, names, notes)
+
+
+def _categories(source: str, column: pd.Series[Any]) -> pd.Series[Any]:
+    """A column of text as objects, nothing missing."""
+    present = column.dropna()
+    kinds = {type(value).__name__ for value in present}
+    if not kinds <= {"str", "bool", "int"}:
+        raise DataError(
+            f'{source}: column "{column.name}": expected numbers or text; '
+            f"found {', '.join(sorted(kinds))}; convert the column or leave it out of the file"
+        )
+    distinct = pd.Series(present.astype(str).unique(), dtype=object)
+    if len(distinct) and distinct.str.fullmatch(_DATE).all():
+        raise DataError(
+            f'{source}: column "{column.name}": expected numbers or categories; found dates such as '
+            f'"{distinct[0]}"; turn them into numbers (days since, month …) or leave the column out'
+        )
+    most = max(FEW_CATEGORIES, min(len(column) // 2, MOST_CATEGORIES))
+    if len(distinct) > most:
+        stray = stray_text(column)
+        found = f"{len(distinct):,} different texts" if stray is None else f'the text "{stray}" among numbers'
+        raise DataError(
+            f'{source}: column "{column.name}": expected numbers or at most {most:,} categories; '
+            f"found {found}; mend the column or leave it out of the file"
+        )
+    return column.astype(object).where(column.notna(), MISSING).map(str).reset_index(drop=True)
+
+
+def _transformed(
+    source: str, clean: pd.DataFrame, numeric: list[str], textual: list[str], train: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    scaling = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+    encoding = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    # Places, because scikit-learn's search for names is quadratic in wide tables.
+    places = (
+        ("numeric", scaling, slice(0, len(numeric))),
+        ("textual", encoding, slice(len(numeric), clean.shape[1])),
+    )
+    columns = ColumnTransformer([place for place in places if place[2].start < place[2].stop])
+    try:
+        with np.errstate(over="raise"):
+            columns.fit(clean.iloc[train])
+            x = np.ascontiguousarray(columns.transform(clean), dtype=np.float32)
+    except FloatingPointError:
+        largest = clean[numeric].abs().max()
+        raise DataError(
+            f'{source}: column "{largest.idxmax()}": {largest.max():g} is too large to standardise; '
+            "mend it, leave it empty or use another unit"
+        ) from None
+    names = list(numeric)
+    if textual:
+        categories = columns.named_transformers_["textual"].categories_
+        names += [f"{c}={value}" for c, found in zip(textual, categories, strict=True) for value in found]
+    return x, tuple(names)
+
+
+def _notes(numbers: NDArray[np.float64], texts: pd.DataFrame, constant: list[str]) -> tuple[str, ...]:
+    notes = []
+    holes, blanks = int(np.isnan(numbers).sum()), int(texts.isna().to_numpy().sum())
+    if holes:
+        notes.append(f"{holes:,} missing {_plural('number', holes)} replaced by the training part's median")
+    if blanks:
+        notes.append(f'{blanks:,} missing {_plural("text", blanks)} kept as the category "{MISSING}"')
+    if constant:
+        notes.append(
+            f"{len(constant):,} {_plural('feature', len(constant))} constant in the training part, "
+            f"counted as 0: {listed(constant)}"
+        )
+    return tuple(notes)
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"

@@ -1,0 +1,126 @@
+"""What is predicted: the task, the classes, and the target as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hpsearch.data.raw import Raw, Refuse, listed
+from hpsearch.errors import DataError
+from hpsearch.records import Task
+
+MOST_NUMBERED_CLASSES = 30
+ROWS_A_NUMBERED_CLASS = 20
+
+
+@dataclass(frozen=True)
+class Target:
+    """The target of each usable row.
+
+    rows: [usable] positions in the frame; rows without a (finite) target are left out.
+    values: [usable] int64 class indices, or float64 numbers for regression, in the target's own unit.
+    """
+
+    task: Task
+    rows: NDArray[np.int64]
+    values: NDArray[np.int64] | NDArray[np.float64]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_target(raw: Raw, asked: str | None, refuse: Refuse) -> Target:
+    """The target column, for the task `asked` or else inferred.
+
+    Text, true/false and at most two distinct values are classes. So are whole numbers of at most 30
+    distinct values with at least 20 rows for each on average. All else is regression. Classes are
+    sorted: numbers by value, text by letters.
+
+    Raises:
+        DataError: no variation, or no usable row. HpsearchError: the task does not fit.
+    """
+    column = raw.frame[raw.target]
+    if pd.api.types.is_float_dtype(column):
+        column = column.replace([np.inf, -np.inf], np.nan)
+    present = column.notna().to_numpy(dtype=bool)
+    rows = np.flatnonzero(present)
+    notes = []
+    if left_out := len(column) - len(rows):
+        notes.append(f'{left_out:,} {"row" if left_out == 1 else "rows"} without "{raw.target}" left out')
+    column = _checked(column.iloc[rows], raw)
+    codes, distinct = pd.factorize(column, sort=True)
+    if len(distinct) < 2:
+        found = f"only {distinct[0]}" if len(distinct) else "no value"
+        raise DataError(f'{raw.name}: column "{raw.target}" has {found}: there is nothing to predict')
+    task = raw.task or _inferred(column, len(distinct))
+    if asked is not None:
+        task = Task(asked)
+        _check_fit(task, column, list(distinct), raw, refuse)
+    elif raw.task is None and task is Task.MULTICLASS and _is_number(column):
+        notes.append(
+            f'the {len(distinct)} whole numbers of "{raw.target}" are taken as classes; '
+            'set data.task = "regression" if they are quantities'
+        )
+    if task is Task.REGRESSION:
+        values = column.to_numpy(dtype=np.float64)
+        return Target(task, rows, values, (), tuple(notes))
+    classes = tuple(_class_name(value) for value in distinct)
+    return Target(task, rows, codes.astype(np.int64), classes, tuple(notes))
+
+
+def stray_text(column: pd.Series[Any]) -> str | None:
+    """The first text in a column that is otherwise mostly numbers, or None when it is not such a column."""
+    values = column.dropna().astype(str)
+    numbers = pd.to_numeric(values, errors="coerce").notna()
+    return str(values[~numbers].iloc[0]) if 0.5 < numbers.mean() < 1 else None
+
+
+def _is_number(column: pd.Series[Any]) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _checked(column: pd.Series[Any], raw: Raw) -> pd.Series[Any]:
+    """The column, if it holds numbers, text, or true and false."""
+    if _is_number(column):
+        return column
+    kinds = {type(value).__name__ for value in column}
+    if not (kinds <= {"str"} or kinds <= {"bool"}):
+        found = ", ".join(sorted(kinds))
+        raise DataError(f'{raw.name}: column "{raw.target}": expected numbers or class names; found {found}')
+    if (stray := stray_text(column)) is not None:
+        raise DataError(
+            f'{raw.name}: column "{raw.target}": expected numbers or class names; '
+            f'found the text "{stray}" among numbers; mend it or leave it empty'
+        )
+    return column.astype(object)
+
+
+def _inferred(column: pd.Series[Any], distinct: int) -> Task:
+    if distinct == 2:
+        return Task.BINARY
+    if not _is_number(column):
+        return Task.MULTICLASS
+    values = column.to_numpy(dtype=np.float64)
+    whole = bool((values == np.floor(values)).all())
+    few = distinct <= MOST_NUMBERED_CLASSES and distinct * ROWS_A_NUMBERED_CLASS <= len(column)
+    return Task.MULTICLASS if whole and few else Task.REGRESSION
+
+
+def _check_fit(task: Task, column: pd.Series[Any], distinct: list[object], raw: Raw, refuse: Refuse) -> None:
+    if task is Task.REGRESSION and not _is_number(column):
+        text = f'"regression" needs numbers; column "{raw.target}" of {raw.name} holds {_shown(distinct)}'
+        raise refuse("task", f'{text}; use "{_inferred(column, len(distinct))}"')
+    if task is Task.BINARY and len(distinct) != 2:
+        text = f'"binary" needs two classes; column "{raw.target}" of {raw.name} has {len(distinct):,}: '
+        raise refuse("task", f'{text}{_shown(distinct)}; use "{_inferred(column, len(distinct))}"')
+
+
+def _shown(distinct: list[object]) -> str:
+    return listed(_class_name(value) for value in distinct)
+
+
+def _class_name(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,0 +1,148 @@
+"""Running a study from beginning to end; the command line and Python use the same calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpsearch.data import Dataset, load_dataset
+from hpsearch.engine.resume import open_study
+from hpsearch.errors import HpsearchError
+from hpsearch.records import Progress
+from hpsearch.store import Database, StudyStore
+from hpsearch.study.file import Study, load_study
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from hpsearch.engine.pool import StopFlag
+
+DEFAULT_STORAGE = "sqlite:///hpsearch.db"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run did.
+
+    complete: all trials are finished. epochs: trained by this run. seconds: it took, training only.
+    """
+
+    complete: bool
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A study after a run, as pandas frames with the columns of `report` and `curves`."""
+
+    study: str
+    complete: bool
+    trials: DataFrame
+    curves: DataFrame
+
+
+def prepare(study: Study) -> tuple[Study, Dataset]:
+    """Load the data, and fill in what follows from them: task, loss and metric."""
+    base = study.source.path.parent if study.source.path else None
+    dataset = load_dataset(study.data, study.seed, base, study.source.complaint)
+    return study.resolve(dataset.task), dataset
+
+
+def train(
+    study: Study,
+    dataset: Dataset,
+    store: StudyStore,
+    *,
+    device: str,
+    workers: int,
+    stop: StopFlag,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    warn: Callable[[str], None] = lambda text: None,
+) -> Outcome:
+    """Train a stored study until it is complete or `stop` is set; everything finished is stored."""
+    from time import monotonic
+
+    from hpsearch.engine.pool import Pool
+    from hpsearch.engine.runner import Runner
+    from hpsearch.search import make_sampler, make_stopping
+    from hpsearch.train import Problem, pads_widths, train_lanes
+
+    assert study.train.loss is not None
+    assert study.train.metric is not None
+    began = monotonic()
+    search = study.search
+    problem = Problem.from_dataset(
+        dataset,
+        study.train.loss,
+        study.train.metric,
+        study.seed,
+        device,
+        pad_widths=pads_widths(study.space),
+    )
+    pool = Pool(problem, train_lanes, workers)
+    store.begin()
+    try:
+        runner = Runner(
+            study,
+            store,
+            problem,
+            make_sampler(search.sampler, study.space, study.direction == "maximize"),
+            make_stopping(search.stopping, study.train.epochs, search.factor, search.min_epochs),
+            pool,
+            watch,
+            warn,
+        )
+        runner.run(stop)
+    finally:
+        pool.close()
+        store.end()
+    return Outcome(runner.complete, runner.trained_epochs, monotonic() - began)
+
+
+def run(
+    study: Study | str | Path,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    device: str = "auto",
+    workers: int | None = None,
+    time_limit: float | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Result:
+    """Create or resume a study and train it; all that is stored comes back as frames.
+
+    Args:
+        study: from `load_study`, or a study file's path. storage: an SQLAlchemy URL.
+        device: auto, cpu, cuda or mps. workers: training threads, by default one a core.
+        time_limit: seconds, instead of the study file's own; training ends at the next rung.
+
+    Raises:
+        HpsearchError: with a message for the user; nothing is left half-written.
+    """
+    from hpsearch.engine.pool import StopFlag, default_workers
+    from hpsearch.engine.provenance import provenance
+    from hpsearch.report.frames import curves_frame, trials_frame
+    from hpsearch.train import choose_device
+
+    if not isinstance(study, Study):
+        study = load_study(study)
+    if workers is not None and workers < 1:
+        raise HpsearchError(f"workers: expected at least 1; found {workers}")
+    study, dataset = prepare(study)
+    device = choose_device(device)
+    workers = workers or default_workers(device)
+    with Database.open(storage, create=True) as database:
+        store, study = open_study(database, study, dataset, provenance(device, workers))
+        limit = study.search.time_limit if time_limit is None else time_limit
+        outcome = train(
+            study, dataset, store, device=device, workers=workers, stop=StopFlag(limit), watch=watch
+        )
+        record = replace(store.record)
+        return Result(
+            study.name,
+            outcome.complete,
+            trials_frame(record, store.trials()),
+            curves_frame(record, store.curves()),
+        )

@@ -1,0 +1,43 @@
+"""What a run's numbers depend on beside the study and its data."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+
+import hpsearch
+from hpsearch.train import engine_name
+
+
+def provenance(device: str, workers: int) -> dict[str, Any]:
+    """Versions, processor, device and threads of this process, as JSON-able values."""
+    return {
+        "hpsearch": hpsearch.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "optuna": optuna.__version__,
+        "sklearn": metadata.version("scikit-learn"),
+        "processor": _processor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "device": device if device != "cuda" else torch.cuda.get_device_name(),
+        "engine": engine_name(),
+        "workers": workers,
+        "platform": platform.platform(terse=True),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,95 @@
+"""Creating a stored study, or finding it again and holding it against the study file and the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from hpsearch.data import Dataset
+from hpsearch.errors import StudyChangedError
+from hpsearch.records import StudyRecord
+from hpsearch.store import Database, StudyStore
+from hpsearch.study.file import Study
+
+_MAY_CHANGE = {"search.trials", "search.time_limit"}
+"""Keys that only say how far a study goes; everything else would make its trials incomparable."""
+
+
+def open_study(
+    database: Database, study: Study, dataset: Dataset, provenance: Mapping[str, Any]
+) -> tuple[StudyStore, Study]:
+    """The stored study, created where it is new, and the study with the stored total of trials.
+
+    The total never shrinks: a study that was continued with more trials keeps them.
+
+    Raises:
+        StudyChangedError: the study file or the data differ from those that the study was begun with.
+    """
+    store = database.find(study.name)
+    if store is None:
+        return database.create_study(_record(study, dataset, provenance)), study
+    record = store.record
+    written = _plain(study.document())
+    changes = list(_changes(record.document, written))
+    if refused := [text for key, text in changes if key not in _MAY_CHANGE]:
+        raise StudyChangedError(
+            f'study "{study.name}" is stored in {database.url} with other settings:\n'
+            + "\n".join(f"  {text}" for text in refused)
+            + "\nChange the file back, or give the new study another name (study.name, or "
+            f"--set study.name={study.name}-2)."
+        )
+    if dataset.hash != record.data_hash:
+        raise StudyChangedError(
+            f'study "{study.name}" was begun with other data: {study.data.source} has other content '
+            f"(sha256 {record.data_hash[:12]}… then, {dataset.hash[:12]}… now).\nRestore the data, or give "
+            f"the new study another name (study.name, or --set study.name={study.name}-2)."
+        )
+    trials = max(study.search.trials, record.document["search"]["trials"])
+    study = replace(study, search=study.search.model_copy(update={"trials": trials}))
+    if changes:
+        store.update_record(replace(record, document=_plain(study.document())))
+    return store, study
+
+
+def _record(study: Study, dataset: Dataset, provenance: Mapping[str, Any]) -> StudyRecord:
+    assert study.data.task is not None
+    assert study.train.metric is not None
+    return StudyRecord(
+        name=study.name,
+        document=_plain(study.document()),
+        direction=study.direction,
+        task=study.data.task,
+        metric=study.train.metric,
+        data_hash=dataset.hash,
+        data_summary=data_summary(dataset),
+        origin=str(study.source.path.resolve()) if study.source.path else "",
+        provenance=dict(provenance),
+    )
+
+
+def data_summary(dataset: Dataset) -> dict[str, Any]:
+    """Sizes and names of the data, as JSON-able values."""
+    return {
+        "name": dataset.name,
+        "rows": {"train": len(dataset.train), "valid": len(dataset.valid), "test": len(dataset.test)},
+        "features": len(dataset.features),
+        "classes": list(dataset.classes),
+        "notes": list(dataset.notes),
+    }
+
+
+def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(document))
+    return plain
+
+
+def _changes(stored: Any, written: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(key, text) of each difference between two documents."""
+    if isinstance(stored, dict) and isinstance(written, dict):
+        for name in [*stored, *(name for name in written if name not in stored)]:
+            inner = f"{key}.{name}" if key else name
+            yield from _changes(stored.get(name), written.get(name), inner)
+    elif stored != written:
+        yield key, f"{key}: stored {json.dumps(stored)}, now {json.dumps(written)}"

@@ -1,0 +1,69 @@
+"""Everything that can be wrong with a user's input or machine, one class a kind.
+
+Each error's text is meant for the user as it is: what was expected, what was found and what to do.
+The command line prints it without a traceback and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class HpsearchError(Exception):
+    """Base of all errors that are the user's to mend; the command line exits with 2."""
+
+    exit_code = 2
+
+
+class DataError(HpsearchError):
+    """The data cannot be read, or cannot be used for the task."""
+
+
+class StorageError(HpsearchError):
+    """The database cannot be opened, read or written."""
+
+
+class UnknownStudyError(HpsearchError):
+    """No study file and no stored study has this name."""
+
+
+class StudyChangedError(HpsearchError):
+    """The study file or its data differ from what the stored study was begun with."""
+
+
+class StudyBusyError(HpsearchError):
+    """Another process is training this study."""
+
+
+class NothingToShowError(HpsearchError):
+    """The study has no finished trial; the command line exits with 3."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """One thing that is wrong in a study file: where (file:line:column or the option), key and text."""
+
+    where: str
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.key}: {self.text}" if self.key else f"{self.where}: {self.text}"
+
+
+class StudyFileError(HpsearchError):
+    """All complaints about one study file at once."""
+
+    def __init__(self, complaints: Iterable[Complaint]) -> None:
+        self.complaints = tuple(complaints)
+        super().__init__("\n".join(str(complaint) for complaint in self.complaints))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean "…"?` for the known word most like `word`, or an empty string."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f'; did you mean "{matches[0]}"?' if matches else ""

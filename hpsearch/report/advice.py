@@ -1,0 +1,94 @@
+"""Where the best trials lie in the space: one sentence a searched hyper-parameter."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+from hpsearch.report.frames import PARAM, Report, space_of
+from hpsearch.report.text import parameter_text, toml_value
+from hpsearch.study.hyperparameters import HYPER_PARAMETERS
+from hpsearch.study.space import Choice, Range
+
+_BEST = 10
+_ENOUGH = 20
+_MOST_LINES = 5
+_EDGE = 0.1
+"""The share of a range, at each end, that counts as its edge."""
+
+
+def advice_lines(report: Report) -> list[str]:
+    """Sentences about the best ten trials, those at the edge of a range first.
+
+    Nothing is said of fewer than 20 complete trials: ten of them would be no choice.
+    """
+    if len(report.ranked) < _ENOUGH:
+        return []
+    best = report.ranked.head(_BEST)
+    at_edge: list[str] = []
+    others: list[str] = []
+    for name, entry in space_of(report.record).searched.items():
+        values = best[PARAM + name].tolist()
+        if isinstance(entry, Choice):
+            others.append(_choice_line(name, values))
+            continue
+        edge = _edge(entry, values)
+        (at_edge if edge else others).append(_range_line(name, entry, values, edge))
+    return [*at_edge, *others][:_MOST_LINES]
+
+
+def _choice_line(name: str, values: list[Any]) -> str:
+    counts = ", ".join(f"{count} × {parameter_text(value)}" for value, count in Counter(values).most_common())
+    return f"{name}: the best ten have {counts}."
+
+
+def _edge(entry: Range, values: list[float]) -> str | None:
+    """ "low" or "high" when half of the values lie in that edge of the range."""
+    places = [(_scaled(entry, v) - _scaled(entry, entry.low)) / _span(entry) for v in values]
+    if sum(place <= _EDGE for place in places) * 2 >= len(places):
+        return "low"
+    if sum(place >= 1 - _EDGE for place in places) * 2 >= len(places):
+        return "high"
+    return None
+
+
+def _range_line(name: str, entry: Range, values: list[float], edge: str | None) -> str:
+    lie = f"{name}: the best ten lie in {min(values):.2g}…{max(values):.2g}"
+    if edge is None:
+        return f"{lie}, inside the range."
+    wider = _wider(name, entry, edge)
+    if wider is None:
+        return f"{lie}, at the {edge} edge, which is as far as it goes."
+    return f"{lie}, at the {edge} edge; try {name} = {toml_value(wider.document())}"
+
+
+def _wider(name: str, entry: Range, edge: str) -> Range | None:
+    """The range with one edge moved out: a decade if log, half its size if not; None at the last value."""
+    outward = -1 if edge == "low" else 1
+    bound = entry.low if edge == "low" else entry.high
+    half = (entry.high - entry.low) / 2
+    if entry.step:
+        half = max(1, round(half / entry.step)) * entry.step
+    moved = bound * 10.0**outward if entry.log else bound + outward * half
+    moved = round(moved) if entry.integer else float(f"{moved:.6g}")
+    parameter = HYPER_PARAMETERS[name]
+    excluded = parameter.above if edge == "low" else parameter.below
+    if excluded is not None and (moved - excluded) * outward >= 0:
+        moved = (bound + excluded) / 2
+    if parameter.low is not None:
+        moved = max(moved, parameter.low)
+    if parameter.high is not None:
+        moved = min(moved, parameter.high)
+    if moved == bound:
+        return None
+    low, high = (moved, entry.high) if edge == "low" else (entry.low, moved)
+    return Range(low, high, entry.log, entry.step, entry.integer)
+
+
+def _scaled(entry: Range, value: float) -> float:
+    return math.log(value) if entry.log else value
+
+
+def _span(entry: Range) -> float:
+    return _scaled(entry, entry.high) - _scaled(entry, entry.low)

@@ -1,0 +1,174 @@
+"""What a report shows, as grids of text: the terminal's tables and Markdown are both made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hpsearch.records import State
+from hpsearch.report.frames import PARAM, Report, count_states
+from hpsearch.report.text import (
+    MISSING,
+    STATE_WORDS,
+    counts_text,
+    metric_text,
+    missing,
+    parameter_text,
+    plain,
+    plural,
+    seconds_text,
+    significant,
+    sparkline,
+)
+from hpsearch.study.hyperparameters import HYPER_PARAMETERS
+
+BEST_FEW = 8
+SHOWN_FAILURES = 5
+_SHOWN_EPOCHS = 9
+_SPARKLINE = 8
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's head, and whether it holds numbers (aligned right)."""
+
+    head: str
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of text: every row has one cell a column."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def summary_lines(report: Report) -> list[str]:
+    """What was studied, how far it is, the best value and what it cost."""
+    record = report.record
+    better = "higher" if record.direction == "maximize" else "lower"
+    trials = f"{plural(len(report.trials), 'trial')}: {counts_text(report.counts)}"
+    best = "no trial is complete"
+    if len(report.ranked):
+        row = report.ranked.iloc[0]
+        value = metric_text(record.metric, row["value"])
+        best = f"best {value} (trial {row['trial']}, epoch {row['best_epoch']})"
+    cost = f"trained {plural(report.epochs, 'epoch')}"
+    if report.epochs_per_second is not None:
+        cost += f" in {seconds_text(record.seconds)} ({report.epochs_per_second:,.0f} epochs/s)"
+    head = f"{plain(record.name)}   {record.task}, ranked by {valid_name(report)}, {better} is better"
+    return [head, trials, f"{best}   {cost}"]
+
+
+def valid_name(report: Report) -> str:
+    """The ranked quantity in words: "validation accuracy"."""
+    return f"validation {report.record.metric}"
+
+
+def ranked_grid(report: Report, top: int) -> Grid:
+    """The first `top` trials in order, all when 0; failed ones are not among them."""
+    shown = _shown(report, top)
+    metric = report.record.metric
+    states = bool(shown["rank"].isna().any())
+    columns = [Column("rank"), Column("trial"), Column(metric)]
+    columns += [] if metric == "loss" else [Column("loss")]
+    columns += [Column("epochs")]
+    columns += [Column(name, _numeric(name)) for name in report.parameters]
+    columns += [Column("state", numeric=False)] if states else []
+    rows = []
+    for row in shown.to_dict("records"):
+        cells = [MISSING if missing(row["rank"]) else str(row["rank"]), str(row["trial"])]
+        cells += [metric_text(metric, row["value"])]
+        cells += [] if metric == "loss" else [significant(row["loss"], 3)]
+        cells += [str(row["epochs"])]
+        cells += [parameter_text(row[PARAM + name]) for name in report.parameters]
+        cells += [_outcome(row)] if states else []
+        rows.append(tuple(cells))
+    return Grid(tuple(columns), tuple(rows))
+
+
+def more_line(report: Report, top: int) -> str | None:
+    """What the ranked table leaves out, or None when it shows everything but failed trials."""
+    shown = _shown(report, top)
+    rest = report.trials[~report.trials["trial"].isin(shown["trial"])]
+    if (rest["state"] == str(State.FAILED)).all():
+        return None
+    return f"… and {len(rest):,} more: {counts_text(count_states(rest))} (--top 0 shows all)"
+
+
+def failed_lines(report: Report, top: int) -> list[tuple[str, str]]:
+    """Trial and reason with hyper-parameters of the failed trials: a few, or all when `top` is 0."""
+    failed = report.trials[report.trials["state"] == str(State.FAILED)]
+    shown = failed if top == 0 else failed.head(SHOWN_FAILURES)
+    lines = []
+    for row in shown.to_dict("records"):
+        parameters = (f"{name} {parameter_text(row[PARAM + name])}" for name in report.parameters)
+        lines.append((f"#{row['trial']}", " · ".join((plain(row["reason"]), *parameters))))
+    if len(failed) > len(shown):
+        lines.append(("…", f"and {len(failed) - len(shown):,} more (--top 0 shows all)"))
+    return lines
+
+
+def best_few(report: Report) -> list[int]:
+    """Numbers of the trials whose curves are worth a look: the best few, ranked before stopped ones."""
+    usable = report.trials[report.trials["trial"].isin(list(report.curves)) & report.trials["value"].notna()]
+    return [int(number) for number in usable["trial"].head(BEST_FEW)]
+
+
+def curves_grid(report: Report, numbers: Sequence[int], epochs: int = _SHOWN_EPOCHS) -> Grid:
+    """The ranked metric on the validation part: epochs down (so many at most), trials across.
+
+    The first row holds sparklines.
+    """
+    curves = [report.valid_metric(number) for number in numbers]
+    columns = [Column("epoch"), *(Column(f"#{number}") for number in numbers)]
+    texts = [[metric_text(report.record.metric, value) for value in curve] for curve in curves]
+    lines = [sparkline(curve.tolist(), _SPARKLINE) for curve in curves]
+    rows = [("", *lines)]
+    for epoch in thinned_epochs(max(map(len, curves), default=0), epochs):
+        rows.append((str(epoch), *(text[epoch - 1] if epoch <= len(text) else "" for text in texts)))
+    return Grid(tuple(columns), tuple(rows))
+
+
+def thinned_epochs(last: int, most: int) -> list[int]:
+    """At most `most` epochs from 1 to `last`, both included, denser at the beginning."""
+    if last <= most:
+        return list(range(1, last + 1))
+    return sorted({round(float(epoch)) for epoch in np.geomspace(1, last, most)})
+
+
+def trial_curve_grid(report: Report, number: int) -> Grid:
+    """All columns of one trial's curve, epoch by epoch."""
+    metric = report.record.metric
+    curve = report.curves[number]
+    heads = ["train_loss", "valid_loss"]
+    indices = [0, 2]
+    if metric != "loss":
+        heads, indices = ["train_loss", f"train_{metric}", "valid_loss", f"valid_{metric}"], [0, 1, 2, 3]
+    rows = []
+    for epoch, values in enumerate(curve, start=1):
+        cells = [
+            significant(values[index], 4) if head.endswith("_loss") else metric_text(metric, values[index])
+            for head, index in zip(heads, indices, strict=True)
+        ]
+        rows.append((str(epoch), *cells))
+    return Grid((Column("epoch"), *map(Column, heads)), tuple(rows))
+
+
+def _shown(report: Report, top: int) -> pd.DataFrame:
+    kept = report.trials[report.trials["state"] != str(State.FAILED)]
+    return kept.head(top) if top else kept
+
+
+def _outcome(row: dict[Any, Any]) -> str:
+    """Why a trial has no rank, or its state in words."""
+    return STATE_WORDS[State(row["state"])] if missing(row["reason"]) else plain(row["reason"])
+
+
+def _numeric(name: str) -> bool:
+    return HYPER_PARAMETERS[name].numeric

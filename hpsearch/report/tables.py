@@ -1,0 +1,178 @@
+"""Reports for the terminal, as rich renderables that fit a given width without cutting a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import StringIO
+from shlex import quote
+
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from hpsearch.records import State
+from hpsearch.report.advice import advice_lines
+from hpsearch.report.frames import Report
+from hpsearch.report.grids import (
+    Grid,
+    best_few,
+    curves_grid,
+    failed_lines,
+    more_line,
+    ranked_grid,
+    summary_lines,
+    trial_curve_grid,
+    valid_name,
+)
+from hpsearch.report.text import plain, plural
+
+_GAP = 2
+_LONGEST_TEXT = 32
+_KEPT_COLUMNS = 3
+_ALL_EPOCHS = 40
+
+
+def report_view(report: Report, width: int, top: int = 10) -> RenderableType:
+    """The whole report: summary, ranked table, learning curves of the best, failures, advice, what next.
+
+    Args:
+        width: columns of the terminal, at least 40. top: rows of the ranked table, 0 for all.
+    """
+    blocks: list[RenderableType] = [_summary(report)]
+    grid = ranked_grid(report, top)
+    if grid.rows:
+        blocks.append(Group(*fitted(grid, width, bold_row=0), *_dim(more_line(report, top))))
+    numbers = best_few(report)
+    if numbers:
+        caption = Text(f" {valid_name(report)} by epoch", style="dim")
+        blocks.append(Group(caption, _fitted_curves(report, numbers, width, epochs=9)))
+    failures = failed_lines(report, top)
+    if failures:
+        blocks.append(_failures(report.counts[State.FAILED], failures))
+    advice = advice_lines(report)
+    if advice:
+        blocks.append(Group(*map(Text, advice)))
+    return spaced([*blocks, Text(next_line(report), style="dim")])
+
+
+def curves_view(report: Report, numbers: Sequence[int], width: int) -> RenderableType:
+    """Learning curves: every epoch and column of a single trial, the ranked metric of several."""
+    name = plain(report.record.name)
+    if len(numbers) == 1:
+        head = Text(f"{name}   trial {numbers[0]}")
+        return spaced([head, Group(*fitted(trial_curve_grid(report, numbers[0]), width))])
+    head = Text(f"{name}   {valid_name(report)} by epoch")
+    table = _fitted_curves(report, numbers, width, _ALL_EPOCHS)
+    everything = f"hpsearch curves {quote(report.record.name)} --format csv"
+    return spaced([head, table, Text(f"every trial, epoch and column: {plain(everything)}", style="dim")])
+
+
+def next_line(report: Report) -> str:
+    """Commands that lead on from a report."""
+    name = plain(quote(report.record.name))
+    best = best_few(report)
+    look = f"hpsearch show {name} {best[0]}   ·   " if best else ""
+    return f"next: {look}hpsearch report {name} --out reports/{name}"
+
+
+def plain_text(view: RenderableType, width: int) -> str:
+    """The view as lines of plain text, no wider than `width`, without blanks at their ends."""
+    console = Console(file=StringIO(), width=width, color_system=None, force_terminal=False, highlight=False)
+    with console.capture() as capture:
+        console.print(view)
+    return trimmed(capture.get())
+
+
+def trimmed(text: str) -> str:
+    """The text without blanks at the ends of its lines."""
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def fitted(
+    grid: Grid, width: int, all_with: str = "--format csv", bold_row: int | None = None
+) -> list[RenderableType]:
+    """The grid as a table of at most `width` columns, and a line that names what had to be left out.
+
+    Where room is short, long heads are stacked ("learning_rate" in two lines), then columns move
+    together, then the last ones are left out. all_with: the option that shows all, for that line.
+    """
+    heads, gap = [column.head for column in grid.columns], _GAP
+    if _width(grid, heads, gap) > width:
+        heads = [head.replace("_", "\n") for head in heads]
+    if _width(grid, heads, gap) > width:
+        gap = 1
+    kept = len(heads)
+    while kept > _KEPT_COLUMNS and _width(grid, heads[:kept], gap) > width:
+        kept -= 1
+    table = _table(grid, heads[:kept], gap, bold_row)
+    left_out = [column.head for column in grid.columns[kept:]]
+    if not left_out:
+        return [table]
+    note = f"no room for {', '.join(left_out)}: {all_with} or a wider window shows all"
+    return [table, *_dim(note)]
+
+
+def _table(grid: Grid, heads: Sequence[str], gap: int = _GAP, bold_row: int | None = None) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+    for index, head in enumerate(heads):
+        numeric = grid.columns[index].numeric
+        table.add_column(
+            Text(f" {head}" if index == 0 and numeric else head),
+            justify="right" if numeric else "left",
+            vertical="top",
+            no_wrap=numeric,
+            overflow="fold",
+            max_width=None if numeric else _LONGEST_TEXT,
+        )
+    for number, row in enumerate(grid.rows):
+        table.add_row(*map(Text, row[: len(heads)]), style="bold" if number == bold_row else None)
+    return table
+
+
+def _width(grid: Grid, heads: Sequence[str], gap: int = _GAP) -> int:
+    """Columns that a table with these heads takes."""
+    total = 1 - gap
+    for index, head in enumerate(heads):
+        longest = max(cell_len(text) for text in (*head.split("\n"), *(row[index] for row in grid.rows)))
+        total += gap + (longest if grid.columns[index].numeric else min(longest, _LONGEST_TEXT))
+    return total
+
+
+def _fitted_curves(report: Report, numbers: Sequence[int], width: int, epochs: int) -> RenderableType:
+    """Curves of as many of the trials as fit beside each other, the first ones."""
+    grid = curves_grid(report, numbers, epochs)
+    heads = [column.head for column in grid.columns]
+    while len(heads) > 2 and _width(grid, heads) > width:
+        heads.pop()
+    return _table(grid, heads)
+
+
+def _summary(report: Report) -> RenderableType:
+    head, *others = summary_lines(report)
+    name = plain(report.record.name)
+    first = Text(head)
+    first.stylize("bold", 0, len(name))
+    return Group(first, *map(Text, others))
+
+
+def _failures(failed: int, lines: Sequence[tuple[str, str]]) -> RenderableType:
+    table = Table.grid(padding=(0, _GAP, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for trial, reason in lines:
+        table.add_row(Text(trial), Text(reason))
+    return Group(Text(f"{plural(failed, 'trial')} diverged:", style="bold"), Padding(table, (0, 0, 0, 1)))
+
+
+def _dim(line: str | None) -> list[RenderableType]:
+    return [] if line is None else [Padding(Text(line, style="dim"), (0, 0, 0, 1))]
+
+
+def spaced(blocks: Sequence[RenderableType]) -> RenderableType:
+    """The blocks with an empty line between each two."""
+    lines: list[RenderableType] = []
+    for block in blocks:
+        lines += [Text(), block] if lines else [block]
+    return Group(*lines)

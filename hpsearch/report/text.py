@@ -1,0 +1,114 @@
+"""How single values are written for people: numbers, durations, states, sparklines."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpsearch.records import State
+
+MISSING = "–"
+STATE_WORDS = {
+    State.COMPLETE: "complete",
+    State.PRUNED: "stopped early",
+    State.FAILED: "diverged",
+    State.RUNNING: "running",
+}
+_PERCENT_METRICS = ("accuracy", "error")
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def plain(text: str) -> str:
+    """`text` with control and formatting characters written as escapes, so that no terminal obeys them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def missing(value: Any) -> bool:
+    """Whether a cell of a frame holds nothing: None, NaN or pandas' NA."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except TypeError:  # pandas' NA has no truth value
+        return True
+
+
+def metric_text(metric: str, value: Any) -> str:
+    """A value of the study's metric: shares as percent, others with four significant digits."""
+    if missing(value):
+        return MISSING
+    if metric in _PERCENT_METRICS and math.isfinite(value):
+        return f"{100 * value:.1f}%"
+    return significant(value, 4)
+
+
+def significant(value: Any, digits: int) -> str:
+    """A float with so many significant digits, trailing zeros kept so that columns line up."""
+    if missing(value):
+        return MISSING
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    if 10 ** (digits - 1) <= abs(value) < 1e6:
+        return f"{value:.0f}"
+    return f"{value:#.{digits}g}"
+
+
+def parameter_text(value: Any) -> str:
+    """A hyper-parameter: floats with three significant digits, an empty list of layers as "linear"."""
+    if missing(value):
+        return MISSING
+    if isinstance(value, str):
+        return plain(value) or "linear"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return toml_value(value)
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration: 0.42 s, 6.1 s, 2 min 5 s, 1 h 3 min."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def counts_text(counts: Mapping[State, int]) -> str:
+    """ "84 complete, 169 stopped early, 3 diverged"; states without trials are left out."""
+    parts = [f"{counts[state]:,} {word}" for state, word in STATE_WORDS.items() if counts.get(state)]
+    return ", ".join(parts)
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 trial", "1,024 trials"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def toml_value(value: Any) -> str:
+    """A JSON-able value as TOML writes it, inline."""
+    if isinstance(value, Mapping):
+        pairs = (f"{key} = {toml_value(item)}" for key, item in value.items() if item is not None)
+        return "{ " + ", ".join(pairs) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    return json.dumps(value)
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """One line of bars, thinned to `width`, from the lowest to the highest finite value; gaps are blank."""
+    if len(values) > width:
+        last = len(values) - 1
+        values = [values[round(i * last / (width - 1))] for i in range(width)] if width > 1 else values[-1:]
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return ""
+    low, span = min(finite), max(finite) - min(finite)
+    if not span or not math.isfinite(span):
+        return "".join(_BARS[0] if math.isfinite(value) else " " for value in values)
+    top = len(_BARS) - 1
+    return "".join(
+        _BARS[round((value - low) / span * top)] if math.isfinite(value) else " " for value in values
+    )

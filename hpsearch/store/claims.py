@@ -1,0 +1,105 @@
+"""Which process trains a study: at most one, and one that has lost its claim cannot write any more."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from datetime import UTC, datetime, timedelta
+
+import psutil
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from hpsearch.errors import StudyBusyError
+from hpsearch.store.schema import claims
+
+STALE = timedelta(minutes=10)
+"""A claim from another host, whose processes cannot be seen, ends so long after its last commit."""
+
+_SAME_START = 2.0
+"""Seconds by which two readings of one process's start may differ: the clock may have been set."""
+
+
+def check_free(connection: Connection, study_id: int, name: str, token: str | None = None) -> None:
+    """Check, with the study locked, that nobody but the holder of `token` is training it.
+
+    Raises:
+        StudyBusyError: a live process is, or one on another host may be.
+    """
+    claim = connection.execute(sa.select(claims).where(claims.c.study_id == study_id)).first()
+    if claim is None or claim.token == token:
+        return
+    if claim.host == socket.gethostname():
+        if _lives(claim):
+            raise StudyBusyError(
+                f'study "{name}" is being trained by process {claim.pid} '
+                f"since {claim.begun:%Y-%m-%d %H:%M} UTC; wait until it is done "
+                "or stop it, then repeat the command"
+            )
+        return
+    left = claim.renewed + STALE - _now()
+    if left > timedelta(0):
+        raise StudyBusyError(
+            f'study "{name}" is being trained by process {claim.pid} on {claim.host} '
+            f"since {claim.begun:%Y-%m-%d %H:%M} UTC; stop that process, or if it is gone "
+            f"repeat the command in {left.total_seconds() / 60:.0f} min"
+        )
+
+
+def claim(connection: Connection, study_id: int, token: str | None) -> str:
+    """Give the study, which is locked and free, to this process; returns the claim's token."""
+    token = token or secrets.token_hex(16)
+    connection.execute(sa.delete(claims).where(claims.c.study_id == study_id))
+    connection.execute(
+        sa.insert(claims).values(
+            study_id=study_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            process_started=_own_start(),
+            token=token,
+            begun=_now(),
+            renewed=_now(),
+        )
+    )
+    return token
+
+
+def renew(connection: Connection, study_id: int, name: str, token: str | None) -> None:
+    """Check, with the study locked, that this process still has the claim, and prolong it.
+
+    Raises:
+        StudyBusyError: it has not; another process may be training the study.
+    """
+    held = (claims.c.study_id == study_id) & (claims.c.token == token)
+    renewed = connection.execute(sa.update(claims).where(held).values(renewed=_now()))
+    if renewed.rowcount != 1:
+        raise StudyBusyError(
+            f'study "{name}" is not claimed by this process any more, so nothing of this step was stored: '
+            "another one has taken it over. What was stored before is safe; "
+            "when the other process is done, repeat the command to go on."
+        )
+
+
+def release(connection: Connection, study_id: int, token: str) -> None:
+    """Give up the claim, if it is still this process's."""
+    connection.execute(sa.delete(claims).where(claims.c.study_id == study_id, claims.c.token == token))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _own_start() -> float:
+    return float(psutil.Process().create_time())
+
+
+def _lives(claim: Row[tuple[object, ...]]) -> bool:
+    """Whether the very process that made the claim still runs: its number may have been given anew."""
+    try:
+        process = psutil.Process(claim.pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return bool(abs(process.create_time() - claim.process_started) < _SAME_START)
+    except psutil.NoSuchProcess:
+        return False

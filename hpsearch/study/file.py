@@ -1,0 +1,280 @@
+"""Reading a study file: TOML in, `Study` or all complaints at once out."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from hpsearch.errors import Complaint, HpsearchError, StudyFileError, nearest
+from hpsearch.records import Task
+from hpsearch.study.positions import Positions
+from hpsearch.study.schema import (
+    SECTIONS,
+    DataSection,
+    SearchSection,
+    Section,
+    StudySection,
+    TrainSection,
+)
+from hpsearch.study.space import Space, read_space
+
+DEFAULT_LOSS = {Task.BINARY: "bce", Task.MULTICLASS: "cross_entropy", Task.REGRESSION: "mse"}
+DEFAULT_METRIC = {Task.BINARY: "accuracy", Task.MULTICLASS: "accuracy", Task.REGRESSION: "rmse"}
+FITTING_LOSSES = {
+    Task.BINARY: ("bce",),
+    Task.MULTICLASS: ("cross_entropy",),
+    Task.REGRESSION: ("mse", "l1"),
+}
+FITTING_METRICS = {
+    Task.BINARY: ("accuracy", "error", "loss"),
+    Task.MULTICLASS: ("accuracy", "error", "loss"),
+    Task.REGRESSION: ("rmse", "mae", "r2", "loss"),
+}
+MAXIMIZED = ("accuracy", "r2")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a study was written: for complaints and for relative paths."""
+
+    path: Path | None = None
+    shown: str = "study"
+    positions: Positions = field(default_factory=lambda: Positions(""), compare=False)
+    overrides: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+
+    def complaint(self, path: tuple[str, ...], text: str) -> Complaint:
+        """A complaint about the key at `path`, such as ("space", "momentum")."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.overrides:
+                return Complaint(f"--set {self.overrides[path[:length]]}", ".".join(path), text)
+        position = self.positions.find(path)
+        where = self.shown if position is None else f"{self.shown}:{position[0]}:{position[1]}"
+        return Complaint(where, ".".join(path), text)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as the user wrote it, checked."""
+
+    name: str
+    seed: int
+    data: DataSection
+    space: Space
+    train: TrainSection
+    search: SearchSection
+    source: Source = field(default_factory=Source, compare=False)
+
+    def resolve(self, task: Task) -> Study:
+        """The study with loss and metric filled in for the task.
+
+        Raises:
+            StudyFileError: the loss or the metric does not fit the task.
+        """
+        loss = self.train.loss or DEFAULT_LOSS[task]
+        metric = self.train.metric or DEFAULT_METRIC[task]
+        complaints = [
+            self.source.complaint(
+                ("train", key),
+                f'"{chosen}" does not fit a {task} task; expected one of {", ".join(fitting)}',
+            )
+            for key, chosen, fitting in (
+                ("loss", loss, FITTING_LOSSES[task]),
+                ("metric", metric, FITTING_METRICS[task]),
+            )
+            if chosen not in fitting
+        ]
+        if complaints:
+            raise StudyFileError(complaints)
+        train = self.train.model_copy(update={"loss": loss, "metric": metric})
+        data = self.data.model_copy(update={"task": str(task)})
+        return replace(self, train=train, data=data)
+
+    @property
+    def direction(self) -> str:
+        """ "maximize" or "minimize", as Optuna calls it; for a resolved study."""
+        return "maximize" if self.train.metric in MAXIMIZED else "minimize"
+
+    def document(self) -> dict[str, Any]:
+        """Every key of the study with its value, defaults filled in, as JSON-able values."""
+        return {
+            "study": {"name": self.name, "seed": self.seed},
+            "data": self.data.model_dump(),
+            "space": self.space.document(),
+            "train": self.train.model_dump(),
+            "search": self.search.model_dump(),
+        }
+
+
+def load_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
+    """Read and check a study file.
+
+    Args:
+        path: a TOML file. overrides: "key=value" pairs such as "space.width=32", applied on top.
+
+    Raises:
+        StudyFileError: with everything that is wrong in it.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise HpsearchError(f"{path}: no such study file") from None
+    except IsADirectoryError:
+        raise HpsearchError(f"{path}: expected a study file; found a folder") from None
+    except UnicodeDecodeError as error:
+        raise HpsearchError(
+            f"{path}: expected UTF-8 text; "
+            f"found byte {error.object[error.start]:#04x} at offset {error.start}"
+        ) from None
+    except OSError as error:
+        raise HpsearchError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        written = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyFileError([_syntax_complaint(str(path), text, str(error))]) from None
+    source = Source(path, str(path), Positions(text))
+    return _read(written, replace(source, overrides=_apply(written, overrides)), path.stem)
+
+
+def study_from_document(
+    document: Mapping[str, Any], origin: str = "", overrides: Iterable[str] = ()
+) -> Study:
+    """The study whose `document()` was stored; `origin` is the path of the file it came from."""
+    name = document["study"]["name"]
+    written = copy.deepcopy(dict(document))
+    source = Source(Path(origin) if origin else None, f"stored study {name}")
+    return _read(written, replace(source, overrides=_apply(written, overrides)), name)
+
+
+def _syntax_complaint(path: str, text: str, error: str) -> Complaint:
+    message, _, position = error.partition(" (at ")
+    numbers = [int(word) for word in position.replace(",", " ").replace(")", " ").split() if word.isdigit()]
+    if len(numbers) == 2:
+        line, column = numbers
+    else:
+        line, column = max(1, len(text.splitlines())), 1
+    return Complaint(f"{path}:{line}:{column}", "", f"not valid TOML: {message[0].lower()}{message[1:]}")
+
+
+def _apply(written: dict[str, Any], overrides: Iterable[str]) -> dict[tuple[str, ...], str]:
+    """Apply "key=value" pairs to a parsed file; returns the paths that they set."""
+    applied = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        path = tuple(part.strip() for part in key.split("."))
+        if not equals or len(path) < 2 or not all(path):
+            raise StudyFileError(
+                [Complaint(f"--set {override}", "", "expected SECTION.KEY=VALUE such as space.width=32")]
+            )
+        try:
+            parsed = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value.strip()
+        table = written
+        for part in path[:-1]:
+            inner = table.get(part)
+            if not isinstance(inner, dict):
+                inner = table[part] = {}
+            table = inner
+        table[path[-1]] = parsed
+        applied[path] = override
+    return applied
+
+
+def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
+    complaints: list[Complaint] = []
+
+    def complain(path: tuple[str, ...], text: str) -> None:
+        complaints.append(source.complaint(path, text))
+
+    known = (*SECTIONS, "space")
+    for name, table in written.items():
+        if name not in known:
+            complain((name,), f"unknown table{nearest(name, known)} (a study file has {', '.join(known)})")
+        elif not isinstance(table, dict):
+            complain((name,), f"expected a table [{name}]; found {table!r}")
+    sections: dict[str, Any] = {}
+    for name, model in SECTIONS.items():
+        table = written.get(name, {})
+        if isinstance(table, dict):
+            sections[name] = _read_section(name, model, table, complain)
+    space_table = written.get("space", {})
+    space = Space({})
+    if isinstance(space_table, dict):
+        space = read_space(space_table, lambda key, text: complain(("space", *key.split(".")), text))
+    study, search, train = sections.get("study"), sections.get("search"), sections.get("train")
+    if search and train and search.min_epochs and search.min_epochs > train.epochs:
+        complain(("search", "min_epochs"), f"{search.min_epochs} is more than train.epochs, {train.epochs}")
+    if complaints:
+        raise StudyFileError(sorted(complaints, key=lambda c: _order(c.where)))
+    assert isinstance(study, StudySection)
+    assert isinstance(search, SearchSection)
+    return Study(
+        name=study.name or _name_from(stem),
+        seed=study.seed,
+        data=sections["data"],
+        space=space,
+        train=sections["train"],
+        search=search,
+        source=source,
+    )
+
+
+def _order(where: str) -> tuple[int, int]:
+    numbers = where.rsplit(":", 2)[1:]
+    return (
+        (int(numbers[0]), int(numbers[1]))
+        if len(numbers) == 2 and all(n.isdigit() for n in numbers)
+        else (0, 0)
+    )
+
+
+def _name_from(stem: str) -> str:
+    cleaned = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem)
+    return cleaned.lstrip("._-")[:100] or "study"
+
+
+def _read_section(name: str, model: type[Section], table: dict[str, Any], complain: Any) -> Section | None:
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        for details in error.errors():
+            path = tuple(str(part) for part in details["loc"])
+            complain((name, *path), _text(details, model))
+        return None
+
+
+def _text(details: ErrorDetails, model: type[Section]) -> str:
+    """One sentence for one of pydantic's errors: expected, found, nearest."""
+    kind, context, found = details["type"], details.get("ctx", {}), details["input"]
+    shown = (
+        f'"{found}"'
+        if isinstance(found, str)
+        else str(found).replace("True", "true").replace("False", "false")
+    )
+    if kind == "extra_forbidden":
+        for part in details["loc"][:-1]:
+            annotation = model.model_fields[str(part)].annotation
+            model = annotation if isinstance(annotation, type) and issubclass(annotation, Section) else model
+        fields = list(model.model_fields)
+        return f"unknown key{nearest(str(details['loc'][-1]), fields)} (known: {', '.join(fields)})"
+    if kind == "missing":
+        field = model.model_fields[str(details["loc"][-1])]
+        return f"is missing; expected {field.description}"
+    if kind == "literal_error":
+        values = str(context["expected"]).replace("'", "").replace(" or ", ", ")
+        hint = nearest(found, values.split(", ")) if isinstance(found, str) else ""
+        return f"expected one of {values}; found {shown}{hint}"
+    if kind == "string_pattern_mismatch":
+        return f"expected a name of letters, digits, '.', '_' and '-'; found {shown}"
+    if kind == "value_error":
+        return f"{context['error']}; found {shown}"
+    message = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"expected {message}; found {shown}"

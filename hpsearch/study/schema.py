@@ -1,0 +1,107 @@
+"""The sections of a study file, as pydantic models."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Sampler = Literal["random", "qmc", "tpe"]
+Stopping = Literal["none", "halving"]
+TaskName = Literal["binary", "multiclass", "regression"]
+Loss = Literal["cross_entropy", "bce", "l1", "mse"]
+Metric = Literal["accuracy", "error", "mae", "rmse", "r2", "loss"]
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(written: Any) -> Any:
+    """Seconds of a duration such as 90, "90s", "10m", "1h30m"; other values are returned as they are."""
+    if isinstance(written, str):
+        parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smh])", written)
+        if parts and re.fullmatch(r"\s*(?:\d+(?:\.\d+)?\s*[smh]\s*)+", written):
+            return sum(float(number) * _UNITS[unit] for number, unit in parts)
+        raise ValueError('expected a duration such as "90s", "10m" or "1h30m"')
+    return written
+
+
+class Section(BaseModel):
+    """Base of all sections: no unknown keys, no silent conversions, immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class StudySection(Section):
+    """`[study]`: its name and seed."""
+
+    name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        description="the study's name in the database; the file's stem when absent",
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="everything random follows from it")
+
+
+class SplitSection(Section):
+    """`data.split`: how rows are divided; all that is neither valid nor test is for training."""
+
+    valid: float = Field(0.2, gt=0, lt=1, description="share of the rows that ranks trials")
+    test: float = Field(0.2, ge=0, lt=1, description="share of the rows that no trial sees")
+    column: str | None = Field(
+        None, description="a column that says train, valid or test, instead of the shares"
+    )
+
+    @model_validator(mode="after")
+    def _leaves_rows_for_training(self) -> SplitSection:
+        if self.column is None and self.valid + self.test >= 1:
+            raise ValueError("valid and test together must leave rows for training: below 1")
+        return self
+
+
+class DataSection(Section):
+    """`[data]`: where the rows come from and what is predicted."""
+
+    source: str = Field(
+        description="a built-in name, or the path of a .csv, .tsv or .parquet file (also .gz, .xz), "
+        "relative to the study file"
+    )
+    target: str | None = Field(None, description="tables: the column to predict")
+    task: TaskName | None = Field(None, description="inferred from the target when absent")
+    split: SplitSection = Field(SplitSection(), description="how rows are divided")  # type: ignore[call-arg]
+    rows: int | None = Field(None, ge=10, description="xor and spiral: how many points to generate")
+    noise: float | None = Field(None, ge=0, description="xor and spiral: standard deviation of the noise")
+
+
+class TrainSection(Section):
+    """`[train]`: what every trial has in common."""
+
+    epochs: int = Field(27, ge=1, description="the most that a trial gets")
+    loss: Loss | None = Field(None, description="by task: cross_entropy, bce or mse")
+    metric: Metric | None = Field(
+        None, description="what is ranked, on the validation part; by task: accuracy or rmse"
+    )
+
+
+class SearchSection(Section):
+    """`[search]`: how trials are chosen and stopped."""
+
+    sampler: Sampler = Field("tpe", description="Optuna's sampler that chooses the trials")
+    trials: int = Field(64, ge=1, description="the study's total, also over resumes")
+    time_limit: Annotated[float | None, BeforeValidator(seconds)] = Field(
+        None, gt=0, description='of each run, such as "10m"; it ends at the next rung'
+    )
+    stopping: Stopping = Field("halving", description="how bad trials are stopped early")
+    factor: int = Field(3, ge=2, description="halving: one in so many goes on at a rung")
+    min_epochs: int | None = Field(
+        None, ge=1, description="halving: the first rung; epochs / factor² when absent"
+    )
+    cohort: int = Field(64, ge=1, description="lanes that train between two asks of the sampler")
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "study": StudySection,
+    "data": DataSection,
+    "train": TrainSection,
+    "search": SearchSection,
+}

@@ -1,0 +1,142 @@
+"""Compiling `lane.c` for this processor, once, and loading it."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+_SOURCE = Path(__file__).with_name("lane.c")
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-std=gnu11")
+_VARIABLE = "HPSEARCH_KERNEL"
+
+c_float_p = ctypes.POINTER(ctypes.c_float)
+c_int32_p = ctypes.POINTER(ctypes.c_int32)
+c_int64_p = ctypes.POINTER(ctypes.c_int64)
+c_double_p = ctypes.POINTER(ctypes.c_double)
+
+
+class LaneStruct(ctypes.Structure):
+    """`Lane` of lane.c."""
+
+    _fields_: ClassVar = [
+        ("layers", ctypes.c_int32),
+        ("units", c_int32_p),
+        ("used", c_int32_p),
+        ("activation", ctypes.c_int32),
+        ("loss", ctypes.c_int32),
+        ("contribution", ctypes.c_int32),
+        ("slope", ctypes.c_float),
+        ("learning_rate", ctypes.c_float),
+        ("momentum", ctypes.c_float),
+        ("weight_decay", ctypes.c_float),
+        ("nesterov", ctypes.c_int32),
+        ("parameters", c_float_p),
+        ("velocity", c_float_p),
+        ("work", c_float_p),
+    ]
+
+
+class PartStruct(ctypes.Structure):
+    """`Part` of lane.c."""
+
+    _fields_: ClassVar = [
+        ("rows", ctypes.c_int64),
+        ("x", c_float_p),
+        ("class", c_int64_p),
+        ("target", c_float_p),
+    ]
+
+
+class Kernel:
+    """The compiled functions of lane.c. They run without Python's lock."""
+
+    def __init__(self, library: Path) -> None:
+        self._library = ctypes.CDLL(str(library))
+        self.train_lane = self._library.train_lane
+        self.train_lane.restype = ctypes.c_int32
+        self.train_lane.argtypes = [
+            ctypes.POINTER(LaneStruct),
+            ctypes.POINTER(PartStruct),
+            ctypes.POINTER(PartStruct),
+            ctypes.c_int64,
+            c_int64_p,
+            ctypes.c_int32,
+            c_double_p,
+        ]
+        self.work_size = self._library.work_size
+        self.work_size.restype = ctypes.c_int64
+        self.work_size.argtypes = [ctypes.POINTER(LaneStruct), ctypes.c_int64]
+        self.sgd_step = self._library.sgd_step
+        self.sgd_step.restype = None
+        self.sgd_step.argtypes = [
+            ctypes.c_int64,
+            *[ctypes.c_void_p] * 3,
+            *[ctypes.c_float] * 3,
+            ctypes.c_int32,
+        ]
+        self.vector_width = int(self._library.vector_width())
+
+
+@lru_cache(maxsize=1)
+def load_kernel() -> Kernel | None:
+    """The kernel, compiled if it is not in the cache yet; None without a C compiler.
+
+    HPSEARCH_KERNEL=off does without it. The library is kept in the user's cache folder by the hash of
+    source, flags, compiler and processor, so that none is ever loaded that was made for another machine.
+    """
+    if os.environ.get(_VARIABLE, "").lower() in ("off", "0", "no"):
+        return None
+    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
+    if compiler is None:
+        return None
+    try:
+        return Kernel(_compiled(compiler))
+    except (OSError, subprocess.SubprocessError, AttributeError):
+        return None
+
+
+def _compiled(compiler: str) -> Path:
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=20).stdout
+    identity = b"\0".join(
+        [_SOURCE.read_bytes(), " ".join(_FLAGS).encode(), version, _processor_flags().encode()]
+    )
+    name = f"lane-{hashlib.sha256(identity).hexdigest()[:24]}.so"
+    library = _cache_folder() / name
+    if not library.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / name
+            command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(made), "-lm"]
+            subprocess.run(command, check=True, capture_output=True, timeout=120)
+            library.parent.mkdir(parents=True, exist_ok=True)
+            # Beside its place and then renamed: another process may look at any moment.
+            beside = library.with_name(f"{name}.{os.getpid()}")
+            shutil.copyfile(made, beside)
+            os.replace(beside, library)
+    return library
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "hpsearch"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir()) / f"hpsearch-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
+    return folder
+
+
+def _processor_flags() -> str:
+    """What `-march=native` depends on."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return "".join(sorted({line for line in lines if line.startswith(("flags", "model name"))}))
+    except OSError:
+        return platform.processor() + platform.machine()

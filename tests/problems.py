@@ -1,0 +1,76 @@
+"""Small problems and lanes that several tests share."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hpsearch.study.hyperparameters import ACTIVATIONS, Configuration
+from hpsearch.train import Lane, Problem, initial_state
+from hpsearch.train.losses import LOSSES
+from hpsearch.train.metrics import METRICS
+
+METRIC_OF = {"cross_entropy": "accuracy", "bce": "accuracy", "mse": "rmse", "l1": "mae"}
+
+
+def make_problem(
+    loss: str = "cross_entropy",
+    rows: int = 200,
+    features: int = 7,
+    dtype: torch.dtype = torch.float32,
+    valid_rows: int = 53,
+    pad_widths: bool = False,
+    metric: str | None = None,
+) -> Problem:
+    """Random rows with a learnable rule; class targets or real ones as the loss wants."""
+    random = np.random.default_rng(5)
+    x = random.normal(size=(rows + valid_rows, features))
+    score = x @ random.normal(size=(features, 3)) + 0.3 * random.normal(size=(rows + valid_rows, 3))
+    if loss == "cross_entropy":
+        y = torch.from_numpy(score.argmax(1))
+    elif loss == "bce":
+        y = torch.from_numpy((score[:, 0] > 0).astype(float)).to(dtype)
+    else:
+        y = torch.from_numpy((score[:, 0] - score[:, 0].mean()) / score[:, 0].std()).to(dtype)
+    inputs = torch.from_numpy(x).to(dtype)
+    return Problem(
+        inputs[:rows],
+        y[:rows],
+        inputs[rows:],
+        y[rows:],
+        outputs=3 if loss == "cross_entropy" else 1,
+        loss=LOSSES[loss],
+        metric=METRICS[metric or METRIC_OF[loss]],
+        seed=11,
+        target_std=2.5,
+        pad_widths=pad_widths,
+    )
+
+
+def make_lanes(problem: Problem, configurations: Sequence[Configuration]) -> list[Lane]:
+    """Fresh lanes numbered from 0."""
+    return [Lane(n, c, initial_state(problem, n, c)) for n, c in enumerate(configurations)]
+
+
+def mixed_configurations(batch_size: int, **fixed: Any) -> list[Configuration]:
+    """Every activation at depths 1, 2, 3 and 5, with differing learning rates, momenta, decays."""
+    return [
+        Configuration(
+            **{
+                "learning_rate": 0.01 * (1 + n % 3),
+                "momentum": (0.0, 0.5, 0.9)[n % 3],
+                "nesterov": n % 2 == 1,
+                "weight_decay": 1e-3 * (n % 4),
+                "depth": depth,
+                "width": 16,
+                "activation": activation,
+                "batch_size": batch_size,
+                **fixed,
+            }
+        )
+        for n, (depth, activation) in enumerate(itertools.product((1, 2, 3, 5), ACTIVATIONS))
+    ]

@@ -1,0 +1,196 @@
+"""Bad data get one clear message: what was expected, what was found, where, and what to do."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import gzip
+import lzma
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hpsearch.data import load_dataset
+from hpsearch.errors import DataError, HpsearchError, StudyFileError
+from hpsearch.study.file import load_study
+from hpsearch.study.schema import DataSection, SplitSection
+
+GOOD = "x,colour,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{'ab'[i % 2]}\n" for i in range(30))
+
+
+def message(folder: Path, source: str, seed: int = 0, **keys: Any) -> str:
+    keys = {"target": "y"} | keys
+    with pytest.raises(HpsearchError) as caught:
+        load_dataset(DataSection(source=source, **keys), seed, folder)
+    text = str(caught.value)
+    assert caught.value.exit_code == 2
+    assert "\n" not in text
+    return text
+
+
+def rows(values: list[Any], **columns: Any) -> str:
+    frame: pd.DataFrame = pd.DataFrame({"x": range(len(values)), "y": values, **columns})
+    return frame.to_csv(index=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", ("t.csv: the file is empty",)),
+        (b"\n\n", ("t.csv: the file is empty",)),
+        (b"x,y\n", ("t.csv: expected rows; found only the names of columns",)),
+        (GOOD + "1,red\n", ("t.csv:32: expected 3 values", "found 2")),
+        (GOOD.replace("\n4,", "\n4,4,"), ("t.csv:6: expected 3 values", "found 4")),
+        ("\n" + GOOD + '\n"two\nlines",red,a\n1\n', ("t.csv:36: expected 3 values", "found 1")),
+        (GOOD + '"never closed,red,a\n', ("t.csv:32: not readable as a table", "check the quotes")),
+        (GOOD.encode() + b"1,r\xe9d,a\n", ("t.csv:32:4: expected UTF-8 text; found the byte 0xe9",)),
+        (GOOD.encode("utf-16"), ("t.csv:1:1: expected UTF-8 text", "0xff")),
+        (GOOD.encode("utf-16-le"), ("t.csv:1:2: expected UTF-8 text", "0x00")),
+        (GOOD + "\r1,red", ("t.csv:33: expected 3 values", "found 2")),
+        ("x,y,x\n1,2,3\n", ("t.csv:1: every column needs a name of its own", '"x"')),
+        ("y\na\nb\n" * 9, ('no column is left to predict "y" from',)),
+        (rows(["a", "b"] * 4), ("expected at least 10 rows with a target; found 8",)),
+        (rows(["a"] * 30), ('column "y" has only a',)),
+        (rows([None] * 30), ('column "y" has no value',)),
+        (rows(["a", "b"] * 20 + ["rare"]), ('class "rare" of "y" has 1 row; expected at least 3',)),
+        (rows([f"c{i % 12}" for i in range(48)]), ("part of 10 rows cannot hold all 12 classes", "raise")),
+        (rows(["a", "b"] * 20, z=[1e308, 1] * 20), ('column "z": 1e+308 is too large to standardise',)),
+        (rows([1.5, "2.5", "about 3", *np.arange(30) / 7]), ('found the text "about 3" among numbers',)),
+        (rows([0.5, 1e308, -1e308] * 20), ('"y" has values too large to standardise',)),
+        (rows([3.5, *[1.5] * 10, 2.5] * 5, x=[4] * 60), ("every feature is constant",)),
+    ],
+)
+def test_content_that_cannot_be_used(tmp_path: Path, content: str | bytes, expected: tuple[str, ...]) -> None:
+    (tmp_path / "t.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    text = message(tmp_path, "t.csv")
+    assert all(part in text for part in expected), text
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ([f"2024-01-{i % 28 + 1:02}" for i in range(60)], 'dates such as "2024-01-01"'),
+        ([f"{i % 28 + 1}.3.2024 10:15" for i in range(60)], 'dates such as "1.3.2024 10:15"'),
+        ([f"name {i}" for i in range(60)], "at most 50 categories; found 60 different texts"),
+        ([*range(100, 159), "unknown"], 'found the text "unknown" among numbers'),
+    ],
+)
+def test_columns_that_are_neither_numbers_nor_categories(
+    tmp_path: Path, column: list[Any], expected: str
+) -> None:
+    (tmp_path / "t.csv").write_text(rows(["a", "b"] * 30, when=column))
+    text = message(tmp_path, "t.csv")
+    assert 't.csv: column "when"' in text
+    assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (datetime.datetime(2024, 1, 2), "Timestamp"),
+        (datetime.date(2024, 1, 2), "date"),
+        (decimal.Decimal("1.5"), "Decimal"),
+        ([1, 2], "ndarray"),
+        (b"raw", "bytes"),
+    ],
+)
+def test_parquet_columns_of_other_kinds(tmp_path: Path, value: Any, found: str) -> None:
+    pd.DataFrame({"x": range(30), "odd": [value] * 30, "y": ["a", "b"] * 15}).to_parquet(
+        tmp_path / "t.parquet"
+    )
+    assert f'column "odd": expected numbers or text; found {found}' in message(tmp_path, "t.parquet")
+
+
+def test_broken_files(tmp_path: Path) -> None:
+    whole = gzip.compress(GOOD.encode())
+    (tmp_path / "cut.csv.gz").write_bytes(whole[:-20])
+    (tmp_path / "plain.csv.gz").write_text(GOOD)
+    (tmp_path / "flipped.csv.gz").write_bytes(whole[:20] + bytes([whole[20] ^ 255]) + whole[21:])
+    (tmp_path / "cut.csv.xz").write_bytes(lzma.compress(GOOD.encode())[:-9])
+    (tmp_path / "t.parquet").write_bytes(b"PAR1" + b"\0" * 40 + b"PAR1")
+    (tmp_path / "empty.parquet").write_bytes(b"")
+    for name, kind in (("cut", "gzip"), ("plain", "gzip"), ("flipped", "gzip")):
+        assert f"not a whole {kind} file" in message(tmp_path, f"{name}.csv.gz")
+    assert "not a whole xz file" in message(tmp_path, "cut.csv.xz")
+    assert "not a readable Parquet file" in message(tmp_path, "t.parquet")
+    assert "the file is empty" in message(tmp_path, "empty.parquet")
+
+
+def test_parquet_with_a_name_twice(tmp_path: Path) -> None:
+    pq.write_table(pa.table([pa.array([1, 2]), pa.array([3, 4])], names=["x", "x"]), tmp_path / "t.parquet")
+    assert "every column needs a name of its own" in message(tmp_path, "t.parquet", target="x")
+
+
+@pytest.mark.parametrize(
+    ("source", "keys", "expected"),
+    [
+        ("digitz", {}, ('unknown built-in source "digitz"; did you mean "digits"?', "spiral", ".parquet")),
+        ("goood.csv", {}, ("goood.csv: no such file", 'did you mean "good.csv"?')),
+        ("nowhere/good.csv", {}, ("good.csv: no such file",)),
+        ("good.csv/good.csv", {}, ("no such file",)),
+        ("x" * 300 + ".csv", {}, ("cannot be read",)),
+        ("folder", {}, ("folder: expected a table file; found a folder",)),
+        ("sheet.xlsx", {}, ("sheet.xlsx: expected a name that ends in one of .csv",)),
+        ("good.csv", {"target": None}, ("data.target: is missing", '"x", "colour", "y"')),
+        (
+            "good.csv",
+            {"target": "color"},
+            ('no column "color"; did you mean "colour"?', '"x", "colour", "y"'),
+        ),
+        (
+            "good.csv",
+            {"task": "regression"},
+            ("data.task", '"regression" needs numbers', '"a", "b"', '"binary"'),
+        ),
+        ("good.csv", {"task": "binary", "target": "x"}, ("data.task", "two classes", "has 30")),
+        ("good.csv", {"rows": 20}, ("data.rows: is for xor and spiral only",)),
+        ("iris", {"target": None, "noise": 0.1}, ("data.noise: is for xor and spiral only",)),
+        ("iris", {"target": "species"}, ('"iris" knows its target; leave the key out',)),
+        ("iris", {"target": None, "task": "binary"}, ('"binary" needs two classes', "setosa")),
+        (
+            "good.csv",
+            {"split": SplitSection(column="colours")},
+            ("data.split.column", 'did you mean "colour"?'),
+        ),
+        ("good.csv", {"split": SplitSection(column="y")}, ('"y" is the target',)),
+        (
+            "good.csv",
+            {"split": SplitSection(column="colour")},
+            ("expected train, valid or test in every row", '"blue", "red" in 30'),
+        ),
+        ("good.csv", {"split": SplitSection(valid=0.5, test=0.45)}, ("30 rows leave 1 for training",)),
+        ("parts.csv", {"split": SplitSection(column="part")}, ('column "part" has no row marked valid',)),
+        ("flat.csv", {"split": SplitSection(column="part")}, ('"y" is constant in the training part',)),
+        ("gap.csv", {"split": SplitSection(column="part")}, ('"c" of "y" has no row in the training part',)),
+    ],
+)
+def test_keys_that_do_not_fit(
+    tmp_path: Path, source: str, keys: dict[str, Any], expected: tuple[str, ...]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "good.csv").write_text(GOOD)
+    (tmp_path / "sheet.xlsx").write_bytes(b"PK")
+    (tmp_path / "parts.csv").write_text(rows(["a", "b"] * 10, part=["train"] * 19 + ["test"]))
+    marks = ["train"] * 18 + ["valid"] * 3
+    (tmp_path / "gap.csv").write_text(rows(["a", "b"] * 9 + ["a", "b", "c"], part=marks))
+    marks = ["train"] * 20 + ["valid"] * 3
+    (tmp_path / "flat.csv").write_text(rows([0.5] * 20 + [1.5, 2.5, 3.5], part=marks))
+    text = message(tmp_path, source, **keys)
+    assert all(part in text for part in expected), text
+
+
+def test_a_complaint_about_a_key_has_its_place_in_the_study_file(tmp_path: Path) -> None:
+    (tmp_path / "good.csv").write_text(GOOD)
+    path = tmp_path / "study.toml"
+    path.write_text('[data]\nsource = "good.csv"\ntarget = "z"\n[space]\ndepth = 2\n')
+    study = load_study(path)
+    with pytest.raises(StudyFileError) as caught:
+        load_dataset(study.data, study.seed, tmp_path, study.source.complaint)
+    assert str(caught.value).startswith(f"{path}:3:1: data.target: ")
+    with pytest.raises(DataError):
+        load_dataset(study.data, study.seed, tmp_path)

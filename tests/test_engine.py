@@ -1,0 +1,268 @@
+"""Whole studies in this process: exact totals, exact resumes, exact replays, honest states."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hpsearch
+from hpsearch.data import Dataset
+from hpsearch.engine.api import prepare, train
+from hpsearch.engine.pool import StopFlag
+from hpsearch.engine.resume import open_study
+from hpsearch.errors import StudyBusyError, StudyChangedError, StudyFileError
+from hpsearch.records import Progress, State
+from hpsearch.search import make_stopping
+from hpsearch.store import Database
+from hpsearch.study.file import load_study
+from hpsearch.train import Lane, Problem, initial_state, train_lanes, train_solo
+from tests.studies import assert_same, stored, url, write_study
+
+
+def run(path: Path, database: Path, **options: object) -> hpsearch.Result:
+    return hpsearch.run(load_study(path), storage=url(database), **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """An undisturbed study of 40 trials in cohorts of 16, and its database."""
+    folder = tmp_path_factory.mktemp("whole")
+    path = write_study(folder)
+    run(path, folder / "whole.db")
+    return path, folder / "whole.db"
+
+
+def test_a_study_ends_with_exactly_its_trials_all_finished(whole: tuple[Path, Path]) -> None:
+    trials, curves = stored(whole[1])
+    assert len(trials) == 40
+    states = [trial[3] for trial in trials]
+    assert State.RUNNING not in states
+    assert {State.COMPLETE, State.PRUNED} <= set(states)
+    for number, _, _, state, epochs, value, loss, best_epoch, reason in trials:
+        curve = curves[number]  # type: ignore[index]
+        assert len(curve) == epochs
+        if state is State.FAILED:
+            assert (value, loss, best_epoch) == (None, None, None)
+        else:
+            assert value == curve[:, 3].max()
+            assert best_epoch == curve[:, 3].argmax() + 1
+            assert loss == curve[best_epoch - 1, 2]
+        assert (reason is None) == (state is State.COMPLETE)
+        assert epochs == {State.COMPLETE: 9}.get(state, epochs)
+
+
+def test_trials_stop_where_halving_on_the_stored_curves_says(whole: tuple[Path, Path]) -> None:
+    """The decisions again, from what is stored: by cohort, each rung's best third goes on."""
+    trials, curves = stored(whole[1])
+    rule = make_stopping("halving", 9, 3, None)
+    with Database.open(url(whole[1])) as database:
+        store = database.study("small")
+        last = store.last_cohort()
+    assert last is not None
+    assert rule.rungs == (1, 3, 9)
+    for rung in rule.rungs[:-1]:
+        values = sorted((curve[rung - 1, 3] for curve in curves.values() if len(curve) >= rung), reverse=True)
+        stopped = [curves[t[0]][rung - 1, 3] for t in trials if t[3] is State.PRUNED and t[4] == rung]  # type: ignore[index]
+        assert stopped
+        assert max(stopped) <= values[max(1, len(values) // 3) - 1] or len(stopped) < len(values) * 2 / 3
+
+
+def test_running_it_again_trains_nothing(whole: tuple[Path, Path], tmp_path: Path) -> None:
+    told: list[Progress] = []
+    before = whole[1].read_bytes()
+    result = run(whole[0], whole[1], watch=told.append)
+    assert result.complete
+    assert sum(progress.epochs for progress in told) == 0
+    assert len(result.trials) == 40
+    trials, _ = stored(whole[1])
+    assert len(trials) == 40
+    assert len(whole[1].read_bytes()) == len(before)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_number_of_workers_changes_nothing(
+    whole: tuple[Path, Path], tmp_path: Path, workers: int
+) -> None:
+    run(whole[0], tmp_path / "other.db", workers=workers)
+    assert_same(whole[1], tmp_path / "other.db")
+
+
+def test_stopping_at_every_rung_and_going_on_changes_nothing(
+    whole: tuple[Path, Path], tmp_path: Path
+) -> None:
+    study, dataset = prepare(load_study(whole[0]))
+    stops = 0
+    for _ in range(100):
+        with Database.open(url(tmp_path / "stopped.db"), create=True) as database:
+            store, study = open_study(database, study, dataset, {})
+            stop = StopFlag()
+
+            def ask(progress: Progress, stop: StopFlag = stop) -> None:
+                if progress.epochs:  # as soon as this run has stored anything
+                    stop.ask()
+
+            outcome = train(study, dataset, store, device="cpu", workers=1, stop=stop, watch=ask)
+        if outcome.complete:
+            break
+        stops += 1
+    assert stops >= 3
+    assert_same(whole[1], tmp_path / "stopped.db")
+
+
+def test_a_time_limit_ends_at_a_rung_and_the_study_goes_on(whole: tuple[Path, Path], tmp_path: Path) -> None:
+    result = run(whole[0], tmp_path / "limited.db", time_limit=1e-9)
+    assert not result.complete
+    assert run(whole[0], tmp_path / "limited.db").complete
+    assert_same(whole[1], tmp_path / "limited.db")
+
+
+def test_more_trials_go_on_from_the_stored_ones(tmp_path: Path) -> None:
+    path = write_study(tmp_path, trials=16)
+    run(path, tmp_path / "a.db")
+    first, _ = stored(tmp_path / "a.db")
+    more = load_study(path, ["search.trials=24"])
+    assert len(hpsearch.run(more, storage=url(tmp_path / "a.db")).trials) == 24
+    again, _ = stored(tmp_path / "a.db")
+    assert again[:16] == first
+    # The file still says 16; the total never shrinks.
+    assert len(run(path, tmp_path / "a.db").trials) == 24
+
+
+def test_any_trial_can_be_trained_again_from_its_record(whole: tuple[Path, Path]) -> None:
+    """Bit for bit by the trainer that made it, and within rounding by the textbook loop."""
+    study, dataset = prepare(load_study(whole[0]))
+    problem = Problem.from_dataset(dataset, "cross_entropy", "accuracy", study.seed)
+    trials, curves = stored(whole[1])
+    for number, _, params, state, epochs, *_ in trials[::5]:
+        if state is State.FAILED:
+            continue
+        configuration = study.space.configuration(params)  # type: ignore[arg-type]
+        lane = Lane(number, configuration, initial_state(problem, number, configuration))  # type: ignore[arg-type]
+        assert np.array_equal(train_lanes(problem, [lane], epochs)[0].curve, curves[number])  # type: ignore[arg-type, index]
+        if configuration.learning_rate * 1 / (1 - configuration.momentum) < 0.5:
+            solo = train_solo(problem, [lane], epochs)[0].curve  # type: ignore[arg-type]
+            np.testing.assert_allclose(solo[:, 2], curves[number][:, 2], rtol=1e-3)  # type: ignore[index]
+
+
+def test_the_test_part_is_not_touched(whole: tuple[Path, Path], tmp_path: Path) -> None:
+    study, dataset = prepare(load_study(whole[0]))
+    poisoned = replace(
+        dataset, test=replace(dataset.test, x=dataset.test.x * np.nan, y=dataset.test.y * 0 - 7)
+    )
+    with Database.open(url(tmp_path / "poisoned.db"), create=True) as database:
+        store, study = open_study(database, study, poisoned, {})
+        train(study, poisoned, store, device="cpu", workers=2, stop=StopFlag())
+    assert_same(whole[1], tmp_path / "poisoned.db")
+
+
+def test_a_diverged_trial_fails_with_its_reason_and_never_ranks(tmp_path: Path) -> None:
+    path = write_study(tmp_path, source="diabetes", trials=24)
+    study = load_study(path, ['space.activation="none"', "space.learning_rate=[0.01, 1e20]"])
+    result = hpsearch.run(study, storage=url(tmp_path / "d.db"))
+    failed = result.trials[result.trials.param_learning_rate == 1e20]
+    assert len(failed) > 3
+    assert set(failed.state) == {"failed"}
+    assert failed["rank"].isna().all()
+    assert failed.reason.str.fullmatch(
+        r"diverged: (training|validation) loss (NaN|infinite) in epoch \d"
+    ).all()
+    assert result.trials[result.trials["rank"] == 1].state.tolist() == ["complete"]
+
+
+def test_an_error_in_training_keeps_what_was_finished(
+    whole: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hpsearch.train
+
+    calls = []
+
+    def breaks(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == 7:
+            raise RuntimeError("the machine is on fire")
+        return train_lanes(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hpsearch.train, "train_lanes", breaks)
+    with pytest.raises(RuntimeError, match="on fire"):
+        run(whole[0], tmp_path / "broken.db")
+    monkeypatch.undo()
+    assert stored(tmp_path / "broken.db")[1]
+    run(whole[0], tmp_path / "broken.db")
+    assert_same(whole[1], tmp_path / "broken.db")
+
+
+# -- what is refused ---------------------------------------------------------------------------------
+
+
+def test_a_changed_study_file_is_refused_with_the_differences(whole: tuple[Path, Path]) -> None:
+    changed = load_study(whole[0], ["space.width=24", "search.sampler=random", "search.trials=99"])
+    with pytest.raises(StudyChangedError) as caught:
+        hpsearch.run(changed, storage=url(whole[1]))
+    message = str(caught.value)
+    assert "space.width: stored 16, now 24" in message
+    assert 'search.sampler: stored "tpe", now "random"' in message
+    assert "trials" not in message
+    assert len(stored(whole[1])[0]) == 40
+
+
+def test_changed_data_are_refused(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    table = tmp_path / "t.csv"
+
+    def write(shift: float) -> None:
+        lines = [f"{a},{b},{'yes' if c > 0 else 'no'}" for a, b, c in rows + np.array([shift, 0, 0])]
+        table.write_text("a,b,label\n" + "\n".join(lines), encoding="utf-8")
+
+    write(0.0)
+    path = write_study(tmp_path, source="t.csv", trials=6)
+    path.write_text(path.read_text().replace('"t.csv"', '"t.csv"\ntarget = "label"'))
+    run(path, tmp_path / "d.db")
+    write(0.1)
+    with pytest.raises(
+        StudyChangedError, match=r"other data: t\.csv has other content \(sha256 \w{12}… then"
+    ):
+        run(path, tmp_path / "d.db")
+
+
+def test_a_study_that_is_being_trained_is_refused(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    study, dataset = prepare(load_study(path))
+    with Database.open(url(tmp_path / "b.db"), create=True) as database:
+        store, study = open_study(database, study, dataset, {})
+        store.begin()
+        with pytest.raises(StudyBusyError, match="process"):
+            run(path, tmp_path / "b.db")
+        store.end()
+    assert run(path, tmp_path / "b.db").complete
+
+
+def test_python_use_names_what_does_not_fit(tmp_path: Path) -> None:
+    path = write_study(tmp_path, source="diabetes")
+    with pytest.raises(StudyFileError, match="does not fit a regression task"):
+        hpsearch.run(load_study(path, ["train.loss=cross_entropy"]), storage=url(tmp_path / "x.db"))
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_widths_and_hidden_lists_are_searched_too(tmp_path: Path) -> None:
+    path = tmp_path / "w.toml"
+    path.write_text(
+        '[data]\nsource = "wine"\n[space]\nlearning_rate = 0.05\nhidden = [[], [20], [20, 10], [7, 7, 7]]\n'
+        "init_scale = { low = 0.5, high = 2.0 }\nnesterov = [true, false]\n[train]\nepochs = 4\n"
+        '[search]\ntrials = 12\nstopping = "none"\nsampler = "qmc"\n'
+    )
+    result = hpsearch.run(path, storage=url(tmp_path / "w.db"))
+    assert set(result.trials.param_hidden) == {"", "20", "20-10", "7-7-7"}
+    assert (result.trials.state == "complete").all()
+    assert (result.trials.epochs == 4).all()
+    path.write_text(
+        path.read_text().replace("hidden = [[], [20], [20, 10], [7, 7, 7]]", "width = { low = 4, high = 90 }")
+    )
+    assert (hpsearch.run(path, storage=url(tmp_path / "w2.db")).trials.state == "complete").all()
+
+
+def test_sizes_of_the_data(whole: tuple[Path, Path]) -> None:
+    dataset: Dataset = prepare(load_study(whole[0]))[1]
+    assert (len(dataset.train), len(dataset.valid), len(dataset.test)) == (90, 30, 30)

@@ -1,0 +1,75 @@
+"""The views of `list` and `show`."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+from rich.cells import cell_len
+
+from hpsearch.records import State, Trial
+from hpsearch.report.details import StoredStudy, list_document, list_view, study_view, trial_view
+from hpsearch.report.tables import plain_text
+from tests.report_study import DOCUMENT, RECORD, example
+
+STUDIES = [
+    StoredStudy("digits", "multiclass", "accuracy", {State.COMPLETE: 84, State.FAILED: 3}, 0.983, None, 6.1),
+    StoredStudy("new", "regression", "rmse", {}, None, datetime(2026, 1, 2, 3, 4), 0.0),
+]
+
+
+def test_the_list_shows_each_study_in_one_line() -> None:
+    head, first, second = plain_text(list_view(STUDIES, 120), 120).splitlines()
+    assert head.split()[:4] == ["study", "trials", "complete", "best"]
+    assert first.split()[:8] == ["digits", "87", "84", "98.3%", "accuracy", "0", "3", "0"]
+    assert second.split()[:4] == ["new", "0", "0", "–"]
+    for width in (40, 80):
+        text = plain_text(list_view(STUDIES, width), width)
+        assert max(map(cell_len, text.splitlines())) <= width
+
+
+def test_the_list_as_a_document() -> None:
+    first, second = list_document(STUDIES)["studies"]
+    assert first["counts"] == {"running": 0, "complete": 84, "pruned": 0, "failed": 3}
+    assert (first["name"], first["best_value"], first["created"]) == ("digits", 0.983, None)
+    created = datetime.fromisoformat(second["created"])
+    assert created == datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+
+
+def test_a_study_shows_its_whole_document_as_toml_reads_it() -> None:
+    record, trials, _ = example(30)
+    text = plain_text(study_view(record, trials), 200)
+    assert "30 trials: " in text
+    assert "from studies/digits.toml" in text
+    for section in ("space", "train", "search"):
+        block = text.split(f"[{section}]\n")[1].split("\n\n")[0]
+        lines = (line.split(maxsplit=1) for line in block.splitlines())
+        read = tomllib.loads("\n".join(f"{key} = {value}" for key, value in lines))
+        assert read == DOCUMENT[section]
+    assert record.data_hash in text
+    assert "threads" in text
+
+
+def test_a_trial_shows_searched_and_fixed_hyper_parameters_layers_and_curve() -> None:
+    record, trials, curves = example()
+    text = plain_text(trial_view(record, trials, 26, curves[26]), 100)
+    assert "digits #26   complete, rank 1 of 60" in text
+    assert "accuracy 98.9%" in text
+    words = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()}
+    assert float(words["learning_rate"][0]) == trials[26].params["learning_rate"]
+    assert words["width"] == ["64", "(fixed)"]
+    assert words["nesterov"] == ["false", "(fixed)"]
+    assert words["hidden"] == ["layers", "64", "→", "64"]
+    first, last = curves[26][0, 3], curves[26][-1, 3]
+    assert words["valid_accuracy"][-2:] == [f"{100 * first:.1f}%", f"{100 * last:.1f}%"]
+
+
+def test_a_trial_that_failed_at_once_shows_why() -> None:
+    params = dict(example(1)[1][0].params) | {"depth": 1}
+    failed = [Trial(0, 0, params, State.FAILED, reason="NaN in\x1b epoch 1")]
+    text = plain_text(trial_view(replace(RECORD, metric="rmse"), failed, 0, np.empty((0, 4))), 80)
+    assert "diverged" in text
+    assert "NaN in\\x1b epoch 1" in text
+    assert "none, a linear model" in text
