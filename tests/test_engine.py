@@ -20,6 +20,7 @@ from hpsearch.store import Database
 from hpsearch.study.file import load_study
 from hpsearch.train import Lane, Problem, initial_state, train_lanes, train_solo
 from tests.studies import assert_same, stored, url, write_study
+from tests.studies import hpsearch as command_line
 
 
 def run(path: Path, database: Path, **options: object) -> hpsearch.Result:
@@ -266,3 +267,19 @@ def test_widths_and_hidden_lists_are_searched_too(tmp_path: Path) -> None:
 def test_sizes_of_the_data(whole: tuple[Path, Path]) -> None:
     dataset: Dataset = prepare(load_study(whole[0]))[1]
     assert (len(dataset.train), len(dataset.valid), len(dataset.test)) == (90, 30, 30)
+
+
+def test_without_a_compiler_studies_run_stacked_and_exactly(whole: tuple[Path, Path], tmp_path: Path) -> None:
+    """The whole study through torch: stopped half-way, on one thread and on two, and near the native one."""
+    for name, workers in (("one", 1), ("two", 2)):
+        database = url(tmp_path / f"{name}.db")
+        for limit in (["--time", "0.000001s"], []):
+            done = command_line(
+                "run", whole[0], "--storage", database, "--workers", workers, *limit, HPSEARCH_KERNEL="off"
+            )
+            assert done.returncode == 0, done.stderr
+    assert_same(tmp_path / "one.db", tmp_path / "two.db")
+    stacked, native = stored(tmp_path / "one.db")[1], stored(whole[1])[1]
+    first = [number for number in range(16) if len(native[number]) and np.isfinite(native[number][0, 2])]
+    for number in first:
+        np.testing.assert_allclose(stacked[number][0], native[number][0], rtol=1e-4)

@@ -127,3 +127,18 @@ def test_optuna_reads_the_study_that_a_killed_run_left(
         assert trial.value >= max(trial.intermediate_values.values())  # thinned; the best may lie between
         assert 1 <= trial.user_attrs["best_epoch"] <= trial.user_attrs["epochs"] == trial.last_step
         assert trial.user_attrs["reason"].startswith("stopped at epoch")
+
+
+def test_a_second_interrupt_stops_at_once_and_loses_nothing(
+    undisturbed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path, whole = undisturbed
+    database = tmp_path / "twice.db"
+    process = start_until(path, database, 30)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)  # another number, since two of one may be delivered as one
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert hpsearch("run", path, "--storage", url(database)).returncode == 0
+    assert_same(whole, database)

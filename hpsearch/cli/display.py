@@ -37,14 +37,18 @@ class Display:
     def __enter__(self) -> Display:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(console=self._console, refresh_per_second=8, transient=True)
-            self._live.__enter__()
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
         if self._live:
-            self._live.__exit__(kind, error, trace)
+            self._live.stop()
 
     def stopping(self) -> None:
         """Say that Ctrl-C was seen."""

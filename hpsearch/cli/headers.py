@@ -15,17 +15,16 @@ if TYPE_CHECKING:
 _SAMPLES = 5
 
 
-def header_lines(study: Study, dataset: Dataset, device: str, workers: int) -> list[str]:
-    """Two lines or more: data with its notes, and search."""
+def header_lines(study: Study, dataset: Dataset, where: str = "") -> list[str]:
+    """Two lines or more: data (and where they are trained), search, and what the user should know."""
     parts = [f"{len(part):,} {name}" for name, part in (("train", dataset.train), ("valid", dataset.valid))]
     if len(dataset.test):
         parts.append(f"{len(dataset.test):,} test (kept back)")
     rows = len(dataset.train) + len(dataset.valid) + len(dataset.test)
     target = f"{len(dataset.classes)} classes" if dataset.classes else "1 number"
-    threads = f"{workers} thread{'s' if workers > 1 else ''}"
     lines = [
         f"{plain(study.name)}   {rows:,} rows × {len(dataset.features):,} → {target} ({study.data.task})   "
-        f"{' · '.join(parts)}   {device}, {threads}"
+        f"{' · '.join(parts)}   {where}".rstrip()
     ]
     searched = " · ".join(f"{name} {entry}" for name, entry in study.space.searched.items())
     lines.append(

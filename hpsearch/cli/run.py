@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hpsearch.data import Dataset
     from hpsearch.engine.api import Outcome
     from hpsearch.engine.pool import StopFlag
-    from hpsearch.store import StudyStore
+    from hpsearch.store import Database, StudyStore
     from hpsearch.study.file import Study
 
 INTERRUPTED = 130
@@ -84,41 +85,67 @@ def _run(
 ) -> None:
     from hpsearch.cli.headers import dry_run_view, header_lines
     from hpsearch.engine.api import prepare
+    from hpsearch.engine.resume import open_study
+    from hpsearch.store import Database
 
     study, dataset = prepare(study)
+    if dry_run:
+        _say(err, header_lines(study, dataset))
+        show(dry_run_view(study, dataset), make_console(sys.stdout))
+        return
+    with Database.open(url, create=True) as database:
+        finished = _finished(database.find(study.name))
+        if finished >= study.search.trials:
+            # Nothing to train, so that torch need not even be imported.
+            store, study = open_study(database, study, dataset, {})
+            _say(err, header_lines(study, dataset))
+        if finished < study.search.trials:
+            store = _go_on(database, study, dataset, device, workers, called, err)
+        else:
+            _say(err, [f"complete: all {finished:,} trials are finished, nothing to train"])
+        _show_result(store)
+
+
+def _finished(store: StudyStore | None) -> int:
+    return 0 if store is None else sum(trial.state.finished for trial in store.trials())
+
+
+def _say(err: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        err.print(line, soft_wrap=not err.is_terminal)
+
+
+def _go_on(
+    database: Database,
+    study: Study,
+    dataset: Dataset,
+    device: str,
+    workers: int | None,
+    called: str,
+    err: Console,
+) -> StudyStore:
+    """Train what is missing; returns the complete study, or ends the command where it was stopped."""
+    from hpsearch.cli.headers import header_lines
     from hpsearch.engine.pool import StopFlag, default_workers
     from hpsearch.engine.provenance import provenance
     from hpsearch.engine.resume import open_study
-    from hpsearch.store import Database
     from hpsearch.train import choose_device
 
     device = choose_device(device)
     workers = workers or default_workers(device)
-    for line in header_lines(study, dataset, device, workers):
-        err.print(line, soft_wrap=True)
-    if dry_run:
-        show(dry_run_view(study, dataset), make_console(sys.stdout))
-        return
-    with Database.open(url, create=True) as database:
-        store, study = open_study(database, study, dataset, provenance(device, workers))
-        stored = [trial for trial in store.trials() if trial.state.finished]
-        if len(stored) >= study.search.trials:
-            err.print(f"complete: all {len(stored):,} trials are finished, nothing to train", soft_wrap=True)
-        else:
-            if stored:
-                err.print(
-                    f"resuming: {len(stored):,} of {study.search.trials:,} trials are finished",
-                    soft_wrap=True,
-                )
-            stop = StopFlag(study.search.time_limit)
-            outcome = _train(study, dataset, store, device, workers, stop, err)
-            _tell_end(study, store, outcome, database.url, err)
-            if not outcome.complete:
-                _show_so_far(store)
-                why = "stopped" if stop.asked else "the time limit is reached"
-                err.print(f"{why}; to go on:  {_resume_command(called)}", soft_wrap=True)
-                raise typer.Exit(INTERRUPTED if stop.asked else 0)
-        _show_result(store)
+    store, study = open_study(database, study, dataset, provenance(device, workers))
+    _say(err, header_lines(study, dataset, f"{device}, {workers} thread{'s' if workers > 1 else ''}"))
+    if before := _finished(store):
+        _say(err, [f"resuming: {before:,} of {study.search.trials:,} trials are finished"])
+    stop = StopFlag(study.search.time_limit)
+    outcome = _train(study, dataset, store, device, workers, stop, err)
+    _tell_end(study, store, outcome, database.url, err)
+    if not outcome.complete:
+        _show_so_far(store)
+        why = "stopped" if stop.asked else "the time limit is reached"
+        err.print(f"{why}; to go on:  {_resume_command(called)}", soft_wrap=True)  # to be copied whole
+        raise typer.Exit(INTERRUPTED if stop.asked else 0)
+    return store
 
 
 def _train(
@@ -156,7 +183,9 @@ def _interruptible(stop: StopFlag, display: Display) -> Iterator[None]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         if stop.asked:
-            raise KeyboardInterrupt
+            # Threads may be in the middle of a tile; nothing of it is stored, and nothing need be.
+            display.close()
+            os._exit(INTERRUPTED)
         stop.ask()
         display.stopping()
 

@@ -14,8 +14,6 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hpsearch.data.raw import Raw, Refuse, listed, unknown_column
 from hpsearch.errors import DataError, nearest
@@ -84,6 +82,9 @@ def _no_such_file(path: Path) -> str:
 
 
 def _parquet(path: Path, content: bytes) -> pd.DataFrame:
+    import pyarrow as pa  # a quarter of a second that only Parquet files need
+    import pyarrow.parquet as pq
+
     try:
         _checked_names(f"{path}", pq.read_schema(io.BytesIO(content)).names)
         frame = pd.read_parquet(io.BytesIO(content)).reset_index(drop=True)
