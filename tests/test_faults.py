@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -142,3 +144,26 @@ def test_a_second_interrupt_stops_at_once_and_loses_nothing(
     assert "Traceback" not in said
     assert hpsearch("run", path, "--storage", url(database)).returncode == 0
     assert_same(whole, database)
+
+
+def test_the_optuna_command_shows_trials_values_and_states(undisturbed: tuple[Path, Path]) -> None:
+    optuna_command = Path(sys.executable).with_name("optuna")
+    words = [
+        optuna_command,
+        "trials",
+        "--storage",
+        url(undisturbed[1]),
+        "--study-name",
+        "small",
+        "-f",
+        "json",
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    shown = json.loads(done.stdout)
+    trials, _ = stored(undisturbed[1])
+    assert [row["number"] for row in shown] == list(range(TRIALS))
+    names = {State.COMPLETE: "COMPLETE", State.PRUNED: "PRUNED", State.FAILED: "FAIL"}
+    for row, (_, _, params, state, _, value, *_) in zip(shown, trials, strict=True):
+        assert row["state"] == names[state]
+        assert value is None or row["value"] == {"accuracy": value}
+        assert row["params"] == params

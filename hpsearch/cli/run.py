@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpsearch.cli.common import StorageOption, StudyArgument, make_console, show, storage_url
-from hpsearch.errors import NothingToShowError
+from hpsearch.errors import NothingToShowError, StorageError, UnknownStudyError, nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,8 +75,15 @@ def _find_study(text: str, storage: str | None, overrides: list[str]) -> Study:
     from hpsearch.store import Database
     from hpsearch.study.file import study_from_document
 
-    with Database.open(storage_url(storage)) as database:
-        record = database.study(text).record
+    try:
+        with Database.open(storage_url(storage)) as database:
+            record = database.study(text).record
+    except (UnknownStudyError, StorageError) as error:
+        files = [str(path) for folder in (Path(), Path("studies")) for path in sorted(folder.glob("*.toml"))]
+        near = nearest(text, [*files, *(Path(file).stem for file in files)])
+        raise UnknownStudyError(
+            f"{text}: no such study file{near}; nor is it a stored study ({error})"
+        ) from None
     return study_from_document(record.document, record.origin, overrides)
 
 
