@@ -140,7 +140,7 @@ def small() -> list[Row]:
                 "two solo processes",
                 f"{steps / theirs:,.0f}",
                 f"{theirs / ours:.1f}×",
-                f"{wanted} (next issue)",
+                f"≥ {wanted}",
             )
         )
     return rows

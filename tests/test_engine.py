@@ -128,7 +128,7 @@ def test_more_trials_go_on_from_the_stored_ones(tmp_path: Path) -> None:
     assert len(hpsearch.run(more, storage=url(tmp_path / "a.db")).trials) == 24
     again, _ = stored(tmp_path / "a.db")
     assert again[:16] == first
-    # The file still says 16; the total never shrinks.
+    # The file still says 16; trials that have begun are never dropped.
     assert len(run(path, tmp_path / "a.db").trials) == 24
 
 
@@ -283,3 +283,67 @@ def test_without_a_compiler_studies_run_stacked_and_exactly(whole: tuple[Path, P
     first = [number for number in range(16) if len(native[number]) and np.isfinite(native[number][0, 2])]
     for number in first:
         np.testing.assert_allclose(stacked[number][0], native[number][0], rtol=1e-4)
+
+
+def test_a_lane_that_diverges_when_trained_again_fails_and_the_study_goes_on(
+    whole: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on another machine, whose rounding tips an unstable trial over."""
+    import hpsearch.train
+
+    run(whole[0], tmp_path / "t.db", time_limit=1e-9)
+    assert run(whole[0], tmp_path / "t.db", time_limit=1e-9).trials.state.eq("running").any()
+    victims: list[int] = []
+
+    def tips(problem: Problem, lanes: list[Lane], last_epoch: int) -> list[object]:
+        results = train_lanes(problem, lanes, last_epoch)
+        caught_up = [(lane.state is None and last_epoch > 1) or not victims for lane in lanes]
+        if not victims and caught_up[0]:
+            victims.append(results[0].trial)
+            results[0] = replace(results[0], state=None, failure="diverged: training loss NaN in epoch 1")
+        return list(results)
+
+    monkeypatch.setattr(hpsearch.train, "train_lanes", tips)
+    result = run(whole[0], tmp_path / "t.db")
+    assert result.complete
+    lost = result.trials[result.trials.trial == victims[0]].iloc[0]
+    assert lost.state == "failed"
+
+
+def test_another_engine_is_warned_about_and_recorded(whole: tuple[Path, Path], tmp_path: Path) -> None:
+    database = url(tmp_path / "e.db")
+    words = ["run", whole[0], "--storage", database]
+    assert command_line(*words, "--time", "0.000001s").returncode == 0
+    done = command_line(*words, HPSEARCH_KERNEL="off")
+    assert done.returncode == 0
+    assert "trained otherwise than before" in done.stderr
+    assert "engine native" in done.stderr
+    assert "→ torch" in done.stderr
+    with Database.open(database) as opened:
+        provenance = opened.study("small").record.provenance
+    assert provenance["engine"] == "torch"
+    assert provenance["earlier"][0]["engine"].startswith("native")
+
+
+def test_r2_of_equal_targets_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("a,y\n" + "\n".join(f"{n % 7},{1.5 if n else 9.5}" for n in range(40)))
+    path = write_study(tmp_path, source="t.csv", trials=6)
+    path.write_text(
+        path.read_text().replace('"t.csv"', '"t.csv"\ntarget = "y"\ntask = "regression"') + "[x]\n"[:0]
+    )
+    with pytest.raises(StudyFileError, match="R² needs validation targets that differ"):
+        hpsearch.run(load_study(path, ["train.metric=r2"]), storage=url(tmp_path / "r.db"))
+
+
+def test_the_command_to_go_on_with_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hpsearch.cli.run import _Call, _resume_command
+
+    secret = "postgresql+psycopg://bob:s3cret@db/x"
+    call = _Call("x.toml", secret, "auto", None, None)
+    for typed in (["run", "x.toml", "--storage", secret], ["run", "x.toml", f"--storage={secret}"]):
+        monkeypatch.setattr("sys.argv", ["hpsearch", *typed])
+        assert "s3cret" not in _resume_command(call)
+        assert "bob" in _resume_command(call)
+    monkeypatch.setattr("sys.argv", ["python"])
+    assert "s3cret" not in _resume_command(call)

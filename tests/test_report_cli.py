@@ -130,7 +130,7 @@ def test_list_and_show(storage: str) -> None:
     assert "[space]" in call(storage, "show", "digits").stdout
     complete = next(trial.number for trial in example(COUNT)[1] if trial.state is State.COMPLETE)
     assert f"#{complete}   complete, rank" in call(storage, "show", "digits", str(complete)).stdout
-    assert "running" in call(storage, "show", "begun", "0").stdout
+    assert "unfinished" in call(storage, "show", "begun", "0").stdout
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_list_and_show(storage: str) -> None:
     [
         (("report", "digitz"), UnknownStudyError, "digits"),
         (("report", "missing.toml"), HpsearchError, "no such study file"),
-        (("report", "begun"), NothingToShowError, "found 1 running"),
+        (("report", "begun"), NothingToShowError, "found 1 unfinished"),
         (("curves", "digits", "--trial", "99"), HpsearchError, "from 0 to 39; found --trial 99"),
         (("show", "digits", "99"), HpsearchError, "from 0 to 39; found trial 99"),
         (("curves", "digits", "--format", "csv", "--out", "/dev/null/x"), HpsearchError, "--out"),

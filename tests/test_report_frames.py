@@ -112,7 +112,7 @@ def test_curves_of_no_trial_are_an_empty_frame() -> None:
 
 def test_nothing_finished_says_how_to_go_on() -> None:
     running = [Trial(0, 0, {})]
-    with pytest.raises(NothingToShowError, match=r"found 1 running.*hpsearch run studies/digits.toml"):
+    with pytest.raises(NothingToShowError, match=r"found 1 unfinished.*hpsearch run studies/digits.toml"):
         finished_report(RECORD, running, {})
     with pytest.raises(NothingToShowError, match="no trial at all"):
         finished_report(RECORD, [], {})

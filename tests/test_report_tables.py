@@ -133,11 +133,13 @@ def test_every_number_of_the_table_follows_from_the_curves(report: Report) -> No
 
 def test_top_shows_so_many_and_counts_the_rest(report: Report) -> None:
     text = plain_text(report_view(report, 120, top=3), 120)
-    assert "… and 117 more: 57 complete, 57 stopped early, 2 diverged, 1 running (--top 0 shows all)" in text
+    assert (
+        "… and 117 more: 57 complete, 57 stopped early, 2 diverged, 1 unfinished (--top 0 shows all)" in text
+    )
     everything = plain_text(report_view(report, 120, top=0), 120)
     assert "more:" not in everything
     assert everything.count("not among the best third") == 57
-    assert " running\n" in everything
+    assert " unfinished\n" in everything
 
 
 def test_failed_trials_are_listed_with_their_reasons() -> None:
@@ -239,7 +241,9 @@ def test_advice_counts_choices_and_is_silent_about_few_trials() -> None:
     assert advice_on(["relu", "tanh"], names, "activation") == [
         "activation: the best ten have 9 × relu, 1 × tanh."
     ]
-    assert advice_on(LOG_RANGE, [0.9] * 19) == []
+    assert advice_on(LOG_RANGE, [0.9] * 19) == [
+        "19 complete trials are too few to say where the best values lie; 20 are needed."
+    ]
 
 
 @pytest.mark.parametrize(

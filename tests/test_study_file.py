@@ -99,7 +99,7 @@ BAD = [
     ("empty range", SMALL + "[space]\nmomentum = {low = 0.5, high = 0.5}", "s.toml:4:1: space.momentum: an empty range: low and high are both 0.5; write 0.5 to fix the value"),
     ("reversed range", SMALL + "[space]\ndepth = {low = 5, high = 1}", "s.toml:4:1: space.depth: a reversed range: low 5 is above high 1"),
     ("log with 0", SMALL + "[space]\nweight_decay = {low = 0, high = 1, log = true}", "s.toml:4:1: space.weight_decay: a log range needs low above 0; found 0"),
-    ("half a range", SMALL + "[space]\ndepth = {low = 5}", "s.toml:4:1: space.depth: a range needs low and high; high is missing"),
+    ("half a range", SMALL + "[space]\ndepth = {low = 5}", "s.toml:4:1: space.depth: a range needs low and high; missing: high"),
     ("misspelt in a range", SMALL + "[space]\ndepth = {low = 1, hihg = 5, high = 4}", 's.toml:4:19: space.depth.hihg: unknown key; did you mean "high"?'),
     ("log and step", SMALL + "[space]\ndepth = {low = 1, high = 8, log = true, step = 2}", "s.toml:4:41: space.depth.step: a log range cannot have a step; leave out one of the two"),
     ("fractional depth", SMALL + "[space]\ndepth = 2.5", "s.toml:4:1: space.depth: expected a whole number of at least 1 and at most 64; found 2.5"),

@@ -202,7 +202,11 @@ def test_native_goes_on_from_a_state_and_from_a_stacked_one(kernel: Kernel) -> N
     problem = make_problem()
     lanes = make_lanes(problem, mixed_configurations(32))
     whole = train_native(kernel, problem, lanes, EPOCHS)
-    for first in (train_native(kernel, problem, lanes, 1), train_cohort(problem, lanes, 1)):
+    again = train_native(kernel, problem, lanes, 1)
+    exact = [Lane(r.trial, a.configuration, r.state) for r, a in zip(again, lanes, strict=True) if r.state]
+    for a, b in zip(train_native(kernel, problem, exact, EPOCHS), whole, strict=True):
+        assert np.array_equal(a.curve, b.curve[1:])
+    for first in (again, train_cohort(problem, lanes, 1)):
         on = [Lane(r.trial, a.configuration, r.state) for r, a in zip(first, lanes, strict=True) if r.state]
         rest = train_native(kernel, problem, on, EPOCHS)
         for a, b in zip(rest, whole, strict=True):

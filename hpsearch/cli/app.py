@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Annotated, NoReturn
 
 import typer
@@ -66,11 +67,16 @@ def main() -> NoReturn:
     except HpsearchError as error:
         print(f"hpsearch: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("hpsearch: interrupted", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         # The reader went away (`| head`): nothing is wrong, and Python's own flush must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception:
+        traceback.print_exc()
+        print(
+            "hpsearch: failed unexpectedly (see above); whatever was finished is stored, "
+            "and the same command goes on from there",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     sys.exit(0)

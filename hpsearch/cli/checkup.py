@@ -17,7 +17,7 @@ def checkup(storage: str | None, device: str) -> int:
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     failures = 0
-    for look in (_versions, lambda: _device(device), lambda: _storage(storage_url(storage))):
+    for look in (_versions, _kernel, lambda: _device(device), lambda: _storage(storage_url(storage))):
         for what, found, good in _guarded(look):
             table.add_row("ok" if good else "wrong", what, found)
             failures += not good
@@ -41,6 +41,13 @@ def _versions() -> Iterator[Finding]:
     for key, value in provenance("cpu", default_workers("cpu")).items():
         if key != "device":
             yield key, str(value), True
+
+
+def _kernel() -> Iterator[Finding]:
+    from hpsearch.train import missing_kernel
+
+    if reason := missing_kernel():
+        yield "kernel", f"small networks train through torch, several times slower: {reason}", False
 
 
 def _device(asked: str) -> Iterator[Finding]:

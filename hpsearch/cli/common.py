@@ -50,6 +50,17 @@ def storage_url(storage: str | None) -> str:
     return storage or DEFAULT_STORAGE
 
 
+def storage_words(storage: str | None) -> str:
+    """The words " --storage URL" for a command to type next, without password; "" if not needed."""
+    if storage is None or storage == os.environ.get("HPSEARCH_STORAGE"):
+        return ""
+    from shlex import quote
+
+    from hpsearch.store import shown_url
+
+    return f" --storage {quote(shown_url(storage))}"
+
+
 def study_name(text: str) -> str:
     """The name of the study that the user means by a study file's path or a stored study's name.
 

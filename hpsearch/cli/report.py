@@ -16,6 +16,7 @@ from hpsearch.cli.common import (
     make_console,
     read_report,
     show,
+    storage_words,
     write_out,
 )
 
@@ -51,10 +52,10 @@ def report(
 
         for path in write_report(found, out, _TABLE_ROWS if top is None else top):
             typer.echo(f"wrote {path}", err=True)
-    _print(found, format_, top)
+    _print(found, format_, top, storage_words(storage))
 
 
-def _print(found: Report, format_: ReportFormat, top: int | None) -> None:
+def _print(found: Report, format_: ReportFormat, top: int | None, storage: str) -> None:
     from hpsearch.report.document import csv_text, json_text, limited, report_document
     from hpsearch.report.markdown import report_markdown
     from hpsearch.report.tables import report_view
@@ -62,7 +63,7 @@ def _print(found: Report, format_: ReportFormat, top: int | None) -> None:
     rows = _TABLE_ROWS if top is None else top
     if format_ is ReportFormat.TABLE:
         console = make_console(sys.stdout)
-        show(report_view(found, console.width, rows), console)
+        show(report_view(found, console.width, rows, storage), console)
     elif format_ is ReportFormat.MARKDOWN:
         write_out(report_markdown(found, rows))
     elif format_ is ReportFormat.JSON:

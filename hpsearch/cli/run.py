@@ -7,14 +7,15 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpsearch.cli.common import StorageOption, StudyArgument, make_console, show, storage_url
-from hpsearch.errors import NothingToShowError, StorageError, UnknownStudyError, nearest
+from hpsearch.cli.common import StorageOption, StudyArgument, make_console, show, storage_url, storage_words
+from hpsearch.errors import HpsearchError, NothingToShowError, StorageError, UnknownStudyError, nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,10 +61,34 @@ def run(
     """Create a study or go on with it: train, show the progress, end with the ranked table."""
     overrides = list(set_ or [])
     overrides += [f"search.trials={trials}"] if trials is not None else []
-    overrides += [f'search.time_limit="{time}"'] if time is not None else []
-    found = _find_study(study, storage, overrides)
-    err = make_console(sys.stderr)
-    _run(found, study, storage_url(storage), device, workers, dry_run, err)
+    call = _Call(study, storage, device, workers, _duration(time))
+    _run(_find_study(study, storage, overrides), call, dry_run, make_console(sys.stderr))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What was typed, besides the study file's own settings; time_limit in seconds."""
+
+    study: str
+    storage: str | None
+    device: str
+    workers: int | None
+    time_limit: float | None
+
+
+def _duration(typed: str | None) -> float | None:
+    """Seconds of `--time`."""
+    if typed is None:
+        return None
+    from hpsearch.study.schema import seconds
+
+    try:
+        length = float(seconds(typed))
+    except ValueError:
+        length = 0.0
+    if not 0 < length < float("inf"):
+        raise HpsearchError(f'--time: expected a duration such as "90s", "10m" or "1h30m"; found "{typed}"')
+    return length
 
 
 def _find_study(text: str, storage: str | None, overrides: list[str]) -> Study:
@@ -87,9 +112,7 @@ def _find_study(text: str, storage: str | None, overrides: list[str]) -> Study:
     return study_from_document(record.document, record.origin, overrides)
 
 
-def _run(
-    study: Study, called: str, url: str, device: str, workers: int | None, dry_run: bool, err: Console
-) -> None:
+def _run(study: Study, call: _Call, dry_run: bool, err: Console) -> None:
     from hpsearch.cli.headers import dry_run_view, header_lines
     from hpsearch.engine.api import prepare
     from hpsearch.engine.resume import open_study
@@ -100,21 +123,22 @@ def _run(
         _say(err, header_lines(study, dataset))
         show(dry_run_view(study, dataset), make_console(sys.stdout))
         return
-    with Database.open(url, create=True) as database:
-        finished = _finished(database.find(study.name))
-        if finished >= study.search.trials:
+    with Database.open(storage_url(call.storage), create=True) as database:
+        store = database.find(study.name)
+        if store is not None and _finished(store) >= max(study.search.trials, len(store.trials())):
             # Nothing to train, so that torch need not even be imported.
+            asked = study.search.trials
             store, study = open_study(database, study, dataset, {})
             _say(err, header_lines(study, dataset))
-        if finished < study.search.trials:
-            store = _go_on(database, study, dataset, device, workers, called, err)
+            more = f" (of {asked:,} asked for)" if asked < study.search.trials else ""
+            _say(err, [f"complete: all {study.search.trials:,} trials{more} are finished, nothing to train"])
         else:
-            _say(err, [f"complete: all {finished:,} trials are finished, nothing to train"])
-        _show_result(store)
+            store = _go_on(database, study, dataset, call, err)
+        _show_result(store, call)
 
 
-def _finished(store: StudyStore | None) -> int:
-    return 0 if store is None else sum(trial.state.finished for trial in store.trials())
+def _finished(store: StudyStore) -> int:
+    return sum(trial.state.finished for trial in store.trials())
 
 
 def _say(err: Console, lines: Iterable[str]) -> None:
@@ -122,35 +146,37 @@ def _say(err: Console, lines: Iterable[str]) -> None:
         err.print(line, soft_wrap=not err.is_terminal)
 
 
-def _go_on(
-    database: Database,
-    study: Study,
-    dataset: Dataset,
-    device: str,
-    workers: int | None,
-    called: str,
-    err: Console,
-) -> StudyStore:
+def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err: Console) -> StudyStore:
     """Train what is missing; returns the complete study, or ends the command where it was stopped."""
     from hpsearch.cli.headers import header_lines
     from hpsearch.engine.pool import StopFlag, default_workers
     from hpsearch.engine.provenance import provenance
     from hpsearch.engine.resume import open_study
-    from hpsearch.train import choose_device
+    from hpsearch.train import choose_device, missing_kernel
 
-    device = choose_device(device)
-    workers = workers or default_workers(device)
-    store, study = open_study(database, study, dataset, provenance(device, workers))
+    device = choose_device(call.device)
+    workers = call.workers or default_workers(device)
+    asked = study.search.trials
+    warnings: list[str] = []
+    store, study = open_study(database, study, dataset, provenance(device, workers), warnings.append)
     _say(err, header_lines(study, dataset, f"{device}, {workers} thread{'s' if workers > 1 else ''}"))
+    _say(err, (f"warning  {text}" for text in warnings))
+    if device == "cpu" and (reason := missing_kernel()):
+        _say(err, [f"note     small networks train through torch, several times slower: {reason}"])
     if before := _finished(store):
         _say(err, [f"resuming: {before:,} of {study.search.trials:,} trials are finished"])
-    stop = StopFlag(study.search.time_limit)
-    outcome = _train(study, dataset, store, device, workers, stop, err)
-    _tell_end(study, store, outcome, database.url, err)
+    if asked < study.search.trials:
+        _say(
+            err,
+            [f"note     {study.search.trials:,} trials have begun, more than {asked:,}: they are finished"],
+        )
+    stop = StopFlag(study.search.time_limit if call.time_limit is None else call.time_limit)
+    outcome = _train(study, dataset, store, device, workers, stop, call, err)
+    _tell_end(study, store, database.url, err)
     if not outcome.complete:
-        _show_so_far(store)
+        _show_so_far(store, call)
         why = "stopped" if stop.asked else "the time limit is reached"
-        err.print(f"{why}; to go on:  {_resume_command(called)}", soft_wrap=True)  # to be copied whole
+        err.print(f"{why}; to go on:  {_resume_command(call)}", soft_wrap=True)  # to be copied whole
         raise typer.Exit(INTERRUPTED if stop.asked else 0)
     return store
 
@@ -162,6 +188,7 @@ def _train(
     device: str,
     workers: int,
     stop: StopFlag,
+    call: _Call,
     err: Console,
 ) -> Outcome:
     from hpsearch.cli.display import Display
@@ -170,7 +197,7 @@ def _train(
     metric = study.train.metric or ""
     with (
         Display(err, metric, percent=metric in ("accuracy", "error")) as display,
-        _interruptible(stop, display),
+        _interruptible(stop, display, call),
     ):
         return train(
             study,
@@ -185,13 +212,14 @@ def _train(
 
 
 @contextmanager
-def _interruptible(stop: StopFlag, display: Display) -> Iterator[None]:
+def _interruptible(stop: StopFlag, display: Display, call: _Call) -> Iterator[None]:
     """Ctrl-C, or SIGTERM, stops at the next rung; the second one at once."""
 
     def ask(number: int, frame: FrameType | None) -> None:
         if stop.asked:
             # Threads may be in the middle of a tile; nothing of it is stored, and nothing need be.
             display.close()
+            print(f"stopped at once; to go on:  {_resume_command(call)}", file=sys.stderr, flush=True)
             os._exit(INTERRUPTED)
         stop.ask()
         display.stopping()
@@ -204,40 +232,41 @@ def _interruptible(stop: StopFlag, display: Display) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _tell_end(study: Study, store: StudyStore, outcome: Outcome, url: str, err: Console) -> None:
-    """One line that says what was done, and where the study stands."""
+def _tell_end(study: Study, store: StudyStore, url: str, err: Console) -> None:
+    """One line that says where the study stands."""
     from collections import Counter
 
-    from hpsearch.report.text import counts_text, seconds_text
+    from hpsearch.report.text import counts_text
 
-    trials = store.trials()
-    counts = Counter(trial.state for trial in trials)
-    finished = sum(trial.state.finished for trial in trials)
-    speed = f"{outcome.epochs / max(outcome.seconds, 1e-9):,.0f} epochs/s"
-    err.print(
-        f"{finished:,} of {study.search.trials:,} trials ({counts_text(counts)}), "
-        f"{outcome.epochs:,} epochs in {seconds_text(outcome.seconds)} ({speed}), stored in {url}",
-        soft_wrap=True,
-    )
+    counts = Counter(trial.state for trial in store.trials())
+    finished = sum(count for state, count in counts.items() if state.finished)
+    _say(err, [f"{finished:,} of {study.search.trials:,} trials ({counts_text(counts)}), stored in {url}"])
 
 
-def _resume_command(called: str) -> str:
-    """The command line that goes on with this run: the one that was typed."""
+def _resume_command(call: _Call) -> str:
+    """The command line that goes on with this run: the one that was typed, without a password."""
     import shlex
 
-    return shlex.join(["hpsearch", *sys.argv[1:]]) if sys.argv[1:2] == ["run"] else f"hpsearch run {called}"
+    from hpsearch.store import shown_url
+
+    if sys.argv[1:2] != ["run"]:
+        return shlex.join(["hpsearch", "run", call.study]) + storage_words(call.storage)
+    words = sys.argv[1:]
+    if call.storage is not None:
+        words = [word.replace(call.storage, shown_url(call.storage)) for word in words]
+    return shlex.join(["hpsearch", *words])
 
 
-def _show_so_far(store: StudyStore) -> None:
+def _show_so_far(store: StudyStore, call: _Call) -> None:
     """The table of an unfinished study, once there is anything to rank."""
     with suppress(NothingToShowError):
-        _show_result(store)
+        _show_result(store, call)
 
 
-def _show_result(store: StudyStore) -> None:
+def _show_result(store: StudyStore, call: _Call) -> None:
     from hpsearch.report.frames import finished_report
     from hpsearch.report.tables import report_view
 
     report = finished_report(store.record, store.trials(), store.curves())
     console = make_console(sys.stdout)
-    show(report_view(report, console.width, _SHOWN), console)
+    show(report_view(report, console.width, _SHOWN, storage_words(call.storage)), console)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.data import Dataset, load_dataset
 from hpsearch.engine.resume import open_study
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, StudyFileError
 from hpsearch.records import Progress
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study, load_study
@@ -48,7 +48,11 @@ def prepare(study: Study) -> tuple[Study, Dataset]:
     """Load the data, and fill in what follows from them: task, loss and metric."""
     base = study.source.path.parent if study.source.path else None
     dataset = load_dataset(study.data, study.seed, base, study.source.complaint)
-    return study.resolve(dataset.task), dataset
+    study = study.resolve(dataset.task)
+    if study.train.metric == "r2" and min(dataset.valid.y) == max(dataset.valid.y):
+        text = f"R² needs validation targets that differ; all {len(dataset.valid)} are equal. Use rmse or mae"
+        raise StudyFileError([study.source.complaint(("train", "metric"), text)])
+    return study, dataset
 
 
 def train(

@@ -80,16 +80,7 @@ class Ledger:
         """What a running trial's record becomes once its whole curve is `curve`."""
         trial, now = self.trials[number], datetime.now(UTC)
         if failure is not None:
-            return replace(
-                trial,
-                state=State.FAILED,
-                epochs=len(curve),
-                value=None,
-                loss=None,
-                best_epoch=None,
-                reason=failure,
-                finished=now,
-            )
+            return replace(self.failed_trial(number, failure), epochs=len(curve))
         metric = curve[:, VALID_METRIC]
         best = int(metric.argmax() if self._maximize else metric.argmin())
         ended = len(curve) >= self._rungs[-1]
@@ -101,6 +92,18 @@ class Ledger:
             loss=float(curve[best, VALID_LOSS]),
             best_epoch=best + 1,
             finished=now if ended else None,
+        )
+
+    def failed_trial(self, number: int, reason: str) -> Trial:
+        """What a running trial's record becomes when it has diverged."""
+        return replace(
+            self.trials[number],
+            state=State.FAILED,
+            value=None,
+            loss=None,
+            best_epoch=None,
+            reason=reason,
+            finished=datetime.now(UTC),
         )
 
     def _merit(self, trial: Trial) -> tuple[float, float, int]:

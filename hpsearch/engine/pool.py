@@ -20,7 +20,19 @@ class StopFlag:
 
     def __init__(self, time_limit: float | None = None) -> None:
         self._asked = threading.Event()
-        self._deadline = None if time_limit is None else monotonic() + time_limit
+        self._limit = time_limit
+        self._deadline: float | None = None
+
+    def start(self) -> None:
+        """Begin to count the time limit."""
+        if self._limit is not None:
+            self._deadline = monotonic() + self._limit
+
+    def without_limit(self) -> StopFlag:
+        """The same flag, deaf to the clock."""
+        other = StopFlag()
+        other._asked = self._asked
+        return other
 
     def ask(self) -> None:
         self._asked.set()

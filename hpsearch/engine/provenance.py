@@ -26,7 +26,7 @@ def provenance(device: str, workers: int) -> dict[str, Any]:
         "processor": _processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "device": device if device != "cuda" else torch.cuda.get_device_name(),
-        "engine": engine_name(),
+        "engine": engine_name(device),
         "workers": workers,
         "platform": platform.platform(terse=True),
     }

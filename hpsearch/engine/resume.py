@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +13,24 @@ from hpsearch.records import StudyRecord
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study
 
+_DECIDES_BITS = ("engine", "device", "processor", "capability", "torch", "numpy", "optuna", "sklearn")
+"""Fields of the provenance on which numbers depend."""
+
 _MAY_CHANGE = {"search.trials", "search.time_limit"}
 """Keys that only say how far a study goes; everything else would make its trials incomparable."""
 
 
 def open_study(
-    database: Database, study: Study, dataset: Dataset, provenance: Mapping[str, Any]
+    database: Database,
+    study: Study,
+    dataset: Dataset,
+    provenance: Mapping[str, Any],
+    warn: Callable[[str], None] = lambda text: None,
 ) -> tuple[StudyStore, Study]:
-    """The stored study, created where it is new, and the study with the stored total of trials.
+    """The stored study, created where it is new, and the study with its total of trials.
 
-    The total never shrinks: a study that was continued with more trials keeps them.
+    The total is what the study says now, but never less than the trials that have begun. Where this
+    process would train otherwise than those before, `warn` is told what differs, and it is stored.
 
     Raises:
         StudyChangedError: the study file or the data differ from those that the study was begun with.
@@ -46,10 +54,17 @@ def open_study(
             f"(sha256 {record.data_hash[:12]}… then, {dataset.hash[:12]}… now).\nRestore the data, or give "
             f"the new study another name (study.name, or --set study.name={study.name}-2)."
         )
-    trials = max(study.search.trials, record.document["search"]["trials"])
-    study = replace(study, search=study.search.model_copy(update={"trials": trials}))
-    if changes:
-        store.update_record(replace(record, document=_plain(study.document())))
+    begun = len(store.trials())
+    if begun > study.search.trials:
+        study = replace(study, search=study.search.model_copy(update={"trials": begun}))
+    document, known = _plain(study.document()), record.provenance
+    if differing := [key for key in _DECIDES_BITS if provenance and known.get(key) != provenance.get(key)]:
+        shown = ", ".join(f"{key} {known.get(key)} → {provenance.get(key)}" for key in differing)
+        warn(f"trained otherwise than before, so that numbers may differ in their last digits: {shown}")
+        earlier = [*known.get("earlier", []), {k: v for k, v in known.items() if k != "earlier"}]
+        known = {**provenance, "earlier": earlier}
+    if document != record.document or known != record.provenance:
+        store.update_record(replace(record, document=document, provenance=known))
     return store, study
 
 

@@ -67,17 +67,21 @@ class Runner:
         return self._epochs
 
     def run(self, stop: StopFlag) -> None:
-        """Train until the study is complete or `stop` is set and the next rung is reached."""
-        while not stop:
-            missing = self._missing()
-            if missing:
-                self._catch_up(missing, stop)
-                if not stop:
-                    self._train(missing, stop)
-            elif self.complete:
-                return
+        """Train until the study is complete or `stop` is set and the next rung is reached.
+
+        The time limit counts from when lanes that were under way are where they were: catching up
+        stores nothing, and with a short limit a study would never get on.
+        """
+        self._catch_up(self._missing(), stop.without_limit())
+        stop.start()
+        while not (stop.asked or self.complete):
+            if missing := self._missing():
+                self._catch_up(missing, stop.without_limit())
+                self._train(missing, stop)
             else:
                 self._next_cohort()
+            if stop:
+                return
 
     # -- one cohort ------------------------------------------------------------------------------
 
@@ -141,7 +145,8 @@ class Runner:
             )
             metric = f"valid {self._study.train.metric}"
             among = f"among {len(scores)} trial{'s' if len(scores) > 1 else ''}"
-            return f"stopped at epoch {rung}: {metric} {own:.4g}, needed {needed:.4g} {among}"
+            equal = ", and a lower loss" if own == needed else ""
+            return f"stopped at epoch {rung}: {metric} {own:.4g}, needed {needed:.4g}{equal} {among}"
 
         return [
             replace(self._ledger.trials[n], state=State.PRUNED, reason=reason(n), finished=now)
@@ -153,6 +158,9 @@ class Runner:
     def _train(self, numbers: list[int], stop: StopFlag) -> None:
         """Train lanes of the current cohort to their rungs, storing tiles as they come."""
         assert self._cohort is not None
+        # What could not be caught up with was stopped on the way, or has diverged there.
+        numbers = [n for n in numbers if n in self._states or not self._ledger.trials[n].epochs]
+        numbers = [n for n in numbers if n in self._ledger.running]
         targets = [self._cohort.lanes[number][1] for number in numbers]
         held: list[TileResult] = []
         try:
@@ -168,13 +176,23 @@ class Runner:
         """Train lanes that were under way when the study was stopped up to where they were."""
         trials = self._ledger.trials
         numbers = [n for n in numbers if trials[n].epochs and n not in self._states]
-        differing = []
+        if not numbers:
+            return
+        differing: list[int] = []
+        lost: list[Trial] = []
         for result in self._tiles(numbers, [trials[n].epochs for n in numbers], stop):
             for lane in result.lanes:
                 if lane.state is not None:
                     self._states[lane.trial] = lane.state
+                else:
+                    reason = f"{lane.failure}, when it was trained again to go on"
+                    lost.append(self._ledger.failed_trial(lane.trial, reason))
                 if not np.array_equal(lane.curve, self._ledger.curves[lane.trial], equal_nan=True):
                     differing.append(lane.trial)
+        if lost:
+            self._commit(updated=lost)
+            for trial in lost:
+                self._ledger.put(trial)
         if differing:
             self._warn(
                 f"{len(differing)} of {len(numbers)} unfinished trials did not come out as they were stored "

@@ -21,10 +21,11 @@ _EDGE = 0.1
 def advice_lines(report: Report) -> list[str]:
     """Sentences about the best ten trials, those at the edge of a range first.
 
-    Nothing is said of fewer than 20 complete trials: ten of them would be no choice.
+    Of fewer than 20 complete trials ten would be no choice.
     """
     if len(report.ranked) < _ENOUGH:
-        return []
+        few = f"{len(report.ranked)} complete trials are too few"
+        return [f"{few} to say where the best values lie; {_ENOUGH} are needed."]
     best = report.ranked.head(_BEST)
     at_edge: list[str] = []
     others: list[str] = []
@@ -56,7 +57,8 @@ def _edge(entry: Range, values: list[float]) -> str | None:
 def _range_line(name: str, entry: Range, values: list[float], edge: str | None) -> str:
     lie = f"{name}: the best ten lie in {min(values):.2g}…{max(values):.2g}"
     if edge is None:
-        return f"{lie}, inside the range."
+        touched = [end for end, bound in (("low", entry.low), ("high", entry.high)) if bound in values]
+        return f"{lie}, most of them inside the range." if touched else f"{lie}, inside the range."
     wider = _wider(name, entry, edge)
     if wider is None:
         return f"{lie}, at the {edge} edge, which is as far as it goes."

@@ -130,7 +130,10 @@ def curves_grid(report: Report, numbers: Sequence[int], epochs: int = _SHOWN_EPO
     texts = [[metric_text(report.record.metric, value) for value in curve] for curve in curves]
     lines = [sparkline(curve.tolist(), _SPARKLINE) for curve in curves]
     rows = [("", *lines)]
-    for epoch in thinned_epochs(max(map(len, curves), default=0), epochs):
+    # The best trial's best epoch is shown, too, or its value would be nowhere in the table.
+    last = max(map(len, curves), default=0)
+    top = {int(report.row(number)["best_epoch"]) for number in numbers[:1]}
+    for epoch in sorted({*thinned_epochs(last, epochs), *top}):
         rows.append((str(epoch), *(text[epoch - 1] if epoch <= len(text) else "" for text in texts)))
     return Grid(tuple(columns), tuple(rows))
 

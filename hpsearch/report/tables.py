@@ -34,11 +34,12 @@ _KEPT_COLUMNS = 3
 _ALL_EPOCHS = 40
 
 
-def report_view(report: Report, width: int, top: int = 10) -> RenderableType:
+def report_view(report: Report, width: int, top: int = 10, storage: str = "") -> RenderableType:
     """The whole report: summary, ranked table, learning curves of the best, failures, advice, what next.
 
     Args:
         width: columns of the terminal, at least 40. top: rows of the ranked table, 0 for all.
+        storage: words that the commands to type next need, such as " --storage sqlite:///x.db".
     """
     blocks: list[RenderableType] = [_summary(report)]
     grid = ranked_grid(report, top)
@@ -54,7 +55,7 @@ def report_view(report: Report, width: int, top: int = 10) -> RenderableType:
     advice = advice_lines(report)
     if advice:
         blocks.append(Group(*map(Text, advice)))
-    return spaced([*blocks, Text(next_line(report), style="dim")])
+    return spaced([*blocks, Text(next_line(report, storage), style="dim")])
 
 
 def curves_view(report: Report, numbers: Sequence[int], width: int) -> RenderableType:
@@ -69,12 +70,12 @@ def curves_view(report: Report, numbers: Sequence[int], width: int) -> Renderabl
     return spaced([head, table, Text(f"every trial, epoch and column: {plain(everything)}", style="dim")])
 
 
-def next_line(report: Report) -> str:
+def next_line(report: Report, storage: str = "") -> str:
     """Commands that lead on from a report."""
     name = plain(quote(report.record.name))
     best = best_few(report)
-    look = f"hpsearch show {name} {best[0]}   ·   " if best else ""
-    return f"next: {look}hpsearch report {name} --out reports/{name}"
+    look = f"hpsearch show {name} {best[0]}{storage}   ·   " if best else ""
+    return f"next: {look}hpsearch report {name} --out {name}-report{storage}"
 
 
 def plain_text(view: RenderableType, width: int) -> str:

@@ -14,7 +14,7 @@ STATE_WORDS = {
     State.COMPLETE: "complete",
     State.PRUNED: "stopped early",
     State.FAILED: "diverged",
-    State.RUNNING: "running",
+    State.RUNNING: "unfinished",
 }
 _PERCENT_METRICS = ("accuracy", "error")
 _BARS = "▁▂▃▄▅▆▇█"

@@ -125,7 +125,7 @@ def load_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise HpsearchError(f"{path}: no such study file") from None
+        raise HpsearchError(f"{path}: no such study file; `hpsearch init` writes one to begin with") from None
     except IsADirectoryError:
         raise HpsearchError(f"{path}: expected a study file; found a folder") from None
     except UnicodeDecodeError as error:

@@ -200,7 +200,7 @@ def _read_range(parameter: HyperParameter, written: dict[str, Any], complain: Co
         return None
     missing = [key for key in ("low", "high") if key not in written]
     if missing:
-        complain("", f"a range needs low and high; {' and '.join(missing)} is missing")
+        complain("", f"a range needs low and high; missing: {' and '.join(missing)}")
     good = [
         _good(parameter, written[key], _below(f".{key}", complain))
         for key in ("low", "high")

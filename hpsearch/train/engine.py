@@ -42,7 +42,9 @@ def plan(problem: Problem, lanes: Sequence[Lane], targets: Sequence[int], worker
     return plan_tiles(problem, lanes, targets, workers, lambda lane: is_native(problem, lane))
 
 
-def engine_name() -> str:
+def engine_name(device: str) -> str:
     """What trains small lanes here, for the record: it decides about last bits."""
     kernel = load_kernel()
-    return "torch" if kernel is None else f"native, {kernel.vector_width * 32}-bit vectors"
+    if kernel is None or device != "cpu":
+        return "torch"
+    return f"native, {kernel.vector_width * 32}-bit vectors"

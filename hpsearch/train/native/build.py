@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
@@ -85,51 +86,68 @@ class Kernel:
         self.vector_width = int(self._library.vector_width())
 
 
-@lru_cache(maxsize=1)
 def load_kernel() -> Kernel | None:
-    """The kernel, compiled if it is not in the cache yet; None without a C compiler.
+    """The kernel, compiled if it is not in the cache yet; None where that cannot be done.
 
     HPSEARCH_KERNEL=off does without it. The library is kept in the user's cache folder by the hash of
     source, flags, compiler and processor, so that none is ever loaded that was made for another machine.
     """
+    return _kernel_or_reason()[0]
+
+
+def missing_kernel() -> str | None:
+    """Why there is no kernel, or None if there is one."""
+    return _kernel_or_reason()[1]
+
+
+@lru_cache(maxsize=1)
+def _kernel_or_reason() -> tuple[Kernel | None, str | None]:
     if os.environ.get(_VARIABLE, "").lower() in ("off", "0", "no"):
-        return None
+        return None, f"{_VARIABLE}=off"
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
     if compiler is None:
-        return None
+        return None, "no C compiler (cc) was found"
     try:
-        return Kernel(_compiled(compiler))
-    except (OSError, subprocess.SubprocessError, AttributeError):
-        return None
+        return _loaded(compiler), None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        return None, f"{compiler} failed: {said[0]}"
+    except (OSError, subprocess.SubprocessError, AttributeError) as error:
+        return None, f"{compiler}: {error}"
 
 
-def _compiled(compiler: str) -> Path:
+def _loaded(compiler: str) -> Kernel:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=20).stdout
-    identity = b"\0".join(
-        [_SOURCE.read_bytes(), " ".join(_FLAGS).encode(), version, _processor_flags().encode()]
-    )
+    flags = " ".join(_FLAGS).encode()
+    identity = b"\0".join([_SOURCE.read_bytes(), flags, version, _processor_flags().encode()])
     name = f"lane-{hashlib.sha256(identity).hexdigest()[:24]}.so"
-    library = _cache_folder() / name
-    if not library.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            made = Path(folder) / name
-            command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(made), "-lm"]
-            subprocess.run(command, check=True, capture_output=True, timeout=120)
-            library.parent.mkdir(parents=True, exist_ok=True)
-            # Beside its place and then renamed: another process may look at any moment.
-            beside = library.with_name(f"{name}.{os.getpid()}")
-            shutil.copyfile(made, beside)
-            os.replace(beside, library)
-    return library
+    cache = _cache_folder()
+    if cache is not None and (cache / name).exists():
+        try:
+            return Kernel(cache / name)
+        except (OSError, AttributeError):  # damaged: made anew below
+            pass
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / name
+        command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(made), "-lm"]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        kernel = Kernel(made)  # stays loaded when the file is gone
+        if cache is not None:
+            with suppress(OSError):
+                # Beside its place and then renamed: another process may look at any moment.
+                beside = cache / f"{name}.{os.getpid()}"
+                shutil.copyfile(made, beside)
+                os.replace(beside, cache / name)
+    return kernel
 
 
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "hpsearch"
+def _cache_folder() -> Path | None:
+    """The user's own cache folder, or None where it cannot be made; never one that others can write."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpsearch"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return Path(tempfile.gettempdir()) / f"hpsearch-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
+        return None
     return folder
 
 
