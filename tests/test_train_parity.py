@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -239,3 +244,23 @@ def test_the_choice_of_trainer_is_each_lanes_own() -> None:
     assert [result.trial for result in together] == [0, 1, 2]
     for lane, result in zip(lanes, together, strict=True):
         assert np.array_equal(train_lanes(problem, [lane], 2)[0].curve, result.curve)
+
+
+def test_a_damaged_cached_kernel_is_compiled_again(kernel: Kernel, tmp_path: Path) -> None:
+    code = "from hpsearch.train.native import load_kernel, missing_kernel as m; assert load_kernel(), m()"
+    call = [sys.executable, "-c", code]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run(call, env=environment, check=True)
+    (library,) = (tmp_path / "hpsearch").glob("lane-*.so")
+    whole = library.stat().st_size
+    library.write_bytes(library.read_bytes()[:500])
+    subprocess.run(call, env=environment, check=True)
+    assert library.stat().st_size == whole
+    # Nowhere to keep it, and no compiler: with a private copy, and with a reason.
+    subprocess.run(call, env={**environment, "XDG_CACHE_HOME": "/proc/none"}, check=True)
+    reason = "from hpsearch.train.native import load_kernel as k, missing_kernel as m; print(k(), m())"
+    bare = {**environment, "PATH": "/nowhere", "CC": "none"}
+    done = subprocess.run(
+        [sys.executable, "-c", reason], env=bare, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "None no C compiler (cc) was found"
