@@ -22,6 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## train the digits study and show the ranked report
 	@echo "hpsearch run studies/digits.toml: 256 trials; stopped with Ctrl-C, the same command goes on"
 	@$(BIN)/hpsearch run studies/digits.toml --storage sqlite:///demo.db
+	@echo "(the command hpsearch is on your path after:  . $(BIN)/activate)"
 
 test: setup ## run all tests
 	@echo "running the tests on all cores"
