@@ -104,7 +104,6 @@ class Progress:
     seconds: float
     best_value: float | None
     best_trial: int | None
-    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)

@@ -80,11 +80,6 @@ def layer_shapes(features: int, configuration: Configuration, outputs: int) -> l
     return list(itertools.pairwise(units))
 
 
-def parameter_count(shapes: Sequence[tuple[int, int]]) -> int:
-    """Weights and biases of all layers."""
-    return sum(inputs * outputs + outputs for inputs, outputs in shapes)
-
-
 def initial_state(problem: Problem, trial: int, configuration: Configuration) -> LaneState:
     """Fresh weights of a trial: a function of the study's seed and the trial's number alone.
 
