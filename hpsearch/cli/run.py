@@ -125,7 +125,8 @@ def _run(study: Study, call: _Call, dry_run: bool, err: Console) -> None:
         return
     with Database.open(storage_url(call.storage), create=True) as database:
         store = database.find(study.name)
-        if store is not None and _finished(store) >= max(study.search.trials, len(store.trials())):
+        trials = [] if store is None else store.trials()
+        if len(trials) >= study.search.trials and all(trial.state.finished for trial in trials):
             # Nothing to train, so that torch need not even be imported.
             asked = study.search.trials
             store, study = open_study(database, study, dataset, {})

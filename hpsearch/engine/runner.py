@@ -159,8 +159,8 @@ class Runner:
         """Train lanes of the current cohort to their rungs, storing tiles as they come."""
         assert self._cohort is not None
         # What could not be caught up with was stopped on the way, or has diverged there.
-        numbers = [n for n in numbers if n in self._states or not self._ledger.trials[n].epochs]
-        numbers = [n for n in numbers if n in self._ledger.running]
+        running, trials = self._ledger.running, self._ledger.trials
+        numbers = [n for n in numbers if n in running and (n in self._states or not trials[n].epochs)]
         targets = [self._cohort.lanes[number][1] for number in numbers]
         held: list[TileResult] = []
         try:
