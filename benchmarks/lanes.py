@@ -11,10 +11,11 @@ import torch
 from benchmarks.measure import Row, gemm_peak, seconds
 from hpsearch.engine.pool import Pool, StopFlag
 from hpsearch.study.hyperparameters import Configuration
-from hpsearch.train import Lane, Problem, initial_state, plan, train_lanes, train_solo
+from hpsearch.train import Lane, Problem, initial_state, plan, train_lanes
 from hpsearch.train.lanes import layer_shapes
 from hpsearch.train.losses import LOSSES
 from hpsearch.train.metrics import METRICS
+from hpsearch.train.solo import train_solo
 
 CORES = 2
 

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from hpsearch.study.hyperparameters import ACTIVATIONS, Configuration
 from hpsearch.train import Lane, Problem, initial_state
-from hpsearch.train.losses import LOSSES
-from hpsearch.train.metrics import METRICS
 
 METRIC_OF = {"cross_entropy": "accuracy", "bce": "accuracy", "mse": "rmse", "l1": "mae"}
 
@@ -21,7 +18,7 @@ def make_problem(
     loss: str = "cross_entropy",
     rows: int = 200,
     features: int = 7,
-    dtype: torch.dtype = torch.float32,
+    dtype: type[np.floating[Any]] = np.float32,
     valid_rows: int = 53,
     pad_widths: bool = False,
     metric: str | None = None,
@@ -30,21 +27,22 @@ def make_problem(
     random = np.random.default_rng(5)
     x = random.normal(size=(rows + valid_rows, features))
     score = x @ random.normal(size=(features, 3)) + 0.3 * random.normal(size=(rows + valid_rows, 3))
+    y: Any
     if loss == "cross_entropy":
-        y = torch.from_numpy(score.argmax(1))
+        y = score.argmax(1)
     elif loss == "bce":
-        y = torch.from_numpy((score[:, 0] > 0).astype(float)).to(dtype)
+        y = (score[:, 0] > 0).astype(dtype)
     else:
-        y = torch.from_numpy((score[:, 0] - score[:, 0].mean()) / score[:, 0].std()).to(dtype)
-    inputs = torch.from_numpy(x).to(dtype)
+        y = ((score[:, 0] - score[:, 0].mean()) / score[:, 0].std()).astype(dtype)
+    inputs = x.astype(dtype)
     return Problem(
         inputs[:rows],
         y[:rows],
         inputs[rows:],
         y[rows:],
         outputs=3 if loss == "cross_entropy" else 1,
-        loss=LOSSES[loss],
-        metric=METRICS[metric or METRIC_OF[loss]],
+        loss=loss,
+        metric=metric or METRIC_OF[loss],
         seed=11,
         target_std=2.5,
         pad_widths=pad_widths,

@@ -18,7 +18,8 @@ from hpsearch.records import Progress, State
 from hpsearch.search import make_stopping
 from hpsearch.store import Database
 from hpsearch.study.file import load_study
-from hpsearch.train import Lane, Problem, initial_state, train_lanes, train_solo
+from hpsearch.train import Lane, Problem, initial_state, train_lanes
+from hpsearch.train.solo import train_solo
 from tests.studies import assert_same, stored, url, write_study
 from tests.studies import hpsearch as command_line
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 
 from hpsearch.records import CURVE_COLUMNS
 from hpsearch.study.hyperparameters import Configuration
-from hpsearch.train import Lane, LaneResult, Problem, initial_state, plan_tiles, train_cohort
+from hpsearch.train import Lane, LaneResult, Problem, Trainer, initial_state, plan_tiles
+from hpsearch.train.cohort import train_cohort
 from hpsearch.train.losses import LOSSES
 from hpsearch.train.metrics import METRICS
+from hpsearch.train.native import load_kernel, train_native
 from hpsearch.train.planner import bucket
 from tests.problems import make_lanes, make_problem, mixed_configurations
 
@@ -26,65 +29,83 @@ def assert_identical(a: LaneResult, b: LaneResult) -> None:
     assert a.failure == b.failure
     if a.state is not None:
         assert b.state is not None
-        assert torch.equal(a.state.parameters, b.state.parameters)
-        assert torch.equal(a.state.momentum, b.state.momentum)
+        assert np.array_equal(a.state.parameters, b.state.parameters)
+        assert np.array_equal(a.state.momentum, b.state.momentum)
 
 
-@pytest.fixture(scope="module", params=[("cross_entropy", 17, 16), ("bce", 32, 50), ("mse", 50, 33)])
-def whole(request: pytest.FixtureRequest) -> tuple[Problem, list[Lane], list[LaneResult]]:
-    """24 mixed lanes at odd sizes, where vectors and alignments are cut short."""
-    loss, batch_size, width = request.param
+def train_by_kernel(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[LaneResult]:
+    kernel = load_kernel()
+    if kernel is None:
+        pytest.skip("no C compiler here: lanes are trained stacked, by torch")
+    return train_native(kernel, problem, lanes, last_epoch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """24 mixed lanes at odd sizes, where vectors and alignments are cut short, trained together."""
+
+    trainer: Trainer
+    problem: Problem
+    lanes: list[Lane]
+    results: list[LaneResult]
+
+
+@pytest.fixture(
+    scope="module",
+    params=itertools.product(
+        (train_cohort, train_by_kernel),
+        (("cross_entropy", 17, 16), ("bce", 32, 50), ("mse", 50, 33), ("cross_entropy", 150, 70)),
+    ),
+    ids=lambda param: f"{param[0].__name__}-{'-'.join(map(str, param[1]))}",
+)
+def whole(request: pytest.FixtureRequest) -> Whole:
+    trainer, (loss, batch_size, width) = request.param
     problem = make_problem(loss, valid_rows=359)
     lanes = make_lanes(problem, mixed_configurations(batch_size, width=width))
-    return problem, lanes, train_cohort(problem, lanes, 2)
+    return Whole(trainer, problem, lanes, trainer(problem, lanes, 2))
 
 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_a_lane_is_the_same_in_any_company(
-    whole: tuple[Problem, list[Lane], list[LaneResult]], data: st.DataObject
-) -> None:
-    problem, lanes, results = whole
-    chosen = data.draw(st.lists(st.integers(0, len(lanes) - 1), unique=True, min_size=1, max_size=9))
-    for number, result in zip(chosen, train_cohort(problem, [lanes[n] for n in chosen], 2), strict=True):
-        assert_identical(result, results[number])
+def test_a_lane_is_the_same_in_any_company(whole: Whole, data: st.DataObject) -> None:
+    numbers = st.integers(0, len(whole.lanes) - 1)
+    chosen = data.draw(st.lists(numbers, unique=True, min_size=1, max_size=9))
+    together = whole.trainer(whole.problem, [whole.lanes[n] for n in chosen], 2)
+    for number, result in zip(chosen, together, strict=True):
+        assert_identical(result, whole.results[number])
 
 
-def test_a_lane_is_the_same_with_one_and_with_two_torch_threads(
-    whole: tuple[Problem, list[Lane], list[LaneResult]],
-) -> None:
-    problem, lanes, results = whole
+def test_a_lane_is_the_same_with_one_and_with_two_torch_threads(whole: Whole) -> None:
     before = torch.get_num_threads()
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            for a, b in zip(train_cohort(problem, lanes[5:12], 2), results[5:12], strict=True):
+            again = whole.trainer(whole.problem, whole.lanes[5:12], 2)
+            for a, b in zip(again, whole.results[5:12], strict=True):
                 assert_identical(a, b)
     finally:
         torch.set_num_threads(before)
 
 
-def test_going_on_from_a_state_equals_never_having_stopped(
-    whole: tuple[Problem, list[Lane], list[LaneResult]],
-) -> None:
-    problem, lanes, results = whole
-    halves = train_cohort(problem, lanes, 1)
-    on = [
-        Lane(r.trial, lane.configuration, r.state) for r, lane in zip(halves, lanes, strict=True) if r.state
-    ]
-    for first, second, both in zip(halves, train_cohort(problem, on, 2), results, strict=True):
+def test_going_on_from_a_state_equals_never_having_stopped(whole: Whole) -> None:
+    halves = whole.trainer(whole.problem, whole.lanes, 1)
+    pairs = zip(halves, whole.lanes, strict=True)
+    on = [Lane(r.trial, lane.configuration, r.state) for r, lane in pairs if r.state]
+    rest = whole.trainer(whole.problem, on, 2)
+    for first, second, both in zip(halves, rest, whole.results, strict=True):
         joined = dataclasses.replace(second, curve=np.concatenate([first.curve, second.curve]))
         assert_identical(joined, both)
 
 
-def test_a_diverging_lane_fails_with_its_epoch_and_harms_nobody() -> None:
+@pytest.mark.parametrize("trainer", [train_cohort, train_by_kernel])
+def test_a_diverging_lane_fails_with_its_epoch_and_harms_nobody(trainer: Trainer) -> None:
     problem = make_problem("mse")
     sane = mixed_configurations(32)
     # Linear, so that nothing saturates: the weights grow without bound.
     wild = Configuration(learning_rate=1e30, activation="none", depth=3, width=16, batch_size=32)
-    together = train_cohort(problem, make_lanes(problem, [*sane[:9], wild, *sane[9:]]), 3)
+    together = trainer(problem, make_lanes(problem, [*sane[:9], wild, *sane[9:]]), 3)
     numbers = [n for n in range(25) if n != 9]
-    alone = train_cohort(
+    alone = trainer(
         problem, [Lane(n, c, initial_state(problem, n, c)) for n, c in zip(numbers, sane, strict=True)], 3
     )
     for number, result in zip(numbers, alone, strict=True):
@@ -97,11 +118,12 @@ def test_a_diverging_lane_fails_with_its_epoch_and_harms_nobody() -> None:
     assert failed.curve.shape == (1, len(CURVE_COLUMNS))
 
 
-def test_a_later_failure_names_its_epoch_and_keeps_the_curve_up_to_it() -> None:
-    problem = make_problem("mse", dtype=torch.float32)
+@pytest.mark.parametrize("trainer", [train_cohort, train_by_kernel])
+def test_a_later_failure_names_its_epoch_and_keeps_the_curve_up_to_it(trainer: Trainer) -> None:
+    problem = make_problem("mse", dtype=np.float32)
     # Gradient descent on a quadratic beyond its stable step: grows by a factor each step.
     config = Configuration(learning_rate=1.5, momentum=0.0, depth=1, batch_size=100)
-    result = train_cohort(problem, make_lanes(problem, [config]), 400)[0]
+    result = trainer(problem, make_lanes(problem, [config]), 400)[0]
     assert result.failure is not None
     epoch = int(result.failure.rsplit(" ", 1)[1])
     assert 1 < epoch < 400
@@ -114,9 +136,9 @@ def test_lanes_share_the_mini_batches_but_not_the_initial_weights() -> None:
     problem = make_problem()
     config = Configuration(learning_rate=0.05)
     a, b = make_lanes(problem, [config, config])
-    assert not torch.equal(a.state.parameters, b.state.parameters)
+    assert not np.array_equal(a.state.parameters, b.state.parameters)
     again = initial_state(problem, 0, config)
-    assert torch.equal(a.state.parameters, again.parameters)
+    assert np.array_equal(a.state.parameters, again.parameters)
 
 
 # -- losses and metrics -------------------------------------------------------------------------

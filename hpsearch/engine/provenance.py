@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-import torch
 
 import hpsearch
 from hpsearch.train import engine_name
@@ -16,19 +15,29 @@ from hpsearch.train import engine_name
 
 def provenance(device: str, workers: int) -> dict[str, Any]:
     """Versions, processor, device and threads of this process, as JSON-able values."""
+    engine = engine_name(device)
     return {
         "hpsearch": hpsearch.__version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": metadata.version("torch"),
         "numpy": np.__version__,
         "optuna": optuna.__version__,
         "sklearn": metadata.version("scikit-learn"),
         "processor": _processor(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "device": device if device != "cuda" else torch.cuda.get_device_name(),
-        "engine": engine_name(device),
+        **(_torch_says(device) if engine == "torch" else {"device": device}),
+        "engine": engine,
         "workers": workers,
         "platform": platform.platform(terse=True),
+    }
+
+
+def _torch_says(device: str) -> dict[str, str]:
+    """What torch trains on; nobody else need import it for that."""
+    import torch
+
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "capability": torch.backends.cpu.get_cpu_capability(),
     }
 
 

@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 Kind = Literal["float", "int", "bool", "name", "layers"]
 
+LEAKY_SLOPE = 0.01
+"""Slope of leaky ReLU below 0."""
+
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid", "none")
 
 Value = float | int | bool | str

@@ -1,13 +1,15 @@
-"""Training: the cohort trainer, the solo reference behind the same interface, and the planner."""
+"""Training: tiles of lanes through the native kernel or stacked in torch, and the planner.
 
-from hpsearch.train.cohort import train_cohort
+The stacked trainer is `train.cohort.train_cohort`, the reference `train.solo.train_solo`; both import
+torch, which takes a second, and are left out here.
+"""
+
 from hpsearch.train.device import choose_device
 from hpsearch.train.engine import engine_name, plan, train_lanes
 from hpsearch.train.lanes import Lane, LaneResult, LaneState, Trainer, initial_state
 from hpsearch.train.native import missing_kernel
 from hpsearch.train.planner import Tile, pads_widths, plan_tiles
 from hpsearch.train.problem import Problem
-from hpsearch.train.solo import train_solo
 
 __all__ = [
     "Lane",
@@ -23,7 +25,5 @@ __all__ = [
     "pads_widths",
     "plan",
     "plan_tiles",
-    "train_cohort",
     "train_lanes",
-    "train_solo",
 ]

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from hpsearch.study.hyperparameters import LEAKY_SLOPE
+
 _aten = torch.ops.aten
 
-LEAKY_SLOPE = 0.01
+
 ELU_ALPHA = 1.0
 
 

@@ -13,6 +13,7 @@ from hpsearch.train.network import StackedNetwork, aligned, sort_key
 from hpsearch.train.optimizer import StackedSGD
 from hpsearch.train.planner import padded_widths
 from hpsearch.train.problem import Problem
+from hpsearch.train.tensors import Tensors
 
 _LOGITS_AT_ONCE = 1 << 15
 """Logits of a lane that are kept before losses and metrics are taken from them."""
@@ -48,32 +49,33 @@ def train_cohort(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> li
     tile = [lanes[i] for i in ranked]
     first_epoch = tile[0].epoch + 1
     T, B = len(tile), problem.batch(tile[0].configuration.batch_size)
+    data = problem.tensors
     network = StackedNetwork(problem, tile, padded_widths(problem, tile))
     optimizer = StackedSGD(network.blocks, tile)
     values, gradients = network.buffers(B), network.buffers(B)
-    evaluation = Evaluation(problem, network)
+    evaluation = Evaluation(data, network)
     steps = problem.rows // B
     kept = max(1, min(steps, _LOGITS_AT_ONCE // (B * problem.outputs)))
-    logits, d_logits = (aligned(problem.x_train, T, B, problem.outputs) for _ in range(2))
-    seen = aligned(problem.x_train, T, kept, B, problem.outputs)
-    x = problem.x_train.new_empty(B, problem.features)
-    curve = torch.zeros(last_epoch - first_epoch + 1, 4, T, dtype=problem.sums_dtype, device=problem.device)
+    logits, d_logits = (aligned(data.x_train, T, B, problem.outputs) for _ in range(2))
+    seen = aligned(data.x_train, T, kept, B, problem.outputs)
+    x = data.x_train.new_empty(B, problem.features)
+    curve = torch.zeros(last_epoch - first_epoch + 1, 4, T, dtype=data.sums_dtype, device=data.device)
 
-    for epoch in range(first_epoch, last_epoch + 1):
-        order = problem.order(epoch)[: steps * B]
-        targets = problem.y_train[order].view(steps, B)
-        train = Sums(problem, T)
+    for epoch, whole_order in enumerate(data.orders(first_epoch, last_epoch)):
+        order = whole_order[: steps * B]
+        targets = data.y_train[order].view(steps, B)
+        train = Sums(data, T)
         for step, rows in enumerate(order.view(steps, B)):
-            torch.index_select(problem.x_train, 0, rows, out=x)
+            torch.index_select(data.x_train, 0, rows, out=x)
             network.forward(x, logits, values)
             seen[:, step % kept] = logits
-            problem.loss.gradient(logits, targets[step], d_logits)
+            data.loss.gradient(logits, targets[step], d_logits)
             network.backward(x, d_logits, values, gradients)
             optimizer.step()
             if (step + 1) % kept == 0 or step + 1 == steps:
                 train.add(seen[:, : step % kept + 1], targets[step - step % kept : step + 1])
-        curve[epoch - first_epoch, :2] = train.means(problem.y_train)
-        curve[epoch - first_epoch, 2:] = evaluation.means()
+        curve[epoch, :2] = train.means(data.y_train)
+        curve[epoch, 2:] = evaluation.means()
 
     curves = curve.double().cpu().numpy()
     results = {
@@ -88,9 +90,9 @@ def train_cohort(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> li
 class Sums:
     """Sums of losses and metric contributions of all lanes over the rows seen so far."""
 
-    def __init__(self, problem: Problem, lanes: int) -> None:
-        self._problem, self._rows = problem, 0
-        self._sums = torch.zeros(2, lanes, dtype=problem.sums_dtype, device=problem.device)
+    def __init__(self, data: Tensors, lanes: int) -> None:
+        self._data, self._rows = data, 0
+        self._sums = torch.zeros(2, lanes, dtype=data.sums_dtype, device=data.device)
 
     def add(self, logits: Tensor, targets: Tensor) -> None:
         """logits [T, S, B, O] of S mini-batches with targets [S, B]."""
@@ -98,8 +100,8 @@ class Sums:
         joined = logits.view(T, S * B, O)
         flat = targets.reshape(-1)
         contributions = (
-            self._problem.loss.values(joined, flat),
-            self._problem.metric.contributions(joined, flat),
+            self._data.loss.values(joined, flat),
+            self._data.metric.contributions(joined, flat),
         )
         for total, each in zip(self._sums, contributions, strict=True):
             total += each.sum(1, dtype=total.dtype)
@@ -108,27 +110,26 @@ class Sums:
     def means(self, targets: Tensor) -> Tensor:
         """[2, T] float64: mean loss, and the metric that the mean contributions stand for."""
         loss, metric = self._sums / self._rows
-        variance = targets.to(loss.dtype).var(correction=0)
-        return torch.stack([loss, self._problem.metric.finish(metric, variance, self._problem.target_std)])
+        return torch.stack([loss, self._data.finish(metric, targets)])
 
 
 class Evaluation:
     """Loss and metric of all lanes on the validation part, in large batches."""
 
-    def __init__(self, problem: Problem, network: StackedNetwork) -> None:
-        self._problem, self._network = problem, network
-        rows, T = len(problem.x_valid), len(network.lanes)
+    def __init__(self, data: Tensors, network: StackedNetwork) -> None:
+        self._data, self._network = data, network
+        rows, T = len(data.x_valid), len(network.lanes)
         self._parts = []
         for start in range(0, rows, _VALID_ROWS):
             stop = min(start + _VALID_ROWS, rows)
             self._parts.append((slice(start, stop), network.buffers(stop - start)))
-        self._logits = aligned(problem.x_valid, T, min(_VALID_ROWS, rows), problem.outputs)
+        self._logits = aligned(data.x_valid, T, min(_VALID_ROWS, rows), network.problem.outputs)
 
     def means(self) -> Tensor:
         """[2, T] float64: validation loss and metric of each lane."""
-        sums = Sums(self._problem, len(self._network.lanes))
+        sums = Sums(self._data, len(self._network.lanes))
         for part, buffers in self._parts:
             logits = self._logits[:, : part.stop - part.start]
-            self._network.forward(self._problem.x_valid[part], logits, buffers)
-            sums.add(logits[:, None], self._problem.y_valid[part][None])
-        return sums.means(self._problem.y_valid)
+            self._network.forward(self._data.x_valid[part], logits, buffers)
+            sums.add(logits[:, None], self._data.y_valid[part][None])
+        return sums.means(self._data.y_valid)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import torch
+import sys
+from pathlib import Path
 
 from hpsearch.errors import HpsearchError
 
@@ -15,13 +16,24 @@ def choose_device(asked: str) -> str:
     Raises:
         HpsearchError: the device asked for is not there.
     """
+    if asked not in DEVICES:
+        raise HpsearchError(f'--device: expected one of {", ".join(DEVICES)}; found "{asked}"')
+    if asked == "cpu" or (asked == "auto" and not _may_have_gpu()):
+        return "cpu"
+    import torch
+
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if asked == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if asked not in there:
-        raise HpsearchError(f'--device: expected one of {", ".join(DEVICES)}; found "{asked}"')
     if not there[asked]:
         raise HpsearchError(
             f"--device {asked}: torch {torch.__version__} sees no such device here; use --device auto or cpu"
         )
     return asked
+
+
+def _may_have_gpu() -> bool:
+    """Whether torch is worth asking: on Linux a GPU that it can use has one of these device files."""
+    return sys.platform != "linux" or any(
+        Path(path).exists() for path in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+    )

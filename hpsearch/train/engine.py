@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpsearch.train.cohort import train_cohort
 from hpsearch.train.lanes import Lane, LaneResult
 from hpsearch.train.native import fits, load_kernel, train_native
 from hpsearch.train.planner import Tile, plan_tiles
@@ -12,29 +11,19 @@ from hpsearch.train.problem import Problem
 
 
 def train_lanes(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[LaneResult]:
-    """Small lanes on a processor through the native kernel, where it can be compiled; all others stacked.
+    """Train a tile of `plan`: through the native kernel where that can be, otherwise stacked in torch."""
+    if is_native(problem, lanes[0]):
+        kernel = load_kernel()
+        assert kernel is not None
+        return train_native(kernel, problem, lanes, last_epoch)
+    from hpsearch.train.cohort import train_cohort  # a second to import torch
 
-    The choice is made for each lane by itself, so that its numbers do not depend on its neighbours.
-    """
-    kernel = load_kernel()
-    native = {at for at, lane in enumerate(lanes) if is_native(problem, lane)}
-    results: dict[int, LaneResult] = {}
-    for part in (sorted(native), [at for at in range(len(lanes)) if at not in native]):
-        if not part:
-            continue
-        chosen = [lanes[at] for at in part]
-        trained = (
-            train_native(kernel, problem, chosen, last_epoch)
-            if kernel is not None and part[0] in native
-            else train_cohort(problem, chosen, last_epoch)
-        )
-        results.update(zip(part, trained, strict=True))
-    return [results[at] for at in range(len(lanes))]
+    return train_cohort(problem, lanes, last_epoch)
 
 
 def is_native(problem: Problem, lane: Lane) -> bool:
-    """Whether a lane goes through the native kernel."""
-    return load_kernel() is not None and fits(problem, lane)
+    """Whether a lane goes through the native kernel: its own matter, so that neighbours change nothing."""
+    return fits(problem, lane) and load_kernel() is not None
 
 
 def plan(problem: Problem, lanes: Sequence[Lane], targets: Sequence[int], workers: int) -> list[Tile]:
@@ -43,8 +32,8 @@ def plan(problem: Problem, lanes: Sequence[Lane], targets: Sequence[int], worker
 
 
 def engine_name(device: str) -> str:
-    """What trains small lanes here, for the record: it decides about last bits."""
+    """What trains lanes here, for the record: it decides about last bits."""
     kernel = load_kernel()
     if kernel is None or device != "cpu":
         return "torch"
-    return f"native, {kernel.vector_width * 32}-bit vectors"
+    return f"native 2, {kernel.vector_width * 32}-bit vectors"

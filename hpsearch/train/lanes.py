@@ -12,26 +12,24 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hpsearch import seeds
 from hpsearch.records import FloatArray
 from hpsearch.study.hyperparameters import Configuration
-from hpsearch.train.problem import Problem
+from hpsearch.train.problem import Floats, Problem
 
 
 @dataclass(frozen=True)
 class LaneState:
     """A lane after `epoch` epochs.
 
-    parameters, momentum: [P] flat, on the CPU; layer by layer from the input's side, weights
-    [inputs, outputs] row by row, then biases [outputs].
+    parameters, momentum: [P] flat; layer by layer from the input's side, weights [inputs, outputs] row
+    by row, then biases [outputs].
     """
 
     epoch: int
-    parameters: Tensor
-    momentum: Tensor
+    parameters: Floats
+    momentum: Floats
 
 
 @dataclass(frozen=True)
@@ -91,8 +89,8 @@ def initial_state(problem: Problem, trial: int, configuration: Configuration) ->
     for inputs, outputs in layer_shapes(problem.features, configuration, problem.outputs):
         bound = configuration.init_scale / math.sqrt(inputs)
         pieces.append(random.uniform(-bound, bound, inputs * outputs + outputs))
-    parameters = torch.from_numpy(np.concatenate(pieces)).to(problem.dtype)
-    return LaneState(0, parameters, torch.zeros_like(parameters))
+    parameters: Floats = np.concatenate(pieces).astype(problem.dtype)
+    return LaneState(0, parameters, np.zeros_like(parameters))
 
 
 def finish_lane(trial: int, curve: FloatArray, first_epoch: int, state: LaneState) -> LaneResult:

@@ -115,7 +115,7 @@ class StackedNetwork:
 
     def __init__(self, problem: Problem, lanes: Sequence[Lane], widths: Sequence[int]) -> None:
         self.problem, self.lanes, self.widths = problem, lanes, tuple(widths)
-        like = problem.x_train
+        like = problem.tensors.x_train
         depths = [len(lane.configuration.layers) for lane in lanes]  # hidden layers of each lane
         assert depths == sorted(depths, reverse=True), "lanes must be sorted deepest first"
         counts = [sum(depth > layer for depth in depths) for layer in range(depths[0])]  # n_l
@@ -148,7 +148,7 @@ class StackedNetwork:
         padded = self.widths[layer]
         if ACTIVATIONS[name].zero_at_zero or min(widths) == padded:
             return None
-        mask = self.problem.x_train.new_zeros(stop - start, 1, padded)
+        mask = self.problem.tensors.x_train.new_zeros(stop - start, 1, padded)
         for row, width in enumerate(widths):
             mask[row, 0, :width] = 1
         return mask
@@ -160,7 +160,7 @@ class StackedNetwork:
 
     def buffers(self, rows: int) -> Buffers:
         """Buffers for mini-batches of `rows`; two for training, since gradients need their own."""
-        like = self.problem.x_train
+        like = self.problem.tensors.x_train
         return Buffers([aligned(like, block.stop, rows, block.weight.shape[2]) for block in self.hidden])
 
     def forward(self, x: Tensor, logits: Tensor, values: Buffers) -> None:
@@ -216,8 +216,9 @@ class StackedNetwork:
                 (block.weight, block.bias, state.parameters),
                 (block.m_weight, block.m_bias, state.momentum),
             ):
-                weight[row, :inputs, :outputs] = flat[at:end].view(inputs, outputs)
-                bias[row, 0, :outputs] = flat[end : end + outputs]
+                values = torch.from_numpy(flat[at : end + outputs])
+                weight[row, :inputs, :outputs] = values[:-outputs].view(inputs, outputs)
+                bias[row, 0, :outputs] = values[-outputs:]
             at = end + outputs
 
     def state(self, index: int, epoch: int) -> LaneState:
@@ -231,7 +232,7 @@ class StackedNetwork:
             ):
                 pieces.append(weight[row, :inputs, :outputs].reshape(-1).cpu())
                 pieces.append(bias[row, 0, :outputs].cpu())
-        return LaneState(epoch, torch.cat(parameters), torch.cat(momentum))
+        return LaneState(epoch, torch.cat(parameters).numpy(), torch.cat(momentum).numpy())
 
 
 def sort_key(lane: Lane) -> tuple[int, str]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train.lanes import Lane
-from hpsearch.train.native import load_kernel
 from hpsearch.train.network import Block
 
 
@@ -23,51 +20,12 @@ class StackedSGD:
 
     def __init__(self, blocks: Sequence[Block], lanes: Sequence[Lane]) -> None:
         configurations = [lane.configuration for lane in lanes]
-        self._steps: list[Callable[[], None]] = []
-        for block in blocks:
-            make = _FusedStep if _is_large(block.weight) else _Step
-            self._steps.append(make(block, configurations[block.start : block.stop]))
+        self._steps = [_Step(block, configurations[block.start : block.stop]) for block in blocks]
 
     def step(self) -> None:
         """One update of every block from its gradients, which are overwritten."""
         for step in self._steps:
             step()
-
-
-_LARGE = 1 << 15
-"""Weights of a layer from which the step's passes over memory cost more than the calls."""
-
-
-def _is_large(weight: Tensor) -> bool:
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype == torch.float32
-        and math.prod(weight.shape[1:]) >= _LARGE
-        and load_kernel() is not None
-    )
-
-
-class _FusedStep:
-    """The same step in one pass over memory instead of eleven, by the native kernel, lane by lane."""
-
-    def __init__(self, block: Block, configurations: Sequence[Configuration]) -> None:
-        kernel = load_kernel()
-        assert kernel is not None
-        self._step = kernel.sgd_step
-        self._block = block  # keeps the tensors' memory alive
-        self._calls = []
-        for lane, c in enumerate(configurations):
-            settings = (c.learning_rate, c.momentum, c.weight_decay, int(c.nesterov))
-            for tensors in (
-                (block.weight, block.m_weight, block.d_weight),
-                (block.bias, block.m_bias, block.d_bias),
-            ):
-                own = [tensor[lane] for tensor in tensors]
-                self._calls.append((own[0].numel(), *(t.data_ptr() for t in own), *settings))
-
-    def __call__(self) -> None:
-        for call in self._calls:
-            self._step(*call)
 
 
 class _Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,12 +14,14 @@ from hpsearch.train.problem import Problem
 TILE_LANES = 64
 """Widest tile. Wider ones gain nothing once the arithmetic hides the calls (docs/log.md)."""
 
-NATIVE_LANES = 16
-"""Lanes of a tile of the native trainer, which gains nothing from width: so many are stored together."""
+NATIVE_LANES = 4
+"""Lanes of a native tile from which sharing the mini-batches gains nothing more (docs/log.md)."""
 
 TILE_BYTES = 256 << 20
 """Most memory of a tile's parameters and buffers."""
 
+_TILES_A_WORKER = 8
+"""Native tiles are made so small that a worker gets at least so many: the last ones end together."""
 
 _MOST_EXACT_WIDTHS = 4
 """A study with more widths than this pads them to buckets."""
@@ -85,37 +88,57 @@ def plan_tiles(
 ) -> list[Tile]:
     """Tiles of lanes that go to the epochs `targets`, dearest first.
 
-    Stacked lanes share a tile when mini-batches, padded widths, first and last epoch are equal; native
-    ones need only the epochs. A single group is spread over the workers.
+    Lanes of a tile have the same mini-batches, first and last epoch; stacked ones also the same padded
+    widths.
     """
     groups: dict[tuple[int, ...], list[Lane]] = {}
     for lane, target in zip(lanes, targets, strict=True):
-        key = () if native(lane) else group_key(problem, lane)
+        batch = problem.batch(lane.configuration.batch_size)
+        key = (1, batch) if native(lane) else (0, *group_key(problem, lane))
         groups.setdefault((lane.epoch, target, *key), []).append(lane)
     tiles = []
-    for (first, last, *shape), members in groups.items():
-        widest = _widest(problem, members) if shape else NATIVE_LANES
-        count = -(-len(members) // widest)
-        if len(groups) == 1:
-            count = max(count, min(workers, len(members) // 2))
-        members.sort(key=lambda lane: (-len(lane.configuration.layers), lane.configuration.batch_size))
-        for piece in range(count):
-            # Stacked lanes of like depth waste least; native ones are dealt out, so that tiles cost the same.
-            chosen = (
-                members[piece * len(members) // count : (piece + 1) * len(members) // count]
-                if shape
-                else members[piece::count]
-            )
-            seconds = _stacked_epoch(problem, chosen) if shape else _native_epoch(problem, chosen)
-            tiles.append(Tile(tuple(chosen), last, (last - first) * seconds))
+    costs = {key: _group_cost(problem, key, members) for key, members in groups.items()}
+    fair = sum(costs.values()) / workers
+    for key, members in groups.items():
+        first, last, is_native, *_ = key
+        members.sort(key=lambda lane: -len(lane.configuration.layers))
+        make = _native_pieces if is_native else _stacked_pieces
+        for piece in make(problem, members, costs[key] / fair, workers if len(groups) == 1 else 1):
+            cost = _native_epoch(problem, piece) if is_native else _stacked_epoch(problem, piece)
+            tiles.append(Tile(tuple(piece), last, (last - first) * cost))
     return sorted(tiles, key=lambda tile: -tile.cost)
 
 
-def _widest(problem: Problem, lanes: Sequence[Lane]) -> int:
+def _group_cost(problem: Problem, key: tuple[int, ...], lanes: Sequence[Lane]) -> float:
+    first, last, is_native, *_ = key
+    return (last - first) * (_native_epoch if is_native else _stacked_epoch)(problem, lanes)
+
+
+def _stacked_pieces(problem: Problem, lanes: list[Lane], share: float, least: int) -> list[list[Lane]]:
+    """As wide as the memory allows, neighbours in depth together: those waste least."""
+    count = max(-(-len(lanes) // _widest(problem, lanes, TILE_LANES)), min(least, len(lanes) // 2))
+    return [lanes[i * len(lanes) // count : (i + 1) * len(lanes) // count] for i in range(count)]
+
+
+def _native_pieces(problem: Problem, lanes: list[Lane], share: float, least: int) -> list[list[Lane]]:
+    """Small enough that no worker waits long for the last tile; wide enough to share the mini-batches.
+
+    share: of what one worker gets to do. Lanes are dealt out, so that pieces cost the same.
+    """
+    enough = len(lanes) // NATIVE_LANES
+    count = max(
+        -(-len(lanes) // _widest(problem, lanes, TILE_LANES)),
+        min(least, len(lanes)),
+        min(enough, math.ceil(share * _TILES_A_WORKER)),
+    )
+    return [lanes[piece::count] for piece in range(count)]
+
+
+def _widest(problem: Problem, lanes: Sequence[Lane], most: int) -> int:
     """Lanes that fit the memory of a tile."""
     batch = problem.batch(lanes[0].configuration.batch_size)
-    most = max(_weights(problem, lane) * 3 + _units(problem, lane) * 2 * batch for lane in lanes)
-    return max(2, min(TILE_LANES, TILE_BYTES // (most * problem.x_train.element_size())))
+    size = max(_weights(problem, lane) * 3 + _units(problem, lane) * 2 * batch for lane in lanes)
+    return max(2, min(most, TILE_BYTES // (size * problem.x_train.itemsize)))
 
 
 def _weights(problem: Problem, lane: Lane) -> int:
@@ -139,11 +162,10 @@ def _stacked_epoch(problem: Problem, lanes: Sequence[Lane]) -> float:
 
 
 def _native_epoch(problem: Problem, lanes: Sequence[Lane]) -> float:
-    """Seconds an epoch of native lanes, one after the other."""
-    return sum(
-        problem.rows
-        / problem.batch(lane.configuration.batch_size)
-        * (1e-6 + _weights(problem, lane) * 0.2e-9)
-        + problem.rows * _weights(problem, lane) * 0.09e-9
-        for lane in lanes
+    """Seconds an epoch of a native tile: bringing mini-batches into order, optimiser traffic, arithmetic."""
+    batch = problem.batch(lanes[0].configuration.batch_size)
+    rows, steps = -(-batch // 16) * 16 * (problem.rows / batch), problem.rows / batch
+    weights = sum(_weights(problem, lane) for lane in lanes)
+    return rows * (problem.features * 1e-9 + weights * 0.04e-9) + steps * (
+        0.3e-6 * len(lanes) + weights * 0.15e-9
     )

@@ -1,38 +1,45 @@
-"""A data set as tensors on a device, with everything that all lanes have in common."""
+"""A data set with everything that all lanes have in common."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
-from hpsearch.train.losses import LOSSES, Loss
-from hpsearch.train.metrics import METRICS, Metric, loss_metric
+
+if TYPE_CHECKING:
+    from hpsearch.train.tensors import Tensors
+
+Floats = NDArray[np.floating[Any]]
+Targets = NDArray[np.int64] | NDArray[np.float32] | NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """What is trained on.
 
-    x_train: [rows, features]; y_train: [rows] (int64 classes, otherwise the dtype of x); likewise
-    x_valid and y_valid. outputs: units of the last layer. target_std: unit of regression targets.
-    pad_widths: round hidden widths up to buckets, for studies with many of them (train.planner).
+    x_train: [rows, features] float32 (float64 to check the arithmetic); y_train: [rows] (int64 classes,
+    otherwise the dtype of x); likewise x_valid and y_valid. outputs: units of the last layer. loss, metric:
+    their names. target_std: unit of regression targets. pad_widths: round hidden widths up to buckets when
+    stacked in torch, for studies with many of them (train.planner). device: cpu, or one of torch's.
     """
 
-    x_train: Tensor
-    y_train: Tensor
-    x_valid: Tensor
-    y_valid: Tensor
+    x_train: Floats
+    y_train: Targets
+    x_valid: Floats
+    y_valid: Targets
     outputs: int
-    loss: Loss
-    metric: Metric
+    loss: str
+    metric: str
     seed: int
     target_std: float = 1.0
     pad_widths: bool = False
+    device: str = "cpu"
 
     @classmethod
     def from_dataset(
@@ -42,61 +49,56 @@ class Problem:
         metric: str,
         seed: int,
         device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
         pad_widths: bool = False,
     ) -> Problem:
-        """Tensors of the training and validation parts; the test part stays out."""
-
-        def tensor(array: object) -> Tensor:
-            made = torch.as_tensor(array)
-            return made.to(device, dtype if made.is_floating_point() else None)
-
+        """The training and validation parts; the test part stays out."""
         return cls(
-            tensor(dataset.train.x),
-            tensor(dataset.train.y),
-            tensor(dataset.valid.x),
-            tensor(dataset.valid.y),
+            np.ascontiguousarray(dataset.train.x),
+            np.require(dataset.train.y, requirements="C"),
+            np.ascontiguousarray(dataset.valid.x),
+            np.require(dataset.valid.y, requirements="C"),
             dataset.outputs,
-            LOSSES[loss],
-            loss_metric(LOSSES[loss].values) if metric == "loss" else METRICS[metric],
+            loss,
+            metric,
             seed,
             dataset.target_std,
             pad_widths,
+            device,
         )
 
     @property
     def rows(self) -> int:
-        return self.x_train.shape[0]
+        return len(self.x_train)
 
     @property
     def features(self) -> int:
-        return self.x_train.shape[1]
+        return int(self.x_train.shape[1])
 
     @property
-    def device(self) -> torch.device:
-        return self.x_train.device
-
-    @property
-    def dtype(self) -> torch.dtype:
+    def dtype(self) -> np.dtype[np.floating[Any]]:
         return self.x_train.dtype
 
-    @property
-    def sums_dtype(self) -> torch.dtype:
-        """Type in which losses and metrics are summed; Apple's GPUs have no float64."""
-        return torch.float32 if self.device.type == "mps" else torch.float64
+    @cached_property
+    def tensors(self) -> Tensors:
+        """The same on the device. Importing torch takes a second, and the native trainer needs none of it."""
+        from hpsearch.train.tensors import Tensors
+
+        return Tensors.of(self)
 
     def batch(self, batch_size: int) -> int:
         """Rows in a mini-batch: `batch_size`, or all rows when the data are fewer."""
         return min(batch_size, self.rows)
 
-    def order(self, epoch: int) -> Tensor:
-        """[rows] int64 on the device: the order of the rows in an epoch (counted from 1).
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """[rows]: the order of the rows in an epoch (counted from 1).
 
         The same for all trials of the study, so that trials differ by their hyper-parameters alone.
         """
-        return _order(self.seed, epoch, self.rows, self.device)
+        return _order(self.seed, epoch, self.rows)
 
 
 @lru_cache(maxsize=32)
-def _order(seed: int, epoch: int, rows: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(seeds.generator(seed, "order", epoch).permutation(rows)).to(device)
+def _order(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
+    order: NDArray[np.int64] = seeds.generator(seed, "order", epoch).permutation(rows)
+    order.flags.writeable = False
+    return order

@@ -15,7 +15,8 @@ from hpsearch.records import FloatArray
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train.activations import ACTIVATIONS
 from hpsearch.train.lanes import Lane, LaneResult, LaneState, finish_lane, layer_shapes
-from hpsearch.train.problem import Problem
+from hpsearch.train.problem import Floats, Problem
+from hpsearch.train.tensors import Tensors
 
 
 def train_solo(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[LaneResult]:
@@ -34,31 +35,31 @@ def _train(problem: Problem, lane: Lane, last_epoch: int) -> LaneResult:
         weight_decay=configuration.weight_decay,
     )
     _load_momentum(optimizer, model, state)
-    criterion = problem.loss.module()
+    data = problem.tensors
+    criterion = data.loss.module()
     batch = problem.batch(configuration.batch_size)
     first_epoch = lane.epoch + 1
     curve = np.zeros((last_epoch - first_epoch + 1, 4))
-    for epoch in range(first_epoch, last_epoch + 1):
-        order = problem.order(epoch)
+    for epoch, order in enumerate(data.orders(first_epoch, last_epoch)):
         losses, contributions = [], []
         for start in range(0, problem.rows - batch + 1, batch):
             rows = order[start : start + batch]
-            x, y = problem.x_train[rows], problem.y_train[rows]
+            x, y = data.x_train[rows], data.y_train[rows]
             logits = model(x)
             loss = criterion(_shaped(logits), y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
-            contributions.append(_contribution(problem, logits, y))
+            contributions.append(_contribution(data, logits, y))
         with torch.no_grad():
-            valid = model(problem.x_valid)
-            valid_loss = criterion(_shaped(valid), problem.y_valid).item()
-        curve[epoch - first_epoch] = (
+            valid = model(data.x_valid)
+            valid_loss = criterion(_shaped(valid), data.y_valid).item()
+        curve[epoch] = (
             np.mean(losses),
-            _finish(problem, float(np.mean(contributions)), problem.y_train),
+            _finish(data, float(np.mean(contributions)), data.y_train),
             valid_loss,
-            _finish(problem, _contribution(problem, valid, problem.y_valid), problem.y_valid),
+            _finish(data, _contribution(data, valid, data.y_valid), data.y_valid),
         )
     return _result(lane, curve, first_epoch, model, optimizer, last_epoch)
 
@@ -66,8 +67,9 @@ def _train(problem: Problem, lane: Lane, last_epoch: int) -> LaneResult:
 def _model(problem: Problem, configuration: Configuration, state: LaneState) -> nn.Sequential:
     shapes = layer_shapes(problem.features, configuration, problem.outputs)
     modules: list[nn.Module] = []
+    like = problem.tensors.x_train
     for inputs, outputs in shapes:
-        modules.append(nn.Linear(inputs, outputs, device=problem.device, dtype=problem.dtype))
+        modules.append(nn.Linear(inputs, outputs, device=like.device, dtype=like.dtype))
         modules.append(ACTIVATIONS[configuration.activation].module())
     model = nn.Sequential(*modules[:-1])
     with torch.no_grad():
@@ -76,9 +78,9 @@ def _model(problem: Problem, configuration: Configuration, state: LaneState) -> 
     return model
 
 
-def _parameters(model: nn.Module, flat: Tensor) -> Iterator[tuple[nn.Parameter, Tensor]]:
+def _parameters(model: nn.Module, state: Floats) -> Iterator[tuple[nn.Parameter, Tensor]]:
     """Each parameter of the model with its values from a lane's flat tensor."""
-    at = 0
+    at, flat = 0, torch.from_numpy(state)
     for parameter in model.parameters():
         values = flat[at : at + parameter.numel()]
         at += parameter.numel()
@@ -98,13 +100,12 @@ def _shaped(logits: Tensor) -> Tensor:
     return logits[:, 0] if logits.shape[1] == 1 else logits
 
 
-def _contribution(problem: Problem, logits: Tensor, y: Tensor) -> float:
-    return problem.metric.contributions(logits.detach()[None], y).double().mean().item()
+def _contribution(data: Tensors, logits: Tensor, y: Tensor) -> float:
+    return data.metric.contributions(logits.detach()[None], y).double().mean().item()
 
 
-def _finish(problem: Problem, mean: float, targets: Tensor) -> float:
-    variance = targets.double().var(correction=0)
-    return problem.metric.finish(torch.tensor(mean, dtype=torch.float64), variance, problem.target_std).item()
+def _finish(data: Tensors, mean: float, targets: Tensor) -> float:
+    return data.finish(torch.tensor(mean, dtype=torch.float64), targets).item()
 
 
 def _result(
@@ -115,13 +116,16 @@ def _result(
     optimizer: torch.optim.SGD,
     last_epoch: int,
 ) -> LaneResult:
-    def flat(tensors: Iterator[Tensor]) -> Tensor:
-        return torch.cat([(t.T if t.dim() == 2 else t).detach().reshape(-1).cpu() for t in tensors])
+    def flat(tensors: Iterator[Tensor]) -> Floats:
+        array: Floats = torch.cat(
+            [(t.T if t.dim() == 2 else t).detach().reshape(-1).cpu() for t in tensors]
+        ).numpy()
+        return array
 
     parameters = flat(iter(model.parameters()))
     buffers = [optimizer.state[p].get("momentum_buffer") for p in model.parameters()]
     momentum = (
-        torch.zeros_like(parameters)
+        np.zeros_like(parameters)
         if any(buffer is None for buffer in buffers)
         else flat(buffer for buffer in buffers if buffer is not None)
     )

@@ -1,4 +1,4 @@
-"""The native trainer: small lanes on a processor, each in its cache. See `lane.c`."""
+"""The native trainer: tiles of lanes on a processor, in its cache. See `tile.c`."""
 
 from hpsearch.train.native.build import Kernel, load_kernel, missing_kernel
 from hpsearch.train.native.trainer import fits, train_native

@@ -1,4 +1,4 @@
-"""Compiling `lane.c` for this processor, once, and loading it."""
+"""Compiling `tile.c` for this processor, once, and loading it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-_SOURCE = Path(__file__).with_name("lane.c")
+_FOLDER = Path(__file__).parent
+_SOURCES = ("tile.c", "vector.h", "product.h", "judge.h")
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-std=gnu11")
 _VARIABLE = "HPSEARCH_KERNEL"
 
@@ -25,15 +26,12 @@ c_double_p = ctypes.POINTER(ctypes.c_double)
 
 
 class LaneStruct(ctypes.Structure):
-    """`Lane` of lane.c."""
+    """`Lane` of tile.c."""
 
     _fields_: ClassVar = [
         ("layers", ctypes.c_int32),
         ("units", c_int32_p),
-        ("used", c_int32_p),
         ("activation", ctypes.c_int32),
-        ("loss", ctypes.c_int32),
-        ("contribution", ctypes.c_int32),
         ("slope", ctypes.c_float),
         ("learning_rate", ctypes.c_float),
         ("momentum", ctypes.c_float),
@@ -41,12 +39,13 @@ class LaneStruct(ctypes.Structure):
         ("nesterov", ctypes.c_int32),
         ("parameters", c_float_p),
         ("velocity", c_float_p),
-        ("work", c_float_p),
+        ("curve", c_double_p),
+        ("done", ctypes.c_int32),
     ]
 
 
 class PartStruct(ctypes.Structure):
-    """`Part` of lane.c."""
+    """`Part` of judge.h."""
 
     _fields_: ClassVar = [
         ("rows", ctypes.c_int64),
@@ -56,32 +55,31 @@ class PartStruct(ctypes.Structure):
     ]
 
 
+class PlanStruct(ctypes.Structure):
+    """`Plan` of tile.c."""
+
+    _fields_: ClassVar = [
+        ("loss", ctypes.c_int32),
+        ("metric", ctypes.c_int32),
+        ("batch", ctypes.c_int64),
+        ("epochs", ctypes.c_int32),
+        ("orders", c_int64_p),
+    ]
+
+
 class Kernel:
-    """The compiled functions of lane.c. They run without Python's lock."""
+    """The compiled functions of tile.c. They run without Python's lock."""
 
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
-        self.train_lane = self._library.train_lane
-        self.train_lane.restype = ctypes.c_int32
-        self.train_lane.argtypes = [
+        self.train_tile = self._library.train_tile
+        self.train_tile.restype = ctypes.c_int32
+        self.train_tile.argtypes = [
             ctypes.POINTER(LaneStruct),
+            ctypes.c_int32,
             ctypes.POINTER(PartStruct),
             ctypes.POINTER(PartStruct),
-            ctypes.c_int64,
-            c_int64_p,
-            ctypes.c_int32,
-            c_double_p,
-        ]
-        self.work_size = self._library.work_size
-        self.work_size.restype = ctypes.c_int64
-        self.work_size.argtypes = [ctypes.POINTER(LaneStruct), ctypes.c_int64]
-        self.sgd_step = self._library.sgd_step
-        self.sgd_step.restype = None
-        self.sgd_step.argtypes = [
-            ctypes.c_int64,
-            *[ctypes.c_void_p] * 3,
-            *[ctypes.c_float] * 3,
-            ctypes.c_int32,
+            ctypes.POINTER(PlanStruct),
         ]
         self.vector_width = int(self._library.vector_width())
 
@@ -119,8 +117,9 @@ def _kernel_or_reason() -> tuple[Kernel | None, str | None]:
 def _loaded(compiler: str) -> Kernel:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=20).stdout
     flags = " ".join(_FLAGS).encode()
-    identity = b"\0".join([_SOURCE.read_bytes(), flags, version, _processor_flags().encode()])
-    name = f"lane-{hashlib.sha256(identity).hexdigest()[:24]}.so"
+    sources = [(_FOLDER / name).read_bytes() for name in _SOURCES]
+    identity = b"\0".join([*sources, flags, version, _processor_flags().encode()])
+    name = f"tile-{hashlib.sha256(identity).hexdigest()[:24]}.so"
     cache = _cache_folder()
     if cache is not None and (cache / name).exists():
         try:
@@ -129,7 +128,7 @@ def _loaded(compiler: str) -> Kernel:
             pass
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / name
-        command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(made), "-lm"]
+        command = [compiler, *_FLAGS, str(_FOLDER / _SOURCES[0]), "-o", str(made), "-lm"]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
         kernel = Kernel(made)  # stays loaded when the file is gone
         if cache is not None:

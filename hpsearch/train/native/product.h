@@ -1,0 +1,96 @@
+/* Products of panels, and the optimiser's step as the end of one.
+ *
+ * A matrix [rows, columns] is kept as panels of at most PANEL columns, each [rows, width] row by row, so that
+ * a panel lies in one piece of memory whatever the matrix's width. */
+
+enum { BIAS, ADD, ASSIGN, UPDATE };
+
+typedef struct {
+    float learning_rate, momentum, weight_decay;
+    int32_t nesterov;
+} Step;
+
+/* θ ← θ − ε v with g ← g + λθ, v ← ρv + g, as torch.optim.SGD does it. */
+INLINE void update(float *theta, float *velocity, vf g, const Step *s) {
+    vf w = load(theta);
+    g = g + s->weight_decay * w;
+    vf v = s->momentum * load(velocity) + g;
+    store(velocity, v);
+    vf direction = s->nesterov ? g + s->momentum * v : v;
+    store(theta, w - s->learning_rate * direction);
+}
+
+/* What a product is made of:  C (mode) Σ_k S(r, k) P(k, j)  for `rows` rows r and the columns j of a panel.
+ *
+ * S(r, k) is s[r · rs + k · cs] within a stretch of `length` k's; each further stretch begins `stretch` floats on.
+ * P and C are panels of the same width. BIAS begins with bias[r], ADD with C, ASSIGN and UPDATE with 0; UPDATE
+ * takes the sum for C's gradient and makes a step; `velocity` has C's layout. */
+typedef struct {
+    int64_t rows, count;
+    const float *s;
+    int64_t rs, cs, length, stretch;
+    const float *p;
+    float *c;
+    const float *bias;
+    float *velocity;
+    const Step *step;
+} Product;
+
+/* m rows from `row` on, of n vectors each. m, n and mode are constants: each triple is code of its own. */
+INLINE void block(const int m, const int n, const int mode, const Product *x, int64_t row) {
+    const int64_t width = n * VEC, rs = x->rs, cs = x->cs;
+    float *c = x->c + row * width;
+    vf sum[8][NV];
+#pragma GCC unroll 16
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < n; j++)
+            sum[i][j] = mode == ADD    ? load(c + i * width + j * VEC)
+                        : mode == BIAS ? splat(x->bias[row + i])
+                                       : (vf){0};
+    const float *p = x->p, *stretch = x->s + row * rs;
+    for (int64_t left = x->count; left > 0; left -= x->length, stretch += x->stretch) {
+        const float *s = stretch, *end = p + least(left, x->length) * width;
+        for (; p < end; p += width, s += cs) {
+            vf line[NV];
+#pragma GCC unroll 8
+            for (int j = 0; j < n; j++) line[j] = load(p + j * VEC);
+#pragma GCC unroll 16
+            for (int i = 0; i < m; i++) {
+                vf left_factor = splat(s[i * rs]);
+#pragma GCC unroll 8
+                for (int j = 0; j < n; j++) sum[i][j] += left_factor * line[j];
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < n; j++) {
+            const int64_t at = i * width + j * VEC;
+            if (mode == UPDATE)
+                update(c + at, x->velocity + row * width + at, sum[i][j], x->step);
+            else
+                store(c + at, sum[i][j]);
+        }
+}
+
+INLINE void all_rows(const int m, const int n, const int mode, const Product *x) {
+    int64_t row = 0;
+    for (; row + m <= x->rows; row += m) block(m, n, mode, x, row);
+    if (m > 4 && row + 4 <= x->rows) block(4, n, mode, x, row), row += 4;
+    if (row + 2 <= x->rows) block(2, n, mode, x, row), row += 2;
+    if (row < x->rows) block(1, n, mode, x, row);
+}
+
+/* Rows of a block: at least eight sums, so that none waits for itself, and at most what the registers hold. */
+INLINE void product(const int mode, int64_t width, const Product *x) {
+    switch (width / VEC) {
+    case 1: all_rows(8, 1, mode, x); break;
+    case 2: all_rows(NV == 2 ? 4 : 8, 2, mode, x); break;
+#if NV > 2
+    case 3: all_rows(4, 3, mode, x); break;
+    case 4: all_rows(4, 4, mode, x); break;
+#endif
+    }
+}

@@ -1,0 +1,70 @@
+"""A problem on a torch device: what the stacked trainer and the reference read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hpsearch.train.losses import LOSSES, Loss
+from hpsearch.train.metrics import METRICS, Metric, loss_metric
+
+if TYPE_CHECKING:
+    from hpsearch.train.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Tensors:
+    """The arrays of `problem` as tensors that stay on its device, its loss and its metric."""
+
+    problem: Problem
+    x_train: Tensor
+    y_train: Tensor
+    x_valid: Tensor
+    y_valid: Tensor
+    loss: Loss
+    metric: Metric
+
+    @classmethod
+    def of(cls, problem: Problem) -> Tensors:
+        def tensor(array: NDArray[np.generic]) -> Tensor:
+            return torch.from_numpy(array).to(problem.device)
+
+        loss, metric = LOSSES[problem.loss], problem.metric
+        return cls(
+            problem,
+            tensor(problem.x_train),
+            tensor(problem.y_train),
+            tensor(problem.x_valid),
+            tensor(problem.y_valid),
+            loss,
+            loss_metric(loss.values) if metric == "loss" else METRICS[metric],
+        )
+
+    @property
+    def rows(self) -> int:
+        return self.problem.rows
+
+    @property
+    def device(self) -> torch.device:
+        return self.x_train.device
+
+    @property
+    def sums_dtype(self) -> torch.dtype:
+        """Type in which losses and metrics are summed; Apple's GPUs have no float64."""
+        return torch.float32 if self.device.type == "mps" else torch.float64
+
+    def orders(self, first_epoch: int, last_epoch: int) -> Tensor:
+        """[epochs, rows] int64 on the device: the orders of the rows in these epochs (counted from 1)."""
+        orders = [self.problem.order(epoch) for epoch in range(first_epoch, last_epoch + 1)]
+        return torch.from_numpy(np.stack(orders)).to(self.device)
+
+    def finish(self, mean: Tensor, targets: Tensor) -> Tensor:
+        """[T]: what the metric's mean contributions [T] over rows with `targets` stand for."""
+        variance = targets.to(mean.dtype).var(correction=0)
+        finished: Tensor = self.metric.finish(mean, variance, self.problem.target_std)
+        return finished
