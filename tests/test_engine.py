@@ -93,9 +93,10 @@ def test_the_number_of_workers_changes_nothing(
 
 
 def test_stopping_at_every_rung_and_going_on_changes_nothing(
-    whole: tuple[Path, Path], tmp_path: Path
+    whole: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study, dataset = prepare(load_study(whole[0]))
+    monkeypatch.setattr("hpsearch.engine.runner._COMMIT_EVERY", 0.0)  # a stop after every tile
     stops = 0
     for _ in range(100):
         with Database.open(url(tmp_path / "stopped.db"), create=True) as database:

@@ -1,25 +1,35 @@
-"""From a study's `[data]` section to arrays."""
+"""Data sets by content: prepared once, then read from the cache.
+
+Preparing takes scikit-learn and pandas, whose imports take longer than training a small study.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import zipfile
 from collections.abc import Callable
-from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hpsearch.data.builtin import BUILT_IN, GENERATED, read_built_in
+from hpsearch import cache
 from hpsearch.data.dataset import Dataset, Part
-from hpsearch.data.features import read_features
-from hpsearch.data.raw import Raw, Refuse
-from hpsearch.data.split import split_rows
-from hpsearch.data.tables import SUFFIXES, read_table
-from hpsearch.data.target import Target, read_target
-from hpsearch.errors import Complaint, DataError, HpsearchError, StudyFileError, nearest
+from hpsearch.errors import Complaint
 from hpsearch.records import Task
 from hpsearch.study.schema import DataSection
+
+KEPT = 32
+"""Prepared data sets in the cache; the ones that were longest not used are removed."""
+
+LARGEST = 256 << 20
+"""Bytes above which a data set is not cached: it takes longer to train than to prepare."""
+
+_ARRAYS = ("train", "valid", "test")
+_TEXTS = ("name", "task", "features", "classes", "hash", "target_mean", "target_std", "notes")
 
 
 def load_dataset(
@@ -39,66 +49,58 @@ def load_dataset(
         StudyFileError: a key of `[data]` is wrong (DataError without `complain`).
         DataError: the content cannot be read or used.
     """
+    base = base or Path()
+    folder = cache.cache_folder()
+    name = _name(data, seed, base / data.source) if folder is not None else None
+    if folder is not None and name is not None and (found := _read(folder / name)):
+        return found
+    from hpsearch.data.prepare import prepare_dataset
 
-    def refuse(key: str, text: str) -> HpsearchError:
-        if complain is None:
-            return DataError(f"data.{key}: {text}")
-        return StudyFileError([complain(("data", *key.split(".")), text)])
-
-    raw = _read(data, seed, base or Path(), refuse)
-    target = read_target(raw, data.task, refuse)
-    raw = replace(raw, frame=raw.frame.iloc[target.rows].reset_index(drop=True))
-    split = split_rows(raw, target, data.split, seed, refuse)
-    columns = [name for name in raw.frame.columns if name not in (raw.target, data.split.column)]
-    features = read_features(raw, columns, split.train)
-    y, mean, std = _numbers(raw, target, split.train)
-    return Dataset(
-        name=raw.name,
-        task=target.task,
-        train=Part(features.x[split.train], y[split.train]),
-        valid=Part(features.x[split.valid], y[split.valid]),
-        test=Part(features.x[split.test], y[split.test]),
-        features=features.names,
-        classes=target.classes,
-        hash=raw.hash,
-        target_mean=mean,
-        target_std=std,
-        notes=(*raw.notes, *target.notes, *features.notes),
-    )
+    dataset = prepare_dataset(data, seed, base, complain)
+    if folder is not None and name is not None and sum(part.x.nbytes for part in _parts(dataset)) <= LARGEST:
+        cache.put(folder, name, lambda path: _write(path, dataset))
+        cache.prune(folder, "data-*.npz", KEPT)
+    return dataset
 
 
-def _read(data: DataSection, seed: int, base: Path, refuse: Refuse) -> Raw:
-    for key in ("rows", "noise"):
-        if getattr(data, key) is not None and data.source not in GENERATED:
-            raise refuse(key, f'is for {" and ".join(GENERATED)} only; "{data.source}" has its own')
-    if data.source in BUILT_IN:
-        return read_built_in(data, seed, refuse)
-    path = base / data.source
-    is_word = path.name == data.source and "." not in data.source
-    if is_word and not os.path.exists(path):
-        raise refuse(
-            "source",
-            f'unknown built-in source "{data.source}"{nearest(data.source, BUILT_IN)} '
-            f"(built in: {', '.join(BUILT_IN)}; "
-            f"the path of a file that ends in {', '.join(SUFFIXES)} works too)",
+def _parts(dataset: Dataset) -> tuple[Part, Part, Part]:
+    return dataset.train, dataset.valid, dataset.test
+
+
+def _name(data: DataSection, seed: int, path: Path) -> str | None:
+    """The file's name in the cache: a hash of all that the prepared arrays depend on. None if unreadable."""
+    digest = hashlib.sha256()
+    versions = [metadata.version(name) for name in ("numpy", "pandas", "scikit-learn", "pyarrow")]
+    digest.update(json.dumps([data.model_dump(mode="json"), seed, versions]).encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    if os.path.isfile(path):
+        try:
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError:
+            return None
+    return f"data-{digest.hexdigest()[:32]}.npz"
+
+
+def _write(path: Path, dataset: Dataset) -> None:
+    texts = {key: getattr(dataset, key) for key in _TEXTS}
+    arrays = {f"{name}_{axis}": getattr(getattr(dataset, name), axis) for name in _ARRAYS for axis in "xy"}
+    with open(path, "wb") as file:
+        np.savez(
+            file, allow_pickle=False, about=np.frombuffer(json.dumps(texts).encode(), np.uint8), **arrays
         )
-    return read_table(path, data.target, refuse)
 
 
-def _numbers(
-    raw: Raw, target: Target, train: NDArray[np.int64]
-) -> tuple[NDArray[np.int64] | NDArray[np.float32], float, float]:
-    """y for each usable row as `Part` has it, and the mean and deviation that were taken out."""
-    if target.task is Task.MULTICLASS:
-        return target.values.astype(np.int64), 0.0, 1.0
-    if target.task is Task.BINARY:
-        return target.values.astype(np.float32), 0.0, 1.0
-    y = target.values.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, std = float(y[train].mean()), float(y[train].std())
-        standardised = ((y - mean) / (std or 1)).astype(np.float32)
-    if not std:
-        raise DataError(f'{raw.name}: column "{raw.target}" is constant in the training part')
-    if not (np.isfinite(std) and np.isfinite(standardised).all()):
-        raise DataError(f'{raw.name}: column "{raw.target}" has values too large to standardise')
-    return standardised, mean, std
+def _read(path: Path) -> Dataset | None:
+    """The data set in a cached file; None if there is none or it is damaged: zip files have checksums."""
+    try:
+        os.utime(path)
+        with np.load(path, allow_pickle=False) as file:
+            about: dict[str, Any] = json.loads(file["about"].tobytes())
+            train, valid, test = (Part(file[f"{name}_x"], file[f"{name}_y"]) for name in _ARRAYS)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    about = {key: tuple(value) if isinstance(value, list) else value for key, value in about.items()}
+    about["task"] = Task(about["task"])
+    return Dataset(train=train, valid=valid, test=test, **about)

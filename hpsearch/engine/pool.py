@@ -59,6 +59,10 @@ class TileResult:
     seconds: float
 
 
+Begun = set[Future[TileResult]]
+"""Tiles that were given to the workers."""
+
+
 def default_workers(device: str) -> int:
     """One a core that this process may use; one on a GPU."""
     if device != "cpu":
@@ -73,12 +77,15 @@ class Pool:
         self._problem, self._trainer, self.workers = problem, trainer, workers
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="lane")
 
-    def train(self, tiles: Sequence[Tile], stop: StopFlag, tick: Callable[[], None]) -> Iterator[TileResult]:
+    def begin(self, tiles: Sequence[Tile]) -> Begun:
+        """Let the workers train the tiles, in their order."""
+        return {self._threads.submit(self._one, tile) for tile in tiles}
+
+    def results(self, pending: Begun, stop: StopFlag, tick: Callable[[], None]) -> Iterator[TileResult]:
         """Results as they come. Once `stop` is set, tiles that have not begun are left out.
 
         An error in a tile is raised after the results of all others that had begun.
         """
-        pending = {self._threads.submit(self._one, tile) for tile in tiles}
         failures: list[BaseException] = []
         while pending:
             done, pending = wait(pending, timeout=_TICK, return_when=FIRST_COMPLETED)

@@ -6,7 +6,7 @@ anywhere: what is not stored is trained again and comes out the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -14,7 +14,8 @@ from time import monotonic
 import numpy as np
 
 from hpsearch.engine.ledger import Ledger
-from hpsearch.engine.pool import Pool, StopFlag, TileResult
+from hpsearch.engine.pool import Begun, Pool, StopFlag, TileResult
+from hpsearch.engine.profile import Profile
 from hpsearch.records import Cohort, Progress, Segment, State, Trial
 from hpsearch.search import CohortSampler, Stopping
 from hpsearch.store import StudyStore
@@ -55,6 +56,11 @@ class Runner:
         self._cohort = store.last_cohort()
         self._began = self._committed = monotonic()
         self._epochs = 0
+        # What has come in and is not stored yet: pieces of curves, and trials as they are now.
+        self._segments: list[Segment] = []
+        self._updated: dict[int, Trial] = {}
+        self._told = self._progress()
+        self.profile = Profile(pool.workers)
 
     @property
     def complete(self) -> bool:
@@ -72,16 +78,20 @@ class Runner:
         The time limit counts from when lanes that were under way are where they were: catching up
         stores nothing, and with a short limit a study would never get on.
         """
-        self._catch_up(self._missing(), stop.without_limit())
+        missing = self._missing()
+        self._catch_up(missing, stop.without_limit())
         stop.start()
-        while not (stop.asked or self.complete):
-            if missing := self._missing():
-                self._catch_up(missing, stop.without_limit())
-                self._train(missing, stop)
-            else:
-                self._next_cohort()
-            if stop:
-                return
+        began = monotonic()
+        try:
+            while not (stop.asked or self.complete):
+                begun = self._go_on(missing, stop) if missing else self._next_cohort(stop)
+                missing = []
+                self._collect(begun, stop)
+                if stop:
+                    break
+        finally:
+            self._commit()
+            self.profile.seconds += monotonic() - began
 
     # -- one cohort ------------------------------------------------------------------------------
 
@@ -96,27 +106,35 @@ class Runner:
             if number in running and trials[number].epochs < target
         ]
 
-    def _next_cohort(self) -> None:
-        """Stop the worst of the last cohort, refill with new trials and store what is to be trained."""
-        pruned = self._judge()
-        for trial in pruned:
-            self._ledger.put(trial)
-            self._states.pop(trial.number, None)
+    def _next_cohort(self, stop: StopFlag) -> Begun:
+        """Stop the worst of the last cohort, refill with new trials and begin to train.
+
+        The workers train while all of it is stored, together with what came in last.
+        """
+        with self.profile.time("deciding"):
+            for trial in self._judge():
+                self._put(trial)
+                self._states.pop(trial.number, None)
         unfinished = [self._ledger.trials[number] for number in sorted(self._ledger.running)]
         settings = self._study.search
         free = min(settings.cohort - len(unfinished), settings.trials - len(self._ledger.trials))
         number = 0 if self._cohort is None else self._cohort.number + 1
-        started = self._ask(number, free) if free > 0 else []
+        with self.profile.time("sampling"):
+            started = self._ask(number, free) if free > 0 else []
+        for trial in started:
+            self._ledger.put(trial)
         lanes = {
             trial.number: (trial.epochs, next(r for r in self._stopping.rungs if r > trial.epochs))
             for trial in [*unfinished, *started]
         }
         cohort = Cohort(number, lanes) if lanes else None
-        self._commit(cohort=cohort, started=started, updated=pruned)
-        for trial in started:
-            self._ledger.put(trial)
         self._cohort = cohort or self._cohort
-        self._tell()
+        if self._lost(lanes):
+            self._commit(cohort=cohort, started=started)
+            return self._go_on(list(lanes), stop)
+        begun = self._begin(lanes)
+        self._commit(cohort=cohort, started=started)
+        return begun
 
     def _ask(self, cohort: int, count: int) -> list[Trial]:
         history = self._ledger.history()
@@ -155,32 +173,42 @@ class Runner:
 
     # -- training --------------------------------------------------------------------------------
 
-    def _train(self, numbers: list[int], stop: StopFlag) -> None:
-        """Train lanes of the current cohort to their rungs, storing tiles as they come."""
+    def _go_on(self, numbers: Sequence[int], stop: StopFlag) -> Begun:
+        """Begin to train lanes of the stored cohort, from where they were when the study was stopped."""
         assert self._cohort is not None
+        self._catch_up(numbers, stop.without_limit())
         # What could not be caught up with was stopped on the way, or has diverged there.
-        running, trials = self._ledger.running, self._ledger.trials
-        numbers = [n for n in numbers if n in running and (n in self._states or not trials[n].epochs)]
-        targets = [self._cohort.lanes[number][1] for number in numbers]
-        held: list[TileResult] = []
-        try:
-            for result in self._tiles(numbers, targets, stop):
-                held.append(result)
-                if monotonic() - self._committed >= _COMMIT_EVERY:
-                    self._store_tiles(held)
-                    held = []
-        finally:
-            self._store_tiles(held)
+        lost = set(self._lost(numbers))
+        numbers = [n for n in numbers if n in self._ledger.running and n not in lost]
+        return self._begin({number: self._cohort.lanes[number] for number in numbers})
 
-    def _catch_up(self, numbers: list[int], stop: StopFlag) -> None:
+    def _lost(self, numbers: Iterable[int]) -> list[int]:
+        """Trials that were trained before this process began, so that their weights are not at hand."""
+        return [n for n in numbers if self._ledger.trials[n].epochs and n not in self._states]
+
+    def _begin(self, lanes: Mapping[int, tuple[int, int]]) -> Begun:
+        """Give lanes, as a cohort has them, to the workers, tile by tile."""
+        with self.profile.time("planning"):
+            targets = [target for _, target in lanes.values()]
+            tiles = plan(self._problem, [self._lane(n) for n in lanes], targets, self._pool.workers)
+            return self._pool.begin(tiles)
+
+    def _collect(self, begun: Begun, stop: StopFlag) -> None:
+        """Take what comes out of the tiles, and store it from time to time."""
+        for result in self._pool.results(begun, stop, self._tell):
+            self._take(result)
+            if monotonic() - self._committed >= _COMMIT_EVERY:
+                self._commit()
+
+    def _catch_up(self, numbers: Sequence[int], stop: StopFlag) -> None:
         """Train lanes that were under way when the study was stopped up to where they were."""
-        trials = self._ledger.trials
-        numbers = [n for n in numbers if trials[n].epochs and n not in self._states]
+        numbers = self._lost(numbers)
         if not numbers:
             return
         differing: list[int] = []
         lost: list[Trial] = []
-        for result in self._tiles(numbers, [trials[n].epochs for n in numbers], stop):
+        begun = self._begin({n: (0, self._ledger.trials[n].epochs) for n in numbers})
+        for result in self._pool.results(begun, stop, self._tell):
             for lane in result.lanes:
                 if lane.state is not None:
                     self._states[lane.trial] = lane.state
@@ -190,9 +218,9 @@ class Runner:
                 if not np.array_equal(lane.curve, self._ledger.curves[lane.trial], equal_nan=True):
                     differing.append(lane.trial)
         if lost:
-            self._commit(updated=lost)
             for trial in lost:
-                self._ledger.put(trial)
+                self._put(trial)
+            self._commit()
         if differing:
             self._warn(
                 f"{len(differing)} of {len(numbers)} unfinished trials did not come out as they were stored "
@@ -200,65 +228,62 @@ class Runner:
                 "began the study. They go on from here; their stored epochs stay as they are."
             )
 
-    def _tiles(self, numbers: Sequence[int], targets: Sequence[int], stop: StopFlag) -> Iterator[TileResult]:
-        """Results of lanes trained to their targets, tile by tile as they come."""
-        lanes = [self._lane(number) for number in numbers]
-        tiles = plan(self._problem, lanes, targets, self._pool.workers)
-        return self._pool.train(tiles, stop, self._tell)
-
     def _lane(self, number: int) -> Lane:
         configuration = self._study.space.configuration(self._ledger.trials[number].params)
         return Lane(number, configuration, self._states.get(number))
 
-    def _store_tiles(self, results: Sequence[TileResult]) -> None:
-        """Store what came out of some tiles, and only then count and tell it."""
+    def _take(self, result: TileResult) -> None:
+        """Count what came out of a tile; it is stored with the next commit."""
         assert self._cohort is not None
-        if not results:
-            return
-        segments, updated = [], []
-        for result in results:
-            share = result.seconds / len(result.lanes)
-            for lane, asked in zip(result.lanes, result.tile.lanes, strict=True):
-                segments.append(Segment(lane.trial, self._cohort.number, asked.epoch + 1, lane.curve, share))
-                whole = self._ledger.grow(lane.trial, lane.curve, failed=lane.failure is not None)
-                updated.append(self._ledger.after(lane.trial, whole, lane.failure))
-        self._commit(segments=segments, updated=updated)
-        for trial in updated:
-            self._ledger.put(trial)
-            self._states.pop(trial.number, None)
-        for result in results:
-            for lane in result.lanes:
-                self._epochs += len(lane.curve)
-                if lane.state is not None and lane.trial in self._ledger.running:
-                    self._states[lane.trial] = lane.state
-        self._tell()
+        share = result.seconds / len(result.lanes)
+        for lane, asked in zip(result.lanes, result.tile.lanes, strict=True):
+            self._segments.append(
+                Segment(lane.trial, self._cohort.number, asked.epoch + 1, lane.curve, share)
+            )
+            whole = self._ledger.grow(lane.trial, lane.curve, failed=lane.failure is not None)
+            self._put(self._ledger.after(lane.trial, whole, lane.failure))
+            self._states.pop(lane.trial, None)
+            if lane.state is not None and lane.trial in self._ledger.running:
+                self._states[lane.trial] = lane.state
+            self._epochs += len(lane.curve)
+        self.profile.count(self._problem, result)
+
+    def _put(self, trial: Trial) -> None:
+        """What has become of a stored trial."""
+        self._ledger.put(trial)
+        self._updated[trial.number] = trial
 
     # -- storing and telling ---------------------------------------------------------------------
 
-    def _commit(
-        self,
-        *,
-        cohort: Cohort | None = None,
-        started: Sequence[Trial] = (),
-        segments: Sequence[Segment] = (),
-        updated: Sequence[Trial] = (),
-    ) -> None:
+    def _commit(self, *, cohort: Cohort | None = None, started: Sequence[Trial] = ()) -> None:
+        """Store a new cohort and all that came in since the last commit, and only then tell it."""
+        if not (cohort or started or self._segments or self._updated):
+            return
         now = monotonic()
-        self._store.commit(
-            cohort=cohort, started=started, segments=segments, updated=updated, seconds=now - self._committed
-        )
+        with self.profile.time("storing"):
+            self._store.commit(
+                cohort=cohort,
+                started=started,
+                segments=self._segments,
+                updated=list(self._updated.values()),
+                seconds=now - self._committed,
+            )
         self._committed = now
+        self._segments, self._updated = [], {}
+        self._told = self._progress()
+        self._tell()
 
     def _tell(self) -> None:
+        self._watch(replace(self._told, seconds=monotonic() - self._began))
+
+    def _progress(self) -> Progress:
         best = self._ledger.best
-        self._watch(
-            Progress(
-                finished=self._ledger.finished,
-                total=max(self._study.search.trials, len(self._ledger.trials)),
-                failed=self._ledger.failed,
-                epochs=self._epochs,
-                seconds=monotonic() - self._began,
-                best_value=best.value if best else None,
-                best_trial=best.number if best else None,
-            )
+        return Progress(
+            finished=self._ledger.finished,
+            total=max(self._study.search.trials, len(self._ledger.trials)),
+            failed=self._ledger.failed,
+            epochs=self._epochs,
+            seconds=monotonic() - self._began,
+            best_value=best.value if best else None,
+            best_trial=best.number if best else None,
         )

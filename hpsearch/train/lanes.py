@@ -56,12 +56,14 @@ class LaneResult:
 
     curve: [epochs, 4] float64 (records.CURVE_COLUMNS), up to and including the epoch of a failure.
     failure: why the lane diverged, or None; it has no state then.
+    evaluating: seconds of the lane's training that went into the validation part, where that is known.
     """
 
     trial: int
     curve: FloatArray
     state: LaneState | None
     failure: str | None
+    evaluating: float = 0.0
 
 
 class Trainer(Protocol):

@@ -1,0 +1,43 @@
+"""The user's cache folder: compiled kernels and prepared data, each by the hash of what it was made from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+
+def cache_folder() -> Path | None:
+    """The user's own folder, or None where it cannot be made; never one that others can write."""
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpsearch"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no home
+        return None
+    return folder
+
+
+def put(folder: Path, name: str, write: Callable[[Path], object]) -> None:
+    """Let `write` make the file `name`, whole or not at all: another process may look at any moment.
+
+    A cache that cannot be written is done without.
+    """
+    beside = folder / f".{os.getpid()}-{name}"
+    try:
+        write(beside)
+        os.replace(beside, folder / name)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
+
+
+def prune(folder: Path, pattern: str, kept: int) -> None:
+    """Remove files of a pattern, but for the `kept` that were used last."""
+    ages = []
+    for path in folder.glob(pattern):
+        with suppress(OSError):  # removed by another process
+            ages.append((path.stat().st_mtime, path))
+    for _, path in sorted(ages)[:-kept]:
+        with suppress(OSError):
+            path.unlink()
