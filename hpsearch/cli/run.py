@@ -57,11 +57,12 @@ def run(
         typer.Option(min=1, metavar="N", help="Training threads. [default: one a core]", show_default=False),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and do nothing.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Say at the end where the time went.")] = False,
 ) -> None:
     """Create a study or go on with it: train, show the progress, end with the ranked table."""
     overrides = list(set_ or [])
     overrides += [f"search.trials={trials}"] if trials is not None else []
-    call = _Call(study, storage, device, workers, _duration(time))
+    call = _Call(study, storage, device, workers, _duration(time), profile)
     _run(_find_study(study, storage, overrides), call, dry_run, make_console(sys.stderr))
 
 
@@ -74,6 +75,7 @@ class _Call:
     device: str
     workers: int | None
     time_limit: float | None
+    profile: bool
 
 
 def _duration(typed: str | None) -> float | None:
@@ -133,9 +135,9 @@ def _run(study: Study, call: _Call, dry_run: bool, err: Console) -> None:
             _say(err, header_lines(study, dataset))
             more = f" (of {asked:,} asked for)" if asked < study.search.trials else ""
             _say(err, [f"complete: all {study.search.trials:,} trials{more} are finished, nothing to train"])
+            _show_result(store, call)
         else:
-            store = _go_on(database, study, dataset, call, err)
-        _show_result(store, call)
+            _go_on(database, study, dataset, call, err)
 
 
 def _finished(store: StudyStore) -> int:
@@ -147,9 +149,10 @@ def _say(err: Console, lines: Iterable[str]) -> None:
         err.print(line, soft_wrap=not err.is_terminal)
 
 
-def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err: Console) -> StudyStore:
-    """Train what is missing; returns the complete study, or ends the command where it was stopped."""
+def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err: Console) -> None:
+    """Train what is missing and show what is there then; ends the command where it was stopped."""
     from hpsearch.cli.headers import header_lines
+    from hpsearch.cli.profile import age, profile_lines
     from hpsearch.engine.pool import StopFlag, default_workers
     from hpsearch.engine.provenance import provenance
     from hpsearch.engine.resume import open_study
@@ -172,14 +175,18 @@ def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err:
             [f"note     {study.search.trials:,} trials have begun, more than {asked:,}: they are finished"],
         )
     stop = StopFlag(study.search.time_limit if call.time_limit is None else call.time_limit)
+    started = age()
     outcome = _train(study, dataset, store, device, workers, stop, call, err)
+    ended = age()
     _tell_end(study, store, database.url, err)
+    with suppress(NothingToShowError):  # stopped before anything was finished
+        _show_result(store, call)
+    if call.profile:
+        _say(err, profile_lines(outcome.profile, started, ended, age(), device == "cpu"))
     if not outcome.complete:
-        _show_so_far(store, call)
         why = "stopped" if stop.asked else "the time limit is reached"
         err.print(f"{why}; to go on:  {_resume_command(call)}", soft_wrap=True)  # to be copied whole
         raise typer.Exit(INTERRUPTED if stop.asked else 0)
-    return store
 
 
 def _train(
@@ -256,12 +263,6 @@ def _resume_command(call: _Call) -> str:
     if call.storage is not None:
         words = [word.replace(call.storage, shown_url(call.storage)) for word in words]
     return shlex.join(["hpsearch", *words])
-
-
-def _show_so_far(store: StudyStore, call: _Call) -> None:
-    """The table of an unfinished study, once there is anything to rank."""
-    with suppress(NothingToShowError):
-        _show_result(store, call)
 
 
 def _show_result(store: StudyStore, call: _Call) -> None:

@@ -99,7 +99,7 @@ def _read(path: Path) -> Dataset | None:
         with np.load(path, allow_pickle=False) as file:
             about: dict[str, Any] = json.loads(file["about"].tobytes())
             train, valid, test = (Part(file[f"{name}_x"], file[f"{name}_y"]) for name in _ARRAYS)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
     about = {key: tuple(value) if isinstance(value, list) else value for key, value in about.items()}
     about["task"] = Task(about["task"])

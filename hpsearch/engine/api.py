@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from hpsearch.engine.pool import StopFlag
+    from hpsearch.engine.profile import Profile
 
 DEFAULT_STORAGE = "sqlite:///hpsearch.db"
 
@@ -26,12 +27,11 @@ DEFAULT_STORAGE = "sqlite:///hpsearch.db"
 class Outcome:
     """What one run did.
 
-    complete: all trials are finished. epochs: trained by this run. seconds: it took, training only.
+    complete: all trials are finished. profile: what the time was spent on.
     """
 
     complete: bool
-    epochs: int
-    seconds: float
+    profile: Profile
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,6 @@ def train(
     warn: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Train a stored study until it is complete or `stop` is set; everything finished is stored."""
-    from time import monotonic
-
     from hpsearch.engine.pool import Pool
     from hpsearch.engine.runner import Runner
     from hpsearch.search import make_sampler, make_stopping
@@ -76,7 +74,6 @@ def train(
 
     assert study.train.loss is not None
     assert study.train.metric is not None
-    began = monotonic()
     search = study.search
     problem = Problem.from_dataset(
         dataset,
@@ -103,7 +100,7 @@ def train(
     finally:
         pool.close()
         store.end()
-    return Outcome(runner.complete, runner.trained_epochs, monotonic() - began)
+    return Outcome(runner.complete, runner.profile)
 
 
 def run(

@@ -67,11 +67,6 @@ class Runner:
         """All trials of the study are finished."""
         return not self._ledger.running and self._ledger.finished >= self._study.search.trials
 
-    @property
-    def trained_epochs(self) -> int:
-        """Epochs of all lanes that this run has trained and stored."""
-        return self._epochs
-
     def run(self, stop: StopFlag) -> None:
         """Train until the study is complete or `stop` is set and the next rung is reached.
 
