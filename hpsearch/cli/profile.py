@@ -18,7 +18,11 @@ def age() -> float:
 
     import psutil
 
-    return time.time() - float(psutil.Process().create_time())
+    created = float(psutil.Process().create_time())
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return time.time() - created
+    # Linux knows it since the start of the machine; psutil adds a boot time of whole seconds.
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - (created - float(psutil.boot_time()))
 
 
 def profile_lines(profile: Profile, started: float, ended: float, shown: float, cpu: bool) -> Iterator[str]:

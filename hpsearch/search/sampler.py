@@ -21,7 +21,7 @@ from optuna.samplers._tpe.sampler import default_gamma
 
 from hpsearch import seeds
 from hpsearch.records import Params, State, Trial
-from hpsearch.search.parzen import draw, log_density
+from hpsearch.search.parzen import draw, log_density, warm_up
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.space import Space
 
@@ -129,6 +129,7 @@ def _tpe(
     """
     finished = [trial for trial in history if trial.state in (State.COMPLETE, State.PRUNED)]
     if len(finished) < TPE_STARTUP:
+        warm_up()
         return _latin_hypercube(distributions, seed, cohort, count)
     parameters = TPESampler()._parzen_estimator_parameters
     ranked = sorted(finished, key=lambda trial: _merit(trial, maximize))
