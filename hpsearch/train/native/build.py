@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import ClassVar
 
 _FOLDER = Path(__file__).parent
-_SOURCES = ("tile.c", "vector.h", "product.h", "judge.h")
+_SOURCES = ("tile.c", "vector.h", "batch.h", "product.h", "judge.h")
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-std=gnu11")
 _VARIABLE = "HPSEARCH_KERNEL"
 
@@ -45,7 +46,7 @@ class LaneStruct(ctypes.Structure):
 
 
 class PartStruct(ctypes.Structure):
-    """`Part` of judge.h."""
+    """`Part` of batch.h."""
 
     _fields_: ClassVar = [
         ("rows", ctypes.c_int64),
@@ -102,7 +103,7 @@ def missing_kernel() -> str | None:
 def _kernel_or_reason() -> tuple[Kernel | None, str | None]:
     if os.environ.get(_VARIABLE, "").lower() in ("off", "0", "no"):
         return None, f"{_VARIABLE}=off"
-    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
+    compiler = find_compiler()
     if compiler is None:
         return None, "no C compiler (cc) was found"
     try:
@@ -114,11 +115,25 @@ def _kernel_or_reason() -> tuple[Kernel | None, str | None]:
         return None, f"{compiler}: {error}"
 
 
+def find_compiler() -> str | None:
+    """$CC, cc or gcc, as a path."""
+    return shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
+
+
+def compile_kernel(compiler: str, library: Path, *flags: str) -> None:
+    """Compile `tile.c` to a shared library, with `flags` besides the usual ones.
+
+    Raises:
+        subprocess.SubprocessError, OSError: that failed; what the compiler said is in `stderr`.
+    """
+    command = [compiler, *_FLAGS, *flags, str(_FOLDER / _SOURCES[0]), "-o", str(library), "-lm"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+
+
 def _loaded(compiler: str) -> Kernel:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=20).stdout
-    flags = " ".join(_FLAGS).encode()
     sources = [(_FOLDER / name).read_bytes() for name in _SOURCES]
-    identity = b"\0".join([*sources, flags, version, _processor_flags().encode()])
+    identity = b"\0".join([*sources, " ".join(_FLAGS).encode(), version, _processor_flags().encode()])
     name = f"tile-{hashlib.sha256(identity).hexdigest()[:24]}.so"
     cache = _cache_folder()
     if cache is not None and (cache / name).exists():
@@ -128,8 +143,7 @@ def _loaded(compiler: str) -> Kernel:
             pass
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / name
-        command = [compiler, *_FLAGS, str(_FOLDER / _SOURCES[0]), "-o", str(made), "-lm"]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        compile_kernel(compiler, made)
         kernel = Kernel(made)  # stays loaded when the file is gone
         if cache is not None:
             with suppress(OSError):
@@ -141,13 +155,13 @@ def _loaded(compiler: str) -> Kernel:
 
 
 def _cache_folder() -> Path | None:
-    """The user's own cache folder, or None where it cannot be made; never one that others can write."""
+    """The user's own cache folder, or None where it cannot be made or all others may write to it."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpsearch"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        return None if folder.stat().st_mode & stat.S_IWOTH else folder
     except OSError:
         return None
-    return folder
 
 
 def _processor_flags() -> str:

@@ -1,15 +1,7 @@
 /* Losses, their gradients and the metrics' contributions, VEC rows of a mini-batch at once. */
-#include <string.h>
 
 enum { CROSS_ENTROPY, BCE, MSE, L1 };
 enum { ACCURACY, ABSOLUTE, SQUARED, LOSS };
-
-typedef struct {
-    int64_t rows;
-    const float *x;       /* [rows, features] */
-    const int64_t *class; /* [rows], for cross entropy */
-    const float *target;  /* [rows], for all other losses */
-} Part;
 
 /* Of VEC rows: o[n · width] are logit n, g[n · width] is to be ∂(loss · share)/∂logit n; `class` and `target` are
  * the rows', `there` masks those that are no padding. Writes each row's loss and contribution. */

@@ -13,11 +13,8 @@
  * inputs] in panels of inputs, then the bias [outputs]; in `Lane` they lie as [inputs, outputs] row by row.
  */
 #include <stdlib.h>
-#include <string.h>
-#if defined(__SSE__)
-#include <xmmintrin.h>
-#endif
 #include "vector.h"
+#include "batch.h"
 #include "product.h"
 #include "judge.h"
 
@@ -45,13 +42,6 @@ typedef struct {
     const int64_t *orders; /* [epochs, training rows] */
 } Plan;
 
-/* Rows of a part that go through the networks together: m of them, in `panels` panels of `width`. */
-typedef struct {
-    const Part *part;
-    const int64_t *rows; /* or null: first … first + m − 1 */
-    int64_t first, m, width, panels;
-} Batch;
-
 /* A lane in training. Matrices of layer l are of units[l + 1] rows and units[l] columns. */
 typedef struct {
     const int32_t *units;
@@ -69,78 +59,6 @@ typedef struct {
     float *gradient[2];
     float *x_rows, *x_columns; /* a panel of the mini-batch's features, [rows, width] and [features, rows] */
 } Work;
-
-/* -- mini-batches ------------------------------------------------------------------------------------ */
-
-static Batch batch_of(const Part *part, const int64_t *rows, int64_t first, int64_t m) {
-    const int64_t vectors = padded(m) / VEC, panels = (vectors + NV - 1) / NV;
-    return (Batch){part, rows, first, m, (vectors + panels - 1) / panels * VEC, panels};
-}
-
-static int64_t columns(const Batch *b) { return b->width * b->panels; }
-
-static int64_t panel_width(int64_t columns, int64_t from) { return least(PANEL, padded(columns - from)); }
-
-INLINE const float *row_of(const Batch *b, int64_t i, int64_t features) {
-    return b->part->x + (b->rows ? b->rows[i] : b->first + i) * features;
-}
-
-/* Features from … from + count − 1 as [rows, width], and a hint to bring the next panel's closer. */
-static void pack_rows(const Batch *b, int64_t features, int64_t from, int64_t count, float *out) {
-    const int64_t width = padded(count), whole = count / VEC * VEC;
-    for (int64_t i = 0; i < b->m; i++, out += width) {
-        const float *x = row_of(b, i, features) + from;
-        if (from + PANEL < features)
-            for (int64_t j = 0; j < PANEL; j += 16) __builtin_prefetch(x + PANEL + j);
-        for (int64_t j = 0; j < whole; j += VEC) store(out + j, load(x + j));
-        if (whole < width) {
-            store(out + whole, (vf){0});
-            memcpy(out + whole, x + whole, sizeof(float) * (count - whole));
-        }
-    }
-}
-
-/* The same features as [features, rows] in the batch's panels; rows of the padding are zero. */
-static void pack_columns(const Batch *b, int64_t features, int64_t from, int64_t count, float *out) {
-    for (int64_t at = 0; at < columns(b); at += VEC) {
-        float *to = out + at / b->width * b->width * count + at % b->width;
-        for (int64_t j = 0; j < count; j += VEC) {
-            vf block[VEC];
-            const int64_t here = least(VEC, count - j);
-#pragma GCC unroll 16
-            for (int i = 0; i < VEC; i++) {
-                block[i] = (vf){0};
-                if (at + i >= b->m) continue;
-                const float *x = row_of(b, at + i, features) + from + j;
-                if (from + j + PANEL < features) __builtin_prefetch(x + PANEL);
-                if (here == VEC)
-                    block[i] = load(x);
-                else
-                    memcpy(&block[i], x, sizeof(float) * here);
-            }
-            transpose(block);
-            for (int64_t i = 0; i < here; i++) store(to + (j + i) * b->width, block[i]);
-        }
-    }
-}
-
-/* Values [units, rows] of a batch as [rows, units] in panels of units, with zeros for the padding. */
-static void to_rows(const Batch *b, int64_t units, const float *values, float *out) {
-    for (int64_t q = 0; q < b->panels; q++)
-        for (int64_t u = 0; u < units; u += VEC) {
-            const int64_t start = u / PANEL * PANEL, width = panel_width(units, start);
-            const float *from = values + (q * units + u) * b->width;
-            float *to = out + start * columns(b) + q * b->width * width + (u - start);
-            for (int64_t j = 0; j < b->width; j += VEC) {
-                vf block[VEC];
-#pragma GCC unroll 16
-                for (int i = 0; i < VEC; i++) block[i] = u + i < units ? load(from + i * b->width + j) : (vf){0};
-                transpose(block);
-#pragma GCC unroll 16
-                for (int i = 0; i < VEC; i++) store(to + (j + i) * width, block[i]);
-            }
-        }
-}
 
 /* -- activations, in place --------------------------------------------------------------------------- */
 
@@ -185,8 +103,13 @@ static void activate_back(int32_t kind, float slope, int64_t size, const float *
 static void linear(const Net *net, int l, const Batch *b, int64_t from, int64_t count, const float *inputs,
                    int64_t inputs_stretch, float *out) {
     const int64_t outputs = net->units[l + 1];
-    Product x = {outputs, count, net->weight[l] + from * outputs, padded(count), 1, count, 0};
-    x.bias = net->bias[l];
+    Product x = {.rows = outputs,
+                 .count = count,
+                 .s = net->weight[l] + from * outputs,
+                 .rs = padded(count),
+                 .cs = 1,
+                 .length = count,
+                 .bias = net->bias[l]};
     for (int64_t q = 0; q < b->panels; q++) {
         x.p = inputs + q * inputs_stretch;
         x.c = out + q * b->width * outputs;
@@ -204,10 +127,14 @@ static void linear_back(const Net *net, int l, const Batch *b, const float *g, f
         for (int64_t from = 0; from < inputs; from += PANEL)
             for (int64_t n = 0; n < outputs; n += 2 * PANEL) {
                 const int64_t width = panel_width(inputs, from), count = least(2 * PANEL, outputs - n);
-                const float *weight = net->weight[l] + from * outputs + n * width;
-                Product x = {least(PANEL, inputs - from), count, weight, 1, width, count, 0};
-                x.p = g + (q * outputs + n) * b->width;
-                x.c = out + (q * inputs + from) * b->width;
+                Product x = {.rows = least(PANEL, inputs - from),
+                             .count = count,
+                             .s = net->weight[l] + from * outputs + n * width,
+                             .rs = 1,
+                             .cs = width,
+                             .length = count,
+                             .p = g + (q * outputs + n) * b->width,
+                             .c = out + (q * inputs + from) * b->width};
                 if (n)
                     product(ADD, b->width, &x);
                 else
@@ -219,10 +146,17 @@ static void linear_back(const Net *net, int l, const Batch *b, const float *g, f
 static void step_weights(const Net *net, int l, const Batch *b, int64_t from, int64_t count, const float *inputs,
                          const float *g) {
     const int64_t outputs = net->units[l + 1];
-    Product x = {outputs, b->m, g, b->width, 1, b->width, b->width * outputs, inputs};
-    x.c = net->weight[l] + from * outputs;
-    x.velocity = net->v_weight[l] + from * outputs;
-    x.step = &net->step;
+    Product x = {.rows = outputs,
+                 .count = b->m,
+                 .s = g,
+                 .rs = b->width,
+                 .cs = 1,
+                 .length = b->width,
+                 .stretch = b->width * outputs,
+                 .p = inputs,
+                 .c = net->weight[l] + from * outputs,
+                 .velocity = net->v_weight[l] + from * outputs,
+                 .step = &net->step};
     product(UPDATE, padded(count), &x);
 }
 
@@ -291,51 +225,54 @@ static void backward(const Net *net, const Batch *b, const Work *work, const flo
 
 /* -- a tile's memory ---------------------------------------------------------------------------------- */
 
-/* The next `count` floats of the arena, on a cache line of their own; `skew` lines apart from the ones before, so
- * that matrices that are read together do not fall on the same lines of the cache. */
-static float *take(float **at, int64_t count) {
-    float *taken = *at;
-    *at += (count + 31) / 16 * 16;
+/* One piece of memory for everything; where `memory` is null, it is only counted. */
+typedef struct {
+    float *memory;
+    int64_t used;
+} Arena;
+
+/* The next `count` floats, on cache lines of their own. */
+static float *take(Arena *arena, int64_t count) {
+    float *taken = arena->memory ? arena->memory + arena->used : 0;
+    arena->used += (count + 15) / 16 * 16;
     return taken;
 }
 
-/* Places everything from `at` on; returns where it ends. */
-static float *arrange(float *at, Net *nets, int count, Work *work, int64_t rows) {
+static void arrange(Arena *arena, Net *nets, int count, Work *work, int64_t rows) {
     int64_t widest = 0, hidden[LAYERS + 1] = {0};
     for (int i = 0; i < count; i++) {
         Net *net = &nets[i];
         for (int l = 0; l < net->layers; l++) {
             const int64_t inputs = net->units[l], outputs = net->units[l + 1];
-            net->weight[l] = take(&at, outputs * padded(inputs));
-            net->bias[l] = take(&at, padded(outputs));
-            net->v_weight[l] = take(&at, outputs * padded(inputs));
-            net->v_bias[l] = take(&at, padded(outputs));
+            net->weight[l] = take(arena, outputs * padded(inputs));
+            net->bias[l] = take(arena, padded(outputs));
+            net->v_weight[l] = take(arena, outputs * padded(inputs));
+            net->v_bias[l] = take(arena, padded(outputs));
             hidden[l + 1] = most(hidden[l + 1], outputs);
             widest = most(widest, outputs);
         }
-        net->first = take(&at, net->units[1] * rows);
-        net->d_first = take(&at, net->units[1] * rows);
+        net->first = take(arena, net->units[1] * rows);
+        net->d_first = take(arena, net->units[1] * rows);
     }
-    for (int l = 1; l <= LAYERS; l++) {
-        work->hidden[l] = take(&at, l > 1 ? hidden[l] * rows : 0);
-        if (l < LAYERS) work->inputs[l] = take(&at, padded(hidden[l]) * rows);
+    for (int l = 1; l < LAYERS; l++) {
+        work->inputs[l] = take(arena, padded(hidden[l]) * rows);
+        work->hidden[l + 1] = take(arena, hidden[l + 1] * rows);
     }
-    for (int i = 0; i < 2; i++) work->gradient[i] = take(&at, widest * rows);
-    work->x_rows = take(&at, PANEL * rows);
-    work->x_columns = take(&at, PANEL * rows);
-    return at;
+    for (int i = 0; i < 2; i++) work->gradient[i] = take(arena, widest * rows);
+    work->x_rows = take(arena, PANEL * rows);
+    work->x_columns = take(arena, PANEL * rows);
 }
 
-/* Between a lane's flat parameters and its matrices: `load`s them from `flat`, or stores them there. */
+/* From a lane's flat values to its matrices, whose padding becomes zero, or back. */
 static void copy_lane(const Net *net, float *flat, float *const *weight, float *const *bias, int into_net) {
     for (int l = 0; l < net->layers; l++) {
         const int64_t inputs = net->units[l], outputs = net->units[l + 1];
         for (int64_t from = 0; from < inputs; from += PANEL) {
-            const int64_t here = least(PANEL, inputs - from), width = padded(here);
+            const int64_t count = least(PANEL, inputs - from), width = padded(count);
             float *panel = weight[l] + from * outputs;
             if (into_net) memset(panel, 0, sizeof(float) * outputs * width);
-            for (int64_t n = 0; n < outputs; n++)
-                for (int64_t k = 0; k < here; k++) {
+            for (int64_t k = 0; k < count; k++)
+                for (int64_t n = 0; n < outputs; n++) {
                     float *outer = flat + (from + k) * outputs + n, *inner = panel + n * width + k;
                     if (into_net)
                         *inner = *outer;
@@ -351,6 +288,13 @@ static void copy_lane(const Net *net, float *flat, float *const *weight, float *
             memcpy(flat, bias[l], sizeof(float) * outputs);
         }
         flat += outputs;
+    }
+}
+
+static void copy_lanes(const Net *nets, int count, int into_nets) {
+    for (int i = 0; i < count; i++) {
+        copy_lane(&nets[i], nets[i].lane->parameters, nets[i].weight, nets[i].bias, into_nets);
+        copy_lane(&nets[i], nets[i].lane->velocity, nets[i].v_weight, nets[i].v_bias, into_nets);
     }
 }
 
@@ -397,47 +341,44 @@ static void train_epochs(Net **nets, int count, const Part *train, const Part *v
     }
 }
 
-/* Train the lanes, whose features, outputs and epochs are the same. Returns 0, or −1 without memory. */
+/* Places nets and work in memory of their own, which is returned; null without memory. */
+static float *allocate(Net *nets, int count, Work *work, int64_t rows) {
+    Arena arena = {0, 0};
+    arrange(&arena, nets, count, work, rows);
+    arena = (Arena){aligned_alloc(64, sizeof(float) * arena.used), 0};
+    if (arena.memory) arrange(&arena, nets, count, work, rows);
+    return arena.memory;
+}
+
+/* Train the lanes, whose features, outputs and epochs are the same; neither part is empty. Returns 0, or −1
+ * without memory. */
 int32_t train_tile(Lane *lanes, int32_t count, const Part *train, const Part *valid, const Plan *plan) {
     const Batch batch = batch_of(train, 0, 0, plan->batch);
     const Batch valid_batch = batch_of(valid, 0, 0, least(ROWS_AT_ONCE, valid->rows));
-    const int64_t rows = most(columns(&batch), columns(&valid_batch));
     Net *nets = calloc(count, sizeof(Net)), **alive = calloc(count, sizeof(Net *));
+    for (int i = 0; nets && alive && i < count; i++) {
+        Lane *lane = &lanes[i];
+        nets[i].units = lane->units;
+        nets[i].layers = lane->layers;
+        nets[i].lane = lane;
+        nets[i].step = (Step){lane->learning_rate, lane->momentum, lane->weight_decay, lane->nesterov};
+        alive[i] = &nets[i];
+        memset(lane->curve, 0, sizeof(double) * 4 * plan->epochs);
+        lane->done = 0;
+    }
     Work work;
     float *memory = 0;
-    if (nets && alive) {
-        for (int i = 0; i < count; i++) {
-            Lane *lane = &lanes[i];
-            const Step step = {lane->learning_rate, lane->momentum, lane->weight_decay, lane->nesterov};
-            nets[i] = (Net){lane->units, lane->layers, lane, step};
-            alive[i] = &nets[i];
-            memset(lane->curve, 0, sizeof(double) * 4 * plan->epochs);
-            lane->done = 0;
-        }
-        const int64_t size = arrange(0, nets, count, &work, rows) - (float *)0;
-        memory = aligned_alloc(64, sizeof(float) * size);
-    }
+    if (nets && alive) memory = allocate(nets, count, &work, most(columns(&batch), columns(&valid_batch)));
+    const int32_t outcome = memory ? 0 : -1;
     if (memory) {
-#if defined(__SSE__)
-        const unsigned before = _mm_getcsr();
-        _mm_setcsr(before | 0x8040); /* numbers below 1e-38 are zero: they cost a hundred times as much */
-#endif
-        arrange(memory, nets, count, &work, rows);
-        for (int i = 0; i < count; i++) {
-            copy_lane(&nets[i], lanes[i].parameters, nets[i].weight, nets[i].bias, 1);
-            copy_lane(&nets[i], lanes[i].velocity, nets[i].v_weight, nets[i].v_bias, 1);
-        }
+        const unsigned before = flush_subnormals();
+        copy_lanes(nets, count, 1);
         train_epochs(alive, count, train, valid, plan, &work);
-        for (int i = 0; i < count; i++) {
-            copy_lane(&nets[i], lanes[i].parameters, nets[i].weight, nets[i].bias, 0);
-            copy_lane(&nets[i], lanes[i].velocity, nets[i].v_weight, nets[i].v_bias, 0);
-        }
-#if defined(__SSE__)
-        _mm_setcsr(before);
-#endif
+        copy_lanes(nets, count, 0);
+        restore_subnormals(before);
     }
     free(memory);
     free(alive);
     free(nets);
-    return memory ? 0 : -1;
+    return outcome;
 }

@@ -1,6 +1,11 @@
 /* Vectors of VEC floats through GCC's and Clang's vector extension, and functions of them. */
 #include <math.h>
 #include <stdint.h>
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
+
+#pragma GCC diagnostic ignored "-Wpsabi" /* how vectors are passed: everything here is inlined */
 
 #if defined(__AVX512F__)
 #define VEC 16
@@ -25,6 +30,25 @@ INLINE vf choose(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (v
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 INLINE int64_t padded(int64_t n) { return (n + VEC - 1) / VEC * VEC; }
+
+/* Numbers below 1e-38 are zero from here on: they cost a hundred times as much. Returns what was before. */
+static unsigned flush_subnormals(void) {
+#if defined(__SSE__)
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040);
+    return before;
+#else
+    return 0;
+#endif
+}
+
+static void restore_subnormals(unsigned before) {
+#if defined(__SSE__)
+    _mm_setcsr(before);
+#else
+    (void)before;
+#endif
+}
 
 /* -- functions: Cephes' single-precision polynomials (Moshier), about 2 ulp ----------------------- */
 
