@@ -42,6 +42,7 @@ class LaneStruct(ctypes.Structure):
         ("velocity", c_float_p),
         ("curve", c_double_p),
         ("done", ctypes.c_int32),
+        ("evaluating", ctypes.c_double),
     ]
 
 

@@ -13,6 +13,7 @@
  * inputs] in panels of inputs, then the bias [outputs]; in `Lane` they lie as [inputs, outputs] row by row.
  */
 #include <stdlib.h>
+#include <time.h>
 #include "vector.h"
 #include "batch.h"
 #include "product.h"
@@ -33,6 +34,7 @@ typedef struct {
     double *curve;                /* [epochs, 4]: sums of training losses and contributions over the rows of
                                      whole mini-batches, then the same over the validation part */
     int32_t done;                 /* epochs trained: up to the first with a sum of losses that is not finite */
+    double evaluating;            /* seconds of the tile that went into the validation part, this lane's share */
 } Lane;
 
 typedef struct {
@@ -231,11 +233,22 @@ typedef struct {
     int64_t used;
 } Arena;
 
+#if defined(__SANITIZE_ADDRESS__) /* a gap behind each buffer, so that a test sees who leaves his own */
+#include <sanitizer/asan_interface.h>
+#define GAP 16
+#define FENCE(from, to) ASAN_POISON_MEMORY_REGION(from, sizeof(float) * ((to) - (from)))
+#else
+#define GAP 0
+#define FENCE(from, to)
+#endif
+
 /* The next `count` floats, on cache lines of their own. */
 static float *take(Arena *arena, int64_t count) {
-    float *taken = arena->memory ? arena->memory + arena->used : 0;
-    arena->used += (count + 15) / 16 * 16;
-    return taken;
+    const int64_t start = arena->used;
+    arena->used += (count + GAP + 15) / 16 * 16;
+    if (!arena->memory) return 0;
+    FENCE(arena->memory + start + count, arena->memory + arena->used);
+    return arena->memory + start;
 }
 
 static void arrange(Arena *arena, Net *nets, int count, Work *work, int64_t rows) {
@@ -302,7 +315,14 @@ static void copy_lanes(const Net *nets, int count, int into_nets) {
 
 int32_t vector_width(void) { return VEC; }
 
+static double seconds_now(void) {
+    struct timespec time;
+    timespec_get(&time, TIME_UTC);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
 static void evaluate(Net *const *nets, int count, const Part *valid, const Plan *plan, int epoch, const Work *work) {
+    const double began = seconds_now();
     for (int64_t start = 0; start < valid->rows; start += ROWS_AT_ONCE) {
         const Batch b = batch_of(valid, 0, start, least(ROWS_AT_ONCE, valid->rows - start));
         first_layers(nets, count, 0, &b, work);
@@ -310,6 +330,8 @@ static void evaluate(Net *const *nets, int count, const Part *valid, const Plan 
             judge(plan->loss, plan->metric, nets[i]->units[nets[i]->layers], b.m, b.width,
                   forward(nets[i], &b, work, 0), valid, 0, start, nets[i]->lane->curve + 4 * epoch + 2, 0);
     }
+    const double share = (seconds_now() - began) / count;
+    for (int i = 0; i < count; i++) nets[i]->lane->evaluating += share;
 }
 
 static void train_epochs(Net **nets, int count, const Part *train, const Part *valid, const Plan *plan,
@@ -365,6 +387,7 @@ int32_t train_tile(Lane *lanes, int32_t count, const Part *train, const Part *va
         alive[i] = &nets[i];
         memset(lane->curve, 0, sizeof(double) * 4 * plan->epochs);
         lane->done = 0;
+        lane->evaluating = 0;
     }
     Work work;
     float *memory = 0;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,8 @@ def train_native(
     for at, lane in enumerate(lanes):
         curve = _curve(problem, sums[at, : structs[at].done], batch)
         state = LaneState(last_epoch, parameters[at], momenta[at])
-        results.append(finish_lane(lane.trial, curve, first_epoch, state))
+        result = finish_lane(lane.trial, curve, first_epoch, state)
+        results.append(replace(result, evaluating=structs[at].evaluating))
     return results
 
 
