@@ -38,7 +38,9 @@ format: setup ## format the code and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup ## measure against the usual way of doing it; writes docs/benchmarks.md
+bench: setup ## measure against the usual ways of doing it, in 15 minutes; writes docs/benchmarks.md
+	@echo "installing the peers (ray, smac) beside hpsearch"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -r benchmarks/requirements.lock
 	@$(BIN)/python -m benchmarks
 
 report: setup ## renew the sample under reports/digits

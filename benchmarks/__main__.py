@@ -1,45 +1,49 @@
-"""`python -m benchmarks`: run everything, print the table and write docs/benchmarks.md."""
+"""`python -m benchmarks`: run everything, print the table and write docs/benchmarks.md and its chart.
+
+`python -m benchmarks PART…` runs some parts and prints their rows only.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
+import sys
+from collections.abc import Callable, Sequence
 
+from benchmarks import page
+from benchmarks.fashion import fashion
 from benchmarks.lanes import lecture, small
-from benchmarks.measure import Row, machine
+from benchmarks.live import live
+from benchmarks.measure import HEADER, Part, markdown
+from benchmarks.memory import memory
 from benchmarks.overhead import overhead, start
 from benchmarks.search import search
+from benchmarks.target import target
 
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-HEAD = """\
-<!-- written by `make bench` -->
-
-# Benchmarks
-
-Both sides of each row in one run of `make bench`, one after the other on an otherwise idle machine. Start-up
-counts where it says so. The peers are written the usual way, with tensors in memory (see `benchmarks/`).
-
-{machine}, {date}.
-
-| work | hpsearch | against | it | ratio | wanted |
-|---|---|---|---|---|---|
-"""
+PARTS: dict[str, Callable[[], Part]] = {
+    part.__name__: part for part in (start, search, target, small, lecture, fashion, live, memory, overhead)
+}
 
 
-def main() -> None:
-    text = HEAD.format(machine=machine(), date=datetime.now(UTC).date())
-    print(text, end="")
-    for part in (start, small, lecture, overhead, search):
-        for row in part():
-            line = _line(row)
-            print(line, flush=True)
-            text += line + "\n"
-    PAGE.write_text(text, encoding="utf-8")
+def chosen(names: Sequence[str]) -> list[Callable[[], Part]]:
+    """The parts of these names, all without any.
+
+    Raises:
+        SystemExit: there is no such part.
+    """
+    if unknown := [name for name in names if name not in PARTS]:
+        sys.exit(f"no such part: {', '.join(unknown)} (there are {', '.join(PARTS)})")
+    return [PARTS[name] for name in names or PARTS]
 
 
-def _line(row: Row) -> str:
-    return f"| {row.work} | {row.ours} | {row.against} | {row.theirs} | {row.ratio} | {row.wanted} |"
+def main(names: Sequence[str]) -> None:
+    parts = []
+    print(HEADER, flush=True)
+    for measure in chosen(names):
+        parts.append(measure())
+        for row in parts[-1].rows:
+            print(markdown(row), flush=True)
+    if not names:
+        page.write(parts)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

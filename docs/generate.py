@@ -120,8 +120,8 @@ def readme() -> str:
     text = _marked(text, "study", f"```toml\n{study}\n```")
     benchmarks = ROOT / "docs/benchmarks.md"
     if benchmarks.exists():
-        table = [line for line in benchmarks.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-        text = _marked(text, "benchmarks", "\n".join(table))
+        (table, *_) = re.findall(r"(?:^\|.*\n)+", benchmarks.read_text(encoding="utf-8"), re.MULTILINE)
+        text = _marked(text, "benchmarks", table.rstrip("\n"))
     return text
 
 

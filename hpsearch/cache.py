@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 
 def cache_folder() -> Path | None:
-    """The user's own folder, or None where it cannot be made; never one that others can write."""
+    """The user's own folder, or None where it cannot be made or all others may write to it."""
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpsearch"
         folder.mkdir(parents=True, exist_ok=True)
+        return None if folder.stat().st_mode & stat.S_IWOTH else folder
     except (OSError, RuntimeError):  # no home
         return None
-    return folder
 
 
 def put(folder: Path, name: str, write: Callable[[Path], object]) -> None:

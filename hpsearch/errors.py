@@ -37,6 +37,10 @@ class StudyBusyError(HpsearchError):
     """Another process is training this study."""
 
 
+class TrialTooLargeError(HpsearchError):
+    """A trial does not fit the memory even when it is trained by itself."""
+
+
 class NothingToShowError(HpsearchError):
     """The study has no finished trial; the command line exits with 3."""
 

@@ -67,7 +67,8 @@ class Ledger:
     def grow(self, number: int, curve: FloatArray, failed: bool) -> FloatArray:
         """Append a piece to a trial's curve; returns the whole. A failed trial diverged in its last epoch."""
         before = self.curves.get(number)
-        whole = curve if before is None else np.concatenate([before, curve])
+        # Copied even if there is nothing before: what a worker has allocated should not outlive the rung.
+        whole = np.concatenate([curve] if before is None else [before, curve])
         self.curves[number] = whole
         known = 0 if before is None else len(before)
         for rung in self._rungs:

@@ -9,17 +9,13 @@ import torch
 from torch import Tensor
 
 from hpsearch.train.lanes import Lane, LaneResult, finish_lane
-from hpsearch.train.network import StackedNetwork, aligned, sort_key
+from hpsearch.train.memory import LOGITS_AT_ONCE, VALID_ROWS
+from hpsearch.train.network import StackedNetwork, sort_key
 from hpsearch.train.optimizer import StackedSGD
 from hpsearch.train.planner import padded_widths
 from hpsearch.train.problem import Problem
+from hpsearch.train.stack import Network, aligned
 from hpsearch.train.tensors import Tensors
-
-_LOGITS_AT_ONCE = 1 << 15
-"""Logits of a lane that are kept before losses and metrics are taken from them."""
-
-_VALID_ROWS = 1024
-"""Rows of the validation part that are evaluated together: constant, so that no bit depends on it."""
 
 
 @contextmanager
@@ -51,40 +47,58 @@ def train_cohort(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> li
     T, B = len(tile), problem.batch(tile[0].configuration.batch_size)
     data = problem.tensors
     network = StackedNetwork(problem, tile, padded_widths(problem, tile))
-    optimizer = StackedSGD(network.blocks, tile)
-    values, gradients = network.buffers(B), network.buffers(B)
-    evaluation = Evaluation(data, network)
+    step, evaluation = Step(data, network, B), Evaluation(data, network)
     steps = problem.rows // B
-    kept = max(1, min(steps, _LOGITS_AT_ONCE // (B * problem.outputs)))
-    logits, d_logits = (aligned(data.x_train, T, B, problem.outputs) for _ in range(2))
+    kept = max(1, min(steps, LOGITS_AT_ONCE // (B * problem.outputs)))
     seen = aligned(data.x_train, T, kept, B, problem.outputs)
-    x = data.x_train.new_empty(B, problem.features)
+    seen_targets = data.y_train.new_empty(kept, B)
     curve = torch.zeros(last_epoch - first_epoch + 1, 4, T, dtype=data.sums_dtype, device=data.device)
 
-    for epoch, whole_order in enumerate(data.orders(first_epoch, last_epoch)):
-        order = whole_order[: steps * B]
-        targets = data.y_train[order].view(steps, B)
+    for epoch, order in enumerate(data.orders(first_epoch, last_epoch)):
         train = Sums(data, T)
-        for step, rows in enumerate(order.view(steps, B)):
-            torch.index_select(data.x_train, 0, rows, out=x)
-            network.forward(x, logits, values)
-            seen[:, step % kept] = logits
-            data.loss.gradient(logits, targets[step], d_logits)
-            network.backward(x, d_logits, values, gradients)
-            optimizer.step()
-            if (step + 1) % kept == 0 or step + 1 == steps:
-                train.add(seen[:, : step % kept + 1], targets[step - step % kept : step + 1])
+        for number in range(steps):
+            step.rows.copy_(order[number * B : (number + 1) * B])
+            step()
+            at = number % kept
+            seen[:, at], seen_targets[at] = step.logits, step.targets
+            if at + 1 == kept or number + 1 == steps:
+                train.add(seen[:, : at + 1], seen_targets[: at + 1])
         curve[epoch, :2] = train.means(data.y_train)
         curve[epoch, 2:] = evaluation.means()
 
-    curves = curve.double().cpu().numpy()
+    curves, states = curve.double().cpu().numpy(), network.states(last_epoch)
     results = {
-        at: finish_lane(
-            tile[index].trial, curves[:, :, index].copy(), first_epoch, network.state(index, last_epoch)
-        )
-        for index, at in enumerate(ranked)
+        at: finish_lane(lane.trial, curves[:, :, index].copy(), first_epoch, state)
+        for index, (at, lane, state) in enumerate(zip(ranked, tile, states, strict=True))
     }
     return [results[at] for at in range(T)]
+
+
+class Step:
+    """A mini-batch's step of all lanes, on the rows in `rows` [B].
+
+    It reads and writes nothing but buffers that stay where they are, and never waits for the device.
+    After it, `targets` [B] and `logits` [T, B, O] are those of the mini-batch, before the update.
+    """
+
+    def __init__(self, data: Tensors, network: Network, batch: int) -> None:
+        T, O = len(network.lanes), data.problem.outputs  # noqa: E741
+        self._data, self._network = data, network
+        self._optimizer = StackedSGD(network.parameters, network.lanes)
+        self._values, self._gradients = network.buffers(batch), network.buffers(batch)
+        self._x = data.x_train.new_empty(batch, data.problem.features)
+        self._d_logits = aligned(data.x_train, T, batch, O)
+        self.rows = torch.zeros(batch, dtype=torch.int64, device=data.device)
+        self.targets = data.y_train.new_empty(batch)
+        self.logits = aligned(data.x_train, T, batch, O)
+
+    def __call__(self) -> None:
+        torch.index_select(self._data.x_train, 0, self.rows, out=self._x)
+        torch.index_select(self._data.y_train, 0, self.rows, out=self.targets)
+        self._network.forward(self._x, self.logits, self._values)
+        self._data.loss.gradient(self.logits, self.targets, self._d_logits)
+        self._network.backward(self._x, self._d_logits, self._values, self._gradients)
+        self._optimizer.step()
 
 
 class Sums:
@@ -116,20 +130,21 @@ class Sums:
 class Evaluation:
     """Loss and metric of all lanes on the validation part, in large batches."""
 
-    def __init__(self, data: Tensors, network: StackedNetwork) -> None:
+    def __init__(self, data: Tensors, network: Network) -> None:
         self._data, self._network = data, network
         rows, T = len(data.x_valid), len(network.lanes)
-        self._parts = []
-        for start in range(0, rows, _VALID_ROWS):
-            stop = min(start + _VALID_ROWS, rows)
-            self._parts.append((slice(start, stop), network.buffers(stop - start)))
-        self._logits = aligned(data.x_valid, T, min(_VALID_ROWS, rows), network.problem.outputs)
+        starts = range(0, rows, VALID_ROWS)
+        self._parts = [slice(start, min(start + VALID_ROWS, rows)) for start in starts]
+        # Whole parts share their buffers; the last one may be shorter.
+        self._buffers = {size: network.buffers(size) for size in {p.stop - p.start for p in self._parts}}
+        self._logits = aligned(data.x_valid, T, min(VALID_ROWS, rows), data.problem.outputs)
 
     def means(self) -> Tensor:
         """[2, T] float64: validation loss and metric of each lane."""
         sums = Sums(self._data, len(self._network.lanes))
-        for part, buffers in self._parts:
-            logits = self._logits[:, : part.stop - part.start]
-            self._network.forward(self._data.x_valid[part], logits, buffers)
+        for part in self._parts:
+            size = part.stop - part.start
+            logits = self._logits[:, :size]
+            self._network.forward(self._data.x_valid[part], logits, self._buffers[size])
             sums.add(logits[:, None], self._data.y_valid[part][None])
         return sums.means(self._data.y_valid)

@@ -1,17 +1,46 @@
-"""Which trainer trains which lane."""
+"""Which trainer trains which lane, and what happens when a tile does not fit the memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpsearch.errors import TrialTooLargeError
 from hpsearch.train.lanes import Lane, LaneResult
+from hpsearch.train.memory import is_out_of_memory, known_limit, lane_bytes, lower_limit
 from hpsearch.train.native import fits, load_kernel, train_native
 from hpsearch.train.planner import Tile, plan_tiles
 from hpsearch.train.problem import Problem
 
 
 def train_lanes(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[LaneResult]:
-    """Train a tile of `plan`: through the native kernel where that can be, otherwise stacked in torch."""
+    """Train a tile of `plan`: as a whole or, where that does not fit the memory, in halves.
+
+    A lane's numbers do not depend on its company, so they are the same either way. What did not fit is
+    remembered: later tiles, also those of other threads, are not tried that wide.
+
+    Raises:
+        TrialTooLargeError: not even a single lane fits.
+    """
+    needed = sum(lane_bytes(problem, lane) for lane in lanes)
+    if len(lanes) == 1 or needed <= known_limit(problem.device):
+        try:
+            return _train(problem, lanes, last_epoch)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(lanes) == 1:
+                raise _too_large(problem, lanes[0], needed) from error
+        # Only out here is the error gone, and with its traceback all that the tile had allocated.
+        lower_limit(problem.device, needed / 2)
+    half = len(lanes) // 2
+    return [
+        *train_lanes(problem, lanes[:half], last_epoch),
+        *train_lanes(problem, lanes[half:], last_epoch),
+    ]
+
+
+def _train(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[LaneResult]:
+    """Through the native kernel where that can be, otherwise stacked in torch."""
     if is_native(problem, lanes[0]):
         kernel = load_kernel()
         assert kernel is not None
@@ -19,6 +48,16 @@ def train_lanes(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> lis
     from hpsearch.train.cohort import train_cohort  # a second to import torch
 
     return train_cohort(problem, lanes, last_epoch)
+
+
+def _too_large(problem: Problem, lane: Lane, needed: int) -> TrialTooLargeError:
+    units = [problem.features, *lane.configuration.layers, problem.outputs]
+    return TrialTooLargeError(
+        f"trial {lane.trial} does not fit the memory ({problem.device}): a network of "
+        f"{'-'.join(map(str, units))} units at batch size {lane.configuration.batch_size} needs about "
+        f"{max(1, round(needed / 1e6)):,} MB; use smaller layers (width, depth or hidden), a smaller "
+        "batch_size or fewer --workers"
+    )
 
 
 def is_native(problem: Problem, lane: Lane) -> bool:

@@ -8,65 +8,54 @@ its time on zero-filled copies (docs/log.md).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hpsearch.train.activations import ACTIVATIONS, Activation
 from hpsearch.train.lanes import Lane, LaneState, layer_shapes
-from hpsearch.train.problem import Problem
+from hpsearch.train.problem import Floats, Problem
+from hpsearch.train.stack import Parameter, aligned
 
 
 @dataclass(frozen=True)
 class Block:
-    """A linear layer of the lanes start … stop-1, n = stop - start.
+    """A linear layer of some lanes: weight [n, inputs, outputs], bias [n, 1, outputs]."""
 
-    weight, d_weight (gradient), m_weight (momentum): [n, inputs, outputs]; bias, d_bias, m_bias:
-    [n, 1, outputs].
-    """
-
-    start: int
-    stop: int
-    weight: Tensor
-    d_weight: Tensor
-    m_weight: Tensor
-    bias: Tensor
-    d_bias: Tensor
-    m_bias: Tensor
+    weight: Parameter
+    bias: Parameter
 
     @classmethod
     def zeros(cls, start: int, stop: int, inputs: int, outputs: int, like: Tensor) -> Block:
-        weights = [aligned(like, stop - start, inputs, outputs) for _ in range(3)]
-        biases = [aligned(like, stop - start, 1, outputs) for _ in range(3)]
-        return cls(start, stop, *weights, *biases)
+        return cls(
+            Parameter.zeros(start, stop, inputs, outputs, like=like),
+            Parameter.zeros(start, stop, 1, outputs, like=like),
+        )
+
+    @property
+    def start(self) -> int:
+        return self.weight.start
+
+    @property
+    def stop(self) -> int:
+        return self.weight.stop
 
     def forward(self, h: Tensor, out: Tensor) -> None:
         """h [n, B, inputs] → out [n, B, outputs]."""
-        out.copy_(self.bias.expand_as(out))
-        _product(h, self.weight, out, add=True)
+        out.copy_(self.bias.value.expand_as(out))
+        _product(h, self.weight.value, out, add=True)
 
     def gradients(self, h: Tensor, g: Tensor) -> None:
-        """From h [n, B, inputs] and g = ∂L/∂out [n, B, outputs] to d_weight and d_bias."""
-        _product(h.transpose(1, 2), g, self.d_weight)
-        torch.sum(g, 1, keepdim=True, out=self.d_bias)
+        """From h [n, B, inputs] and g = ∂L/∂out [n, B, outputs] to those of weight and bias."""
+        _product(h.transpose(1, 2), g, self.weight.gradient)
+        torch.sum(g, 1, keepdim=True, out=self.bias.gradient)
 
     def input_gradient(self, g: Tensor, out: Tensor) -> None:
         """g [k, B, outputs] → out [k, B, inputs] for the first k = len(g) lanes of the block."""
-        _product(g, self.weight[: len(g)].transpose(1, 2), out)
-
-
-def aligned(like: Tensor, lanes: int, *shape: int) -> Tensor:
-    """Zeros [lanes, *shape] whose lanes begin at multiples of 128 bytes.
-
-    A processor's kernels give other last bits where a matrix is aligned otherwise or where a vector
-    is cut short, so without this a lane's numbers would depend on its place in the tile.
-    """
-    stride = -(-math.prod(shape) // 32) * 32
-    inner = [math.prod(shape[at + 1 :]) for at in range(len(shape))]
-    return like.new_zeros(lanes * stride).as_strided((lanes, *shape), (stride, *inner))
+        _product(g, self.weight.value[: len(g)].transpose(1, 2), out)
 
 
 def _product(a: Tensor, b: Tensor, out: Tensor, add: bool = False) -> None:
@@ -105,7 +94,7 @@ class Buffers:
 
 
 class StackedNetwork:
-    """The networks of all lanes of a tile.
+    """The networks of all lanes of a tile; a `stack.Network`.
 
     Args:
         lanes: sorted by `sort_key`, deepest first.
@@ -129,9 +118,11 @@ class StackedNetwork:
             for depth, stop in reversed(list(enumerate([len(lanes), *counts])))
             if stop > starts[depth]
         ]
+        blocks = [*self.hidden, *(block for _, block in self.output)]
+        self.parameters = [parameter for block in blocks for parameter in (block.weight, block.bias)]
         self.runs = [list(self._runs(layer, n)) for layer, n in enumerate(counts)]
-        for index, lane in enumerate(lanes):
-            self._put(index, lane)
+        self._places = [list(self._places_of(index)) for index in range(len(lanes))]
+        self._load([lane.begin(problem) for lane in lanes])
 
     def _runs(self, layer: int, n: int) -> Iterator[Run]:
         start = 0
@@ -148,20 +139,15 @@ class StackedNetwork:
         padded = self.widths[layer]
         if ACTIVATIONS[name].zero_at_zero or min(widths) == padded:
             return None
-        mask = self.problem.tensors.x_train.new_zeros(stop - start, 1, padded)
-        for row, width in enumerate(widths):
-            mask[row, 0, :width] = 1
-        return mask
-
-    @property
-    def blocks(self) -> list[Block]:
-        """All blocks with parameters."""
-        return [*self.hidden, *(block for _, block in self.output)]
+        mask = np.arange(padded) < np.array(widths)[:, None, None]
+        return torch.from_numpy(mask.astype(self.problem.dtype)).to(self.problem.device)
 
     def buffers(self, rows: int) -> Buffers:
         """Buffers for mini-batches of `rows`; two for training, since gradients need their own."""
         like = self.problem.tensors.x_train
-        return Buffers([aligned(like, block.stop, rows, block.weight.shape[2]) for block in self.hidden])
+        return Buffers(
+            [aligned(like, block.stop, rows, block.weight.value.shape[2]) for block in self.hidden]
+        )
 
     def forward(self, x: Tensor, logits: Tensor, values: Buffers) -> None:
         """x [B, features] → logits [T, B, O]; hidden values are left in `values`."""
@@ -199,40 +185,42 @@ class StackedNetwork:
             return x.expand(block.stop - block.start, -1, -1)
         return values.hidden[depth - 1][block.start : block.stop]
 
-    def _layers(self, index: int) -> Iterator[tuple[Block, int, int, int]]:
-        """(block, row, inputs, outputs) of each layer of one lane; sizes without padding."""
+    def _places_of(self, index: int) -> Iterator[tuple[int, tuple[int | slice, ...]]]:
+        """(parameter, place in it) of each piece of a lane's flat state, which leaves out the padding."""
         configuration = self.lanes[index].configuration
         shapes = layer_shapes(self.problem.features, configuration, self.problem.outputs)
-        output = next(block for _, block in self.output if block.start <= index < block.stop)
-        for block, (inputs, outputs) in zip([*self.hidden[: len(shapes) - 1], output], shapes, strict=True):
-            yield block, index - block.start, inputs, outputs
+        output = next(at for at, (_, block) in enumerate(self.output) if block.start <= index < block.stop)
+        blocks = [*range(len(shapes) - 1), len(self.hidden) + output]
+        for block, (inputs, outputs) in zip(blocks, shapes, strict=True):
+            row = index - self.parameters[2 * block].start
+            yield 2 * block, (row, slice(inputs), slice(outputs))
+            yield 2 * block + 1, (row, 0, slice(outputs))
 
-    def _put(self, index: int, lane: Lane) -> None:
-        """Copy a lane's state into its slot; what is padded stays zero."""
-        at, state = 0, lane.begin(self.problem)
-        for block, row, inputs, outputs in self._layers(index):
-            end = at + inputs * outputs
-            for weight, bias, flat in (
-                (block.weight, block.bias, state.parameters),
-                (block.m_weight, block.m_bias, state.momentum),
-            ):
-                values = torch.from_numpy(flat[at : end + outputs])
-                weight[row, :inputs, :outputs] = values[:-outputs].view(inputs, outputs)
-                bias[row, 0, :outputs] = values[-outputs:]
-            at = end + outputs
+    def _load(self, states: Sequence[LaneState]) -> None:
+        """Copy states into the lanes' slots, where padding stays zero; a parameter of all lanes at once."""
+        for tensors, flats in (
+            ([each.value for each in self.parameters], [state.parameters for state in states]),
+            ([each.momentum for each in self.parameters], [state.momentum for state in states]),
+        ):
+            hosts = [np.zeros(tensor.shape, self.problem.dtype) for tensor in tensors]
+            for places, flat in zip(self._places, flats, strict=True):
+                start = 0
+                for at, place in places:
+                    slot = hosts[at][place]
+                    slot[:] = flat[start : start + slot.size].reshape(slot.shape)
+                    start += slot.size
+            for tensor, host in zip(tensors, hosts, strict=True):
+                tensor.copy_(torch.from_numpy(host))
 
-    def state(self, index: int, epoch: int) -> LaneState:
-        """The state of one lane, copied out of its slot."""
-        parameters: list[Tensor] = []
-        momentum: list[Tensor] = []
-        for block, row, inputs, outputs in self._layers(index):
-            for pieces, weight, bias in (
-                (parameters, block.weight, block.bias),
-                (momentum, block.m_weight, block.m_bias),
-            ):
-                pieces.append(weight[row, :inputs, :outputs].reshape(-1).cpu())
-                pieces.append(bias[row, 0, :outputs].cpu())
-        return LaneState(epoch, torch.cat(parameters).numpy(), torch.cat(momentum).numpy())
+    def states(self, epoch: int) -> list[LaneState]:
+        """The lanes' states, copied out of their slots; a parameter of all lanes at once."""
+        values = [each.value.cpu().numpy() for each in self.parameters]
+        momenta = [each.momentum.cpu().numpy() for each in self.parameters]
+
+        def flat(hosts: list[Floats], index: int) -> Floats:
+            return np.concatenate([hosts[at][place].reshape(-1) for at, place in self._places[index]])
+
+        return [LaneState(epoch, flat(values, i), flat(momenta, i)) for i in range(len(self.lanes))]
 
 
 def sort_key(lane: Lane) -> tuple[int, str]:

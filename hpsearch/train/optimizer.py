@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train.lanes import Lane
-from hpsearch.train.network import Block
+from hpsearch.train.stack import Parameter
 
 
 class StackedSGD:
@@ -18,21 +18,23 @@ class StackedSGD:
     (Sutskever et al. 2013, in the form of torch.optim.SGD).
     """
 
-    def __init__(self, blocks: Sequence[Block], lanes: Sequence[Lane]) -> None:
+    def __init__(self, parameters: Sequence[Parameter], lanes: Sequence[Lane]) -> None:
         configurations = [lane.configuration for lane in lanes]
-        self._steps = [_Step(block, configurations[block.start : block.stop]) for block in blocks]
+        self._steps = [_Step(each, configurations[each.start : each.stop]) for each in parameters]
 
     def step(self) -> None:
-        """One update of every block from its gradients, which are overwritten."""
+        """One update of every parameter from its gradient, which is overwritten."""
         for step in self._steps:
             step()
 
 
 class _Step:
-    def __init__(self, block: Block, configurations: Sequence[Configuration]) -> None:
+    def __init__(self, parameter: Parameter, configurations: Sequence[Configuration]) -> None:
         def column(values: list[float]) -> Tensor:
-            return block.weight.new_tensor(values)[:, None, None]  # [n, 1, 1]
+            ones = (1,) * (parameter.value.dim() - 1)
+            return parameter.value.new_tensor(values).view(-1, *ones)  # [n, 1, …]
 
+        self.parameter = parameter
         self.learning_rate = column([c.learning_rate for c in configurations])
         self.momentum = column([c.momentum for c in configurations])
         decays = [c.weight_decay for c in configurations]
@@ -41,19 +43,15 @@ class _Step:
         # The gradient's share in Nesterov's update, and the momentum's: g + ρv, or v alone.
         self.nesterov = (column(nesterov), self.momentum * column(nesterov) + 1 - column(nesterov))
         self.any_nesterov = any(nesterov)
-        self.tensors = (
-            (block.weight, block.d_weight, block.m_weight),
-            (block.bias, block.d_bias, block.m_bias),
-        )
 
     def __call__(self) -> None:
-        for parameter, gradient, velocity in self.tensors:
-            if self.weight_decay is not None:
-                gradient.addcmul_(parameter, self.weight_decay)
-            velocity.mul_(self.momentum).add_(gradient)
-            if self.any_nesterov:
-                own, other = self.nesterov
-                gradient.mul_(own).addcmul_(velocity, other)
-                parameter.addcmul_(gradient, self.learning_rate, value=-1)
-            else:
-                parameter.addcmul_(velocity, self.learning_rate, value=-1)
+        value, gradient, velocity = self.parameter.value, self.parameter.gradient, self.parameter.momentum
+        if self.weight_decay is not None:
+            gradient.addcmul_(value, self.weight_decay)
+        velocity.mul_(self.momentum).add_(gradient)
+        if self.any_nesterov:
+            own, other = self.nesterov
+            gradient.mul_(own).addcmul_(velocity, other)
+            value.addcmul_(gradient, self.learning_rate, value=-1)
+        else:
+            value.addcmul_(velocity, self.learning_rate, value=-1)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hpsearch.study.space import Space
 from hpsearch.train.lanes import Lane
+from hpsearch.train.memory import lane_bytes, tile_bytes, weights
 from hpsearch.train.problem import Problem
 
 TILE_LANES = 64
-"""Widest tile. Wider ones gain nothing once the arithmetic hides the calls (docs/log.md)."""
+"""Widest tile on a processor. Wider ones gain nothing once the arithmetic hides the calls (docs/log.md)."""
+
+GPU_LANES = 4096
+"""Widest tile on a GPU, if its memory allows it."""
 
 NATIVE_LANES = 4
 """Lanes of a native tile from which sharing the mini-batches gains nothing more (docs/log.md)."""
-
-TILE_BYTES = 256 << 20
-"""Most memory of a tile's parameters and buffers."""
 
 _TILES_A_WORKER = 8
 """Native tiles are made so small that a worker gets at least so many: the last ones end together."""
@@ -116,7 +116,7 @@ def _group_cost(problem: Problem, key: tuple[int, ...], lanes: Sequence[Lane]) -
 
 def _stacked_pieces(problem: Problem, lanes: list[Lane], share: float, least: int) -> list[list[Lane]]:
     """As wide as the memory allows, neighbours in depth together: those waste least."""
-    count = max(-(-len(lanes) // _widest(problem, lanes, TILE_LANES)), min(least, len(lanes) // 2))
+    count = max(-(-len(lanes) // _widest(problem, lanes)), min(least, len(lanes) // 2))
     return [lanes[i * len(lanes) // count : (i + 1) * len(lanes) // count] for i in range(count)]
 
 
@@ -127,27 +127,18 @@ def _native_pieces(problem: Problem, lanes: list[Lane], share: float, least: int
     """
     enough = len(lanes) // NATIVE_LANES
     count = max(
-        -(-len(lanes) // _widest(problem, lanes, TILE_LANES)),
+        -(-len(lanes) // _widest(problem, lanes)),
         min(least, len(lanes)),
         min(enough, math.ceil(share * _TILES_A_WORKER)),
     )
     return [lanes[piece::count] for piece in range(count)]
 
 
-def _widest(problem: Problem, lanes: Sequence[Lane], most: int) -> int:
-    """Lanes that fit the memory of a tile."""
-    batch = problem.batch(lanes[0].configuration.batch_size)
-    size = max(_weights(problem, lane) * 3 + _units(problem, lane) * 2 * batch for lane in lanes)
-    return max(2, min(most, TILE_BYTES // (size * problem.x_train.itemsize)))
-
-
-def _weights(problem: Problem, lane: Lane) -> int:
-    widths = [problem.features, *lane.configuration.layers, problem.outputs]
-    return sum(a * b for a, b in itertools.pairwise(widths))
-
-
-def _units(problem: Problem, lane: Lane) -> int:
-    return sum(lane.configuration.layers) + problem.outputs
+def _widest(problem: Problem, lanes: Sequence[Lane]) -> int:
+    """Lanes of a tile: at least two, since a lone one takes a stacked tile as long as two."""
+    most = TILE_LANES if problem.device == "cpu" else GPU_LANES
+    size = max(lane_bytes(problem, lane) for lane in lanes)
+    return max(2, int(min(most, tile_bytes(problem.device) / size)))
 
 
 def _stacked_epoch(problem: Problem, lanes: Sequence[Lane]) -> float:
@@ -157,15 +148,15 @@ def _stacked_epoch(problem: Problem, lanes: Sequence[Lane]) -> float:
     """
     steps = problem.rows / problem.batch(lanes[0].configuration.batch_size)
     depth = max(len(lane.configuration.layers) for lane in lanes) + 1
-    weights = sum(_weights(problem, lane) for lane in lanes)
-    return steps * (60e-6 * depth + weights * 0.6e-9) + problem.rows * weights * 0.15e-9
+    total = sum(weights(problem, lane) for lane in lanes)
+    return steps * (60e-6 * depth + total * 0.6e-9) + problem.rows * total * 0.15e-9
 
 
 def _native_epoch(problem: Problem, lanes: Sequence[Lane]) -> float:
     """Seconds an epoch of a native tile: bringing mini-batches into order, optimiser traffic, arithmetic."""
     batch = problem.batch(lanes[0].configuration.batch_size)
     rows, steps = -(-batch // 16) * 16 * (problem.rows / batch), problem.rows / batch
-    weights = sum(_weights(problem, lane) for lane in lanes)
-    return rows * (problem.features * 1e-9 + weights * 0.04e-9) + steps * (
-        0.3e-6 * len(lanes) + weights * 0.15e-9
+    total = sum(weights(problem, lane) for lane in lanes)
+    return rows * (problem.features * 1e-9 + total * 0.04e-9) + steps * (
+        0.3e-6 * len(lanes) + total * 0.15e-9
     )

@@ -7,23 +7,18 @@ import hashlib
 import os
 import platform
 import shutil
-import stat
 import subprocess
 import tempfile
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
+
+from hpsearch import cache
 
 _FOLDER = Path(__file__).parent
 _SOURCES = ("tile.c", "vector.h", "batch.h", "product.h", "judge.h")
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-std=gnu11")
 _VARIABLE = "HPSEARCH_KERNEL"
-
-c_float_p = ctypes.POINTER(ctypes.c_float)
-c_int32_p = ctypes.POINTER(ctypes.c_int32)
-c_int64_p = ctypes.POINTER(ctypes.c_int64)
-c_double_p = ctypes.POINTER(ctypes.c_double)
 
 
 class LaneStruct(ctypes.Structure):
@@ -31,16 +26,16 @@ class LaneStruct(ctypes.Structure):
 
     _fields_: ClassVar = [
         ("layers", ctypes.c_int32),
-        ("units", c_int32_p),
+        ("units", ctypes.c_void_p),
         ("activation", ctypes.c_int32),
         ("slope", ctypes.c_float),
         ("learning_rate", ctypes.c_float),
         ("momentum", ctypes.c_float),
         ("weight_decay", ctypes.c_float),
         ("nesterov", ctypes.c_int32),
-        ("parameters", c_float_p),
-        ("velocity", c_float_p),
-        ("curve", c_double_p),
+        ("parameters", ctypes.c_void_p),
+        ("velocity", ctypes.c_void_p),
+        ("curve", ctypes.c_void_p),
         ("done", ctypes.c_int32),
         ("evaluating", ctypes.c_double),
     ]
@@ -51,9 +46,9 @@ class PartStruct(ctypes.Structure):
 
     _fields_: ClassVar = [
         ("rows", ctypes.c_int64),
-        ("x", c_float_p),
-        ("class", c_int64_p),
-        ("target", c_float_p),
+        ("x", ctypes.c_void_p),
+        ("class", ctypes.c_void_p),
+        ("target", ctypes.c_void_p),
     ]
 
 
@@ -65,7 +60,7 @@ class PlanStruct(ctypes.Structure):
         ("metric", ctypes.c_int32),
         ("batch", ctypes.c_int64),
         ("epochs", ctypes.c_int32),
-        ("orders", c_int64_p),
+        ("orders", ctypes.c_void_p),
     ]
 
 
@@ -136,33 +131,19 @@ def _loaded(compiler: str) -> Kernel:
     sources = [(_FOLDER / name).read_bytes() for name in _SOURCES]
     identity = b"\0".join([*sources, " ".join(_FLAGS).encode(), version, _processor_flags().encode()])
     name = f"tile-{hashlib.sha256(identity).hexdigest()[:24]}.so"
-    cache = _cache_folder()
-    if cache is not None and (cache / name).exists():
+    kept = cache.cache_folder()
+    if kept is not None and (kept / name).exists():
         try:
-            return Kernel(cache / name)
+            return Kernel(kept / name)
         except (OSError, AttributeError):  # damaged: made anew below
             pass
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / name
         compile_kernel(compiler, made)
         kernel = Kernel(made)  # stays loaded when the file is gone
-        if cache is not None:
-            with suppress(OSError):
-                # Beside its place and then renamed: another process may look at any moment.
-                beside = cache / f"{name}.{os.getpid()}"
-                shutil.copyfile(made, beside)
-                os.replace(beside, cache / name)
+        if kept is not None:
+            cache.put(kept, name, lambda path: shutil.copyfile(made, path))
     return kernel
-
-
-def _cache_folder() -> Path | None:
-    """The user's own cache folder, or None where it cannot be made or all others may write to it."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpsearch"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return None if folder.stat().st_mode & stat.S_IWOTH else folder
-    except OSError:
-        return None
 
 
 def _processor_flags() -> str:

@@ -317,7 +317,7 @@ int32_t vector_width(void) { return VEC; }
 
 static double seconds_now(void) {
     struct timespec time;
-    timespec_get(&time, TIME_UTC);
+    clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,17 +12,8 @@ from hpsearch.records import FloatArray
 from hpsearch.study.hyperparameters import LEAKY_SLOPE
 from hpsearch.train.lanes import Lane, LaneResult, LaneState, finish_lane, layer_shapes
 from hpsearch.train.metrics import finish_metric
-from hpsearch.train.native.build import (
-    Kernel,
-    LaneStruct,
-    PartStruct,
-    PlanStruct,
-    c_double_p,
-    c_float_p,
-    c_int32_p,
-    c_int64_p,
-)
-from hpsearch.train.problem import Floats, Problem
+from hpsearch.train.native.build import Kernel, LaneStruct, PartStruct, PlanStruct
+from hpsearch.train.problem import Problem
 
 _ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid", "none")
 _LOSSES = ("cross_entropy", "bce", "mse", "l1")
@@ -60,14 +50,12 @@ def train_native(
         metric=_METRICS[problem.metric],
         batch=batch,
         epochs=epochs,
-        orders=_pointer(orders, c_int64_p),
+        orders=_address(orders),
     )
-    # The kernel trains in place: on copies, so that a lane's state stays what it was.
-    states = [lane.begin(problem) for lane in lanes]
-    parameters, momenta = [s.parameters.copy() for s in states], [s.momentum.copy() for s in states]
+    states = [_own_state(problem, lane, last_epoch) for lane in lanes]
     units = [_units(problem, lane) for lane in lanes]
     sums = np.zeros((len(lanes), epochs, 4))
-    arrays = zip(lanes, units, parameters, momenta, sums, strict=True)
+    arrays = zip(lanes, units, states, sums, strict=True)
     structs = (LaneStruct * len(lanes))(*(_struct(*own) for own in arrays))
     train, valid = _part(problem.x_train, problem.y_train), _part(problem.x_valid, problem.y_valid)
     if kernel.train_tile(structs, len(lanes), train, valid, plan) < 0:
@@ -75,10 +63,15 @@ def train_native(
     results = []
     for at, lane in enumerate(lanes):
         curve = _curve(problem, sums[at, : structs[at].done], batch)
-        state = LaneState(last_epoch, parameters[at], momenta[at])
-        result = finish_lane(lane.trial, curve, first_epoch, state)
+        result = finish_lane(lane.trial, curve, first_epoch, states[at])
         results.append(replace(result, evaluating=structs[at].evaluating))
     return results
+
+
+def _own_state(problem: Problem, lane: Lane, epoch: int) -> LaneState:
+    """A copy of a lane's state, which the kernel trains in place up to `epoch`."""
+    state = lane.begin(problem)
+    return LaneState(epoch, state.parameters.copy(), state.momentum.copy())
 
 
 def _units(problem: Problem, lane: Lane) -> NDArray[np.int32]:
@@ -89,32 +82,31 @@ def _units(problem: Problem, lane: Lane) -> NDArray[np.int32]:
 def _struct(
     lane: Lane,
     units: NDArray[np.int32],
-    parameters: Floats,
-    velocity: Floats,
+    state: LaneState,
     sums: FloatArray,
 ) -> LaneStruct:
     configuration = lane.configuration
     return LaneStruct(
         layers=len(units) - 1,
-        units=_pointer(units, c_int32_p),
+        units=_address(units),
         activation=_ACTIVATIONS.index(configuration.activation),
         slope=LEAKY_SLOPE,
         learning_rate=configuration.learning_rate,
         momentum=configuration.momentum,
         weight_decay=configuration.weight_decay,
         nesterov=int(configuration.nesterov),
-        parameters=_pointer(parameters, c_float_p),
-        velocity=_pointer(velocity, c_float_p),
-        curve=_pointer(sums, c_double_p),
+        parameters=_address(state.parameters),
+        velocity=_address(state.momentum),
+        curve=_address(sums),
     )
 
 
 def _part(x: NDArray[np.generic], y: NDArray[np.generic]) -> PartStruct:
-    part = PartStruct(len(x), _pointer(x, c_float_p))
+    part = PartStruct(len(x), _address(x))
     if y.dtype == np.int64:
-        setattr(part, "class", _pointer(y, c_int64_p))
+        setattr(part, "class", _address(y))
     else:
-        part.target = _pointer(y, c_float_p)
+        part.target = _address(y)
     return part
 
 
@@ -128,6 +120,9 @@ def _curve(problem: Problem, sums: FloatArray, batch: int) -> FloatArray:
     return curve
 
 
-def _pointer(array: NDArray[np.generic], kind: type) -> ctypes._Pointer:  # type: ignore[type-arg]
+def _address(array: NDArray[np.generic]) -> int:
+    """Where the array lies; it must outlive the call. numpy's typed pointers are in reference cycles, which
+    keep weights in memory until the garbage is collected.
+    """
     assert array.flags.c_contiguous
-    return array.ctypes.data_as(kind)
+    return array.ctypes.data

@@ -1,0 +1,82 @@
+"""How much memory lanes need, and how much a tile may take."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from functools import lru_cache
+
+from hpsearch.train.lanes import Lane
+from hpsearch.train.problem import Problem
+
+TILE_BYTES = 512 << 20
+"""Most memory of a tile on a processor."""
+
+GPU_SHARE = 0.7
+"""Share of a GPU's free memory that a tile may take: the rest is for the data and what is not counted."""
+
+VALID_ROWS = 1024
+"""Validation rows that a stacked tile evaluates together: constant, so that no bit depends on it."""
+
+LOGITS_AT_ONCE = 1 << 15
+"""Logits of a lane that a stacked tile keeps before losses and metrics are taken from them."""
+
+_lock = threading.Lock()
+_limits: dict[str, float] = {}
+
+
+def weights(problem: Problem, lane: Lane) -> int:
+    """Weights of a lane, without the biases."""
+    units = [problem.features, *lane.configuration.layers, problem.outputs]
+    return sum(a * b for a, b in itertools.pairwise(units))
+
+
+def lane_bytes(problem: Problem, lane: Lane) -> int:
+    """What a lane needs, about, in either trainer.
+
+    Its weights six times (with gradient and momentum, and its state before and after), the values of its
+    units for a mini-batch with their gradients and for validation rows, and logits with what is made of them.
+    """
+    batch, hidden = problem.batch(lane.configuration.batch_size), sum(lane.configuration.layers)
+    rows = 2 * batch + min(VALID_ROWS, len(problem.x_valid))
+    logits = 4 * min(max(LOGITS_AT_ONCE, batch * problem.outputs), problem.rows * problem.outputs)
+    numbers = 6 * weights(problem, lane) + (hidden + problem.outputs) * rows + logits
+    return numbers * problem.x_train.itemsize
+
+
+def tile_bytes(device: str) -> float:
+    """What the planner lets a tile take."""
+    return min(device_bytes(device), known_limit(device))
+
+
+def known_limit(device: str) -> float:
+    """What a tile may take, as far as earlier ones have shown; infinite at first."""
+    return _limits.get(device, math.inf)
+
+
+def lower_limit(device: str, limit: float) -> None:
+    """A tile did not fit: take no more than this from now on, in all threads; and free what torch keeps."""
+    with _lock:
+        _limits[device] = min(limit, known_limit(device))
+    if device != "cpu":
+        import torch
+
+        getattr(torch, device).empty_cache()
+
+
+@lru_cache
+def device_bytes(device: str) -> float:
+    """What a tile may take of a device: asked once, before there is anything of ours on it."""
+    if device != "cuda":
+        return TILE_BYTES
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return GPU_SHARE * free
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of numpy, the native kernel or torch says that the memory is full."""
+    signs = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)

@@ -1,0 +1,70 @@
+"""What the stacked trainer needs of the networks of a tile, and what its optimiser needs of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from hpsearch.train.lanes import Lane, LaneState
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the lanes start … stop-1, its gradient and momentum: each [stop - start, *shape]."""
+
+    start: int
+    stop: int
+    value: Tensor
+    gradient: Tensor
+    momentum: Tensor
+
+    @classmethod
+    def zeros(cls, start: int, stop: int, *shape: int, like: Tensor) -> Parameter:
+        return cls(start, stop, *(aligned(like, stop - start, *shape) for _ in range(3)))
+
+
+class Network(Protocol):
+    """The networks of all lanes of a tile, stacked.
+
+    Nothing in `forward` and `backward` may wait for the device, or read what is on it: a step runs as
+    a sequence of calls that only depends on shapes.
+    """
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """In the order in which they are stacked."""
+        ...
+
+    @property
+    def parameters(self) -> Sequence[Parameter]: ...
+
+    def buffers(self, rows: int) -> Any:
+        """What one forward pass of `rows` rows leaves for the backward pass; or that writes itself there."""
+        ...
+
+    def forward(self, x: Tensor, logits: Tensor, values: Any) -> None:
+        """x [B, features] → logits [T, B, O]; `values` are buffers for B rows."""
+        ...
+
+    def backward(self, x: Tensor, d_logits: Tensor, values: Any, gradients: Any) -> None:
+        """∂L/∂logits [T, B, O] → gradients of all parameters, for the `values` of the last forward."""
+        ...
+
+    def states(self, epoch: int) -> list[LaneState]:
+        """The lanes' states, copied out."""
+        ...
+
+
+def aligned(like: Tensor, lanes: int, *shape: int) -> Tensor:
+    """Zeros [lanes, *shape] whose lanes begin at multiples of 128 bytes.
+
+    A processor's kernels give other last bits where a matrix is aligned otherwise or where a vector
+    is cut short, so without this a lane's numbers would depend on its place in the tile.
+    """
+    stride = -(-math.prod(shape) // 32) * 32
+    inner = [math.prod(shape[at + 1 :]) for at in range(len(shape))]
+    return like.new_zeros(lanes * stride).as_strided((lanes, *shape), (stride, *inner))
