@@ -47,9 +47,10 @@ once, at that epoch. The difference is given with its standard error over the {l
 
 @dataclass(frozen=True)
 class Ours:
-    """What hpsearch did: when it had the target (infinity: never), and what it had when it ended."""
+    """What hpsearch did: when it had the target (infinity: never), when it ended, and what it had then."""
 
     reached: float
+    ended: float
     series: Series
     params: Params
 
@@ -71,7 +72,8 @@ def ours(seed: int, accuracy: float) -> Ours:
     scored = [(t.value, -t.loss, -t.number, t) for t in trials if t.value is not None and t.loss is not None]
     best = max(entry for entry in scored if entry[-1].state is not State.FAILED)[-1]
     reached = inf if said["reached"] is None else float(said["reached"])
-    return Ours(reached, [(at, value) for at, value in said["series"]], best.params)
+    series = [(at, value) for at, value in said["series"]]
+    return Ours(reached, float(said["ended"]), series, best.params)
 
 
 def target() -> Part:
@@ -86,9 +88,11 @@ def target() -> Part:
         *(_peer_row(peer, outcome, mine[0]) for peer, outcome in first.items()),
         *_confirmed_rows(rival, mine, theirs),
     ]
-    lines = {"hpsearch": [one.series for one in mine]}
-    lines |= {peer.name: [outcome.series] for peer, outcome in found.items()}
-    lines[rival.name] = [one.series for one in theirs]
+    # Each line goes on to the end of its search.
+    lines = {"hpsearch": [[*one.series, (one.ended, one.best)] for one in mine]}
+    for peer, outcome in found.items():
+        searches = theirs if peer is rival else [outcome]
+        lines[peer.name] = [[*one.series, (SECONDS, one.best)] for one in searches]
     return Part("Time to the peers' accuracy", rows, HOW + "\n" + _table(mine, theirs), lines)
 
 

@@ -7,16 +7,17 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from benchmarks import page, solo
-from benchmarks.__main__ import PARTS, main
+from benchmarks.__main__ import PARTS, chosen
+from benchmarks.chart import median_series
+from benchmarks.digits import digits
+from benchmarks.live import live_share
 from benchmarks.measure import Part, Row, markdown, versus
 from benchmarks.peers.launch import PeerError, read_records
-from benchmarks.refill import steps
-from hpsearch.records import Trial
+from hpsearch.records import State, Trial
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train import Lane, initial_state
 from hpsearch.train.solo import train_solo
@@ -61,25 +62,23 @@ def test_rows_are_printed_as_they_are() -> None:
 def test_the_page_has_every_row_and_its_chart_can_be_drawn(tmp_path: Path) -> None:
     rows = [versus("a", "3", "b", "1", 3.0, goal=2), Row("not compared", "7")]
     lines = {"hpsearch": [[(1.0, 0.9), (2.0, 0.98)], [(1.5, 0.97)]], "A peer, 2 CPUs": [[(5.0, 0.95)]]}
-    parts = [Part("A part", rows, "How it is done.", lines)]
-    text = page.page(parts, 3.2)
+    page.write([Part("A part", rows, "How it is done.", lines)], tmp_path)
+    text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
     assert [line for line in text.splitlines() if line in map(markdown, rows)] == list(map(markdown, rows))
     assert "### A part\n\nHow it is done." in text
-    page.draw(parts, tmp_path / "chart.png")
-    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "benchmarks.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_curves_of_several_seeds_become_their_median() -> None:
     series = [[(1.0, 0.5), (3.0, 0.9)], [(2.0, 0.7)], [(2.5, 0.6)]]
-    values = page.median_at(series, np.array([0.5, 2.2, 2.6, 4.0]))
-    assert np.array_equal(values, [np.nan, np.nan, 0.6, 0.7], equal_nan=True)
+    assert median_series(series) == ([2.5, 3.0], [0.6, 0.7])
 
 
-def test_only_known_parts_run(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["serch"])
-    assert "found serch" in capsys.readouterr().err
-    assert {"search", "target", "small", "lecture", "fashion", "refill", "memory"} <= set(PARTS)
+def test_only_known_parts_run() -> None:
+    with pytest.raises(SystemExit, match="no such part: serch"):
+        chosen(["serch"])
+    assert chosen(["search"]) == [PARTS["search"]]
+    assert len(chosen([])) == len(PARTS) >= 9
 
 
 def test_what_a_peer_recorded_after_its_time_does_not_count(tmp_path: Path) -> None:
@@ -94,9 +93,12 @@ def test_what_a_peer_recorded_after_its_time_does_not_count(tmp_path: Path) -> N
         read_records(tmp_path.glob("*.jsonl"), began=10.0, seconds=0.5)
 
 
-def test_lane_steps_are_whole_mini_batches() -> None:
-    assert steps(Trial(0, 0, {"batch_size": 32}), 1078) == 33
-    assert steps(Trial(0, 0, {"batch_size": 4096}), 1078) == 1
+def test_the_last_epoch_of_a_diverged_trial_counts_as_dead() -> None:
+    """1,078 rows: 33 mini-batches of 32 an epoch. Stacked, a lane that diverged in epoch 4 goes on to 9."""
+    params = {"batch_size": 32, "learning_rate": 0.1, "momentum": 0.0, "depth": 1, "activation": "relu"}
+    trials = [Trial(0, 0, params, State.COMPLETE, 27), Trial(1, 0, params, State.FAILED, 4)]
+    assert live_share(digits(0), trials, native=True) == pytest.approx((27 + 3) / (27 + 4))
+    assert live_share(digits(0), trials, native=False) == pytest.approx((27 + 3) / (27 + 9))
 
 
 def test_the_benchmarks_are_there_without_the_peers_packages() -> None:
