@@ -51,6 +51,8 @@ def test_a_run_says_where_its_time_went(tmp_path: Path) -> None:
     )
     assert sum(parts) == pytest.approx(whole, abs=0.05)
     for phase in ("deciding", "sampling", "planning", "storing"):
-        assert re.search(rf"{phase} \d+\.\d\d s", said)
-    assert re.search(r"\d+ GFLOP/s while the workers were busy, \d+% of the [\d,]+ that this machine", said)
+        assert re.search(rf"{phase} \d+\.\d\d", said)
+    assert re.search(r"\d GFLOP/s, \d+% of the machine's [\d,]+ \(sgemm", said)
+    lines = said[said.index("profile") :].splitlines()
+    assert max(map(len, lines)) <= 80
     assert "profile" not in hpsearch("run", path, "--storage", url(tmp_path / "q.db")).stderr

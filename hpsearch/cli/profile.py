@@ -46,24 +46,18 @@ def profile_lines(profile: Profile, started: float, ended: float, shown: float, 
         f"  training  {ended - started:6.2f} s   {workers} worker{'s' if workers > 1 else ''}: "
         + ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in busy.items())
     )
-    yield (
-        f"  {'':16}   meanwhile, on the main thread: "
-        + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.items())
-    )
+    beside = ", ".join(f"{name} {seconds:.2f}" for name, seconds in phases.items())
+    yield f"    meanwhile          {beside} s"
     yield f"  showing   {shown - ended:6.2f} s   reading what is stored, the table"
     spent = profile.training + profile.evaluating
     if spent <= 0:
         return
     rate = profile.operations / spent * workers / 1e9
-    reached = (
-        f"  products  {profile.operations / 1e9:,.0f} Gflop: {rate:,.0f} GFLOP/s while the workers were busy"
-    )
+    share = ""
     if cpu:
         peak = _peak()
-        reached += (
-            f", {rate / peak:.0%} of the {peak:,.0f} that this machine reaches (sgemm 1024³, all cores)"
-        )
-    yield reached
+        share = f", {rate / peak:.0%} of the machine's {peak:,.0f} (sgemm 1024³)"
+    yield f"  products  {profile.operations / 1e9:,.1f} Gflop at {rate:,.0f} GFLOP/s{share}"
 
 
 def _peak() -> float:
