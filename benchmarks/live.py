@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.digits import digits
@@ -95,9 +95,10 @@ def live() -> Part:
     random = 'search.sampler="random"', f"search.cohort={COHORT}"
     halving, fixed = digits(0, *random), digits(0, *random, 'search.stopping="none"')
     run(halving, [COHORT])  # warms up
-    refilled = _middle(lambda: run(halving, [TRIALS]))
-    occupied = _middle(lambda: run(fixed, [TRIALS]))
-    closed_up = _middle(lambda: run(halving, range(COHORT, TRIALS + 1, COHORT)))
+    ways = (halving, [TRIALS]), (fixed, [TRIALS]), (halving, range(COHORT, TRIALS + 1, COHORT))
+    # In turns, so that a machine whose speed drifts favours nobody.
+    repeats = [[run(*way) for way in ways] for _ in range(REPEATS)]
+    refilled, occupied, closed_up = (_middle(runs) for runs in zip(*repeats, strict=True))
     diverged = sum(trial.state is State.FAILED for trial in refilled.trials)
     share = live_share(halving, refilled.trials, native=missing_kernel() is None)
     work = f"digits, {TRIALS:,} random trials, halving with refill"
@@ -124,6 +125,6 @@ def live() -> Part:
     )
 
 
-def _middle(way: Callable[[], Ran]) -> Ran:
+def _middle(runs: Sequence[Ran]) -> Ran:
     """The run of median time."""
-    return sorted((way() for _ in range(REPEATS)), key=lambda ran: ran.seconds)[REPEATS // 2]
+    return sorted(runs, key=lambda ran: ran.seconds)[len(runs) // 2]

@@ -47,7 +47,7 @@ def profile_lines(profile: Profile, started: float, ended: float, shown: float, 
         + ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in busy.items())
     )
     beside = ", ".join(f"{name} {seconds:.2f}" for name, seconds in phases.items())
-    yield f"    meanwhile          {beside} s"
+    yield f"    meanwhile     {beside} s"
     yield f"  showing   {shown - ended:6.2f} s   reading what is stored, the table"
     spent = profile.training + profile.evaluating
     if spent <= 0:
