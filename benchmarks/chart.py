@@ -17,7 +17,7 @@ from benchmarks.measure import Part, Row, Series
 
 REACHED, MISSED, PLAIN = "#2a7f62", "#c8553d", "#8a9ba8"
 OURS, PEERS = "#2a7f62", ("#3b6fb6", "#c8553d", "#8c5fb0")
-_LABEL_WIDTH = 52
+_LABEL_WIDTH = 80
 
 
 def draw(parts: Sequence[Part], file: Path) -> None:
@@ -25,7 +25,7 @@ def draw(parts: Sequence[Part], file: Path) -> None:
     rows = [row for part in parts for row in part.rows if row.faster is not None]
     lines = {name: series for part in parts for name, series in part.lines.items()}
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(10, 1.5 + 0.55 * len(rows) + 4.2), layout="constrained")
+        figure = Figure(figsize=(11, 1.5 + 0.55 * len(rows) + 4.2), layout="constrained")
         above, below = figure.subplots(2, 1, height_ratios=[0.55 * len(rows) + 0.6, 4])
         ratios(above, rows)
         progress(below, lines)
@@ -49,10 +49,10 @@ def ratios(axes: Axes, rows: Sequence[Row]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     axes.grid(axis="x", color="#dddddd", zorder=0)
-    axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
+    axes.set_yticks(range(len(rows)), [_label(row) for row in rows], fontsize=8)
     axes.invert_yaxis()
     axes.set_title(
-        "hpsearch, times as fast as the other side; black: what was wanted, green: reached, red: not",
+        "hpsearch, times as fast as the other side\nblack: what was wanted; green: reached; red: not",
         loc="left",
     )
 
@@ -64,8 +64,8 @@ def _colour(row: Row) -> str:
 
 
 def _label(row: Row) -> str:
-    text = f"{row.work}, against {row.against}".replace("`", "")
-    return textwrap.fill(text, _LABEL_WIDTH)
+    lines = row.work, f"against {row.against}"
+    return "\n".join(textwrap.fill(line.replace("`", ""), _LABEL_WIDTH) for line in lines)
 
 
 def progress(axes: Axes, lines: dict[str, list[Series]]) -> None:
@@ -88,7 +88,7 @@ def progress(axes: Axes, lines: dict[str, list[Series]]) -> None:
     axes.set_xlabel("seconds since the start of the process")
     axes.set_title("Digits: best validation accuracy so far", loc="left")
     if lines:
-        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, frameon=False)
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.14), frameon=False)
 
 
 def median_series(seeds: Sequence[Series]) -> tuple[list[float], list[float]]:

@@ -1,8 +1,8 @@
 """hpsearch from Python, watched: when its stored trials reach a validation accuracy.
 
 `python -m benchmarks.ours DATABASE SEED BEGAN TARGET LEAST MOST` is one process. It prints JSON, in seconds
-since BEGAN: when the target was `reached` (or null), when it `ended`, and `series`, the best value so far at each
-improvement. It ends once the target is reached, but not before LEAST seconds, and after MOST seconds anyway.
+since BEGAN: when the target was `reached` (or null), when it `ended`, and `series`, the best value so far at
+each improvement. It ends once the target is reached, but not before LEAST seconds, and after MOST anyway.
 """
 
 from __future__ import annotations

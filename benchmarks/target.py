@@ -106,9 +106,9 @@ def _search(peer: Peer) -> Found | str:
 
 def _time_rows(rival: Peer, mine: Sequence[Ours], theirs: Sequence[Found]) -> list[Row]:
     took, after = median(one.reached for one in mine), median(one.after for one in theirs)
-    work = f"digits, seconds to the best validation accuracy of the best peer, median of {len(SEEDS)} seeds"
+    work = f"digits, seconds to the best peer's validation accuracy, median of {len(SEEDS)} seeds"
     return [
-        versus(work, f"{took:.1f}", f"{rival.name}, at its end", f"{SECONDS:.0f}", SECONDS / took, GOAL),
+        versus(work, f"{took:.1f}", f"{rival.name}, {SECONDS:.0f} s", f"{SECONDS:.0f}", SECONDS / took, GOAL),
         versus(work, f"{took:.1f}", f"{rival.name}, when it had it", f"{after:.1f}", after / took),
     ]
 

@@ -45,9 +45,9 @@ class Peer:
     processes: int = 1
 
 
-OPTUNA = Peer("Optuna TPE + Hyperband, SQLite, 2 processes × 1 thread", "optuna_tpe", "optuna", processes=2)
+OPTUNA = Peer("Optuna TPE + Hyperband, SQLite, 2 processes", "optuna_tpe", "optuna", processes=2)
 RAY = Peer("Ray Tune ASHA, 2 CPUs", "ray_asha", "ray")
-SMAC = Peer("SMAC multi-fidelity Hyperband, 2 workers", "smac_hyperband", "smac")
+SMAC = Peer("SMAC Hyperband, 2 workers", "smac_hyperband", "smac")
 PEERS = (OPTUNA, RAY, SMAC)
 
 
