@@ -40,8 +40,11 @@ format: setup ## format the code and mend what the linter can
 
 bench: setup ## measure against the usual ways of doing it, in 15 minutes; writes docs/benchmarks.md
 	@echo "installing the peers (ray, smac) beside hpsearch"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -r benchmarks/requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c requirements.lock -r benchmarks/requirements.lock \
+		|| echo "they could not be installed: their rows say so"
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m docs.generate
 
 report: setup ## renew the sample under reports/digits
 	@rm -f reports.db
