@@ -16,8 +16,11 @@ Params = dict[str, Any]
 FloatArray = NDArray[np.float64]
 
 CURVE_COLUMNS = ("train_loss", "train_metric", "valid_loss", "valid_metric")
-"""The columns of a curve; "metric" stands for the study's own."""
+"""The first columns of a curve; "metric" stands for the study's own. After them comes, for each hidden layer,
+the share of its units that are 0 on the whole validation part: dead ones, if the activation is ReLU."""
 TRAIN_LOSS, TRAIN_METRIC, VALID_LOSS, VALID_METRIC = range(4)
+DEAD = len(CURVE_COLUMNS)
+"""Where the shares of dead units begin."""
 
 
 class Task(StrEnum):
@@ -26,6 +29,7 @@ class Task(StrEnum):
     BINARY = "binary"
     MULTICLASS = "multiclass"
     REGRESSION = "regression"
+    POSITIVE_REGRESSION = "positive_regression"
 
 
 class State(StrEnum):
@@ -67,7 +71,7 @@ class Trial:
 class Segment:
     """The piece of a trial's curve between two rungs.
 
-    curve: [epochs, len(CURVE_COLUMNS)] float64 for epochs first_epoch, first_epoch + 1, …
+    curve: [epochs, len(CURVE_COLUMNS) + hidden layers] float64 for epochs first_epoch, first_epoch + 1, …
     cohort: number of the cohort in which it was trained. seconds: the lane's share of training time.
     """
 

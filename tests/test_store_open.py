@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 import sqlalchemy as sa
@@ -164,8 +165,24 @@ def test_an_older_hpsearchs_database_is_brought_up_to_date(
     for _ in range(2):
         with Database.open(f"sqlite:///{path}") as database:
             assert repr(database.study("digits").trials()) == repr(all_states()[0])
-    assert execute(path, "SELECT version FROM hpsearch_schema") == [(2,)]
+    assert execute(path, "SELECT version FROM hpsearch_schema") == [(len(schema.MIGRATIONS),)]
     assert execute(path, notes) == [(1,)]
+
+
+def test_a_database_of_version_1_is_read_and_goes_on(path: Path) -> None:
+    """Version 1 had curves of four columns, and no word of how many there are."""
+    for statement in (
+        "ALTER TABLE hpsearch_curves DROP COLUMN columns",
+        "UPDATE hpsearch_schema SET version = 1",
+    ):
+        execute(path, statement)
+    trials, segments = all_states()
+    with Database.open(f"sqlite:///{path}") as database:
+        store = database.study("digits")
+        assert repr(store.trials()) == repr(trials)
+        for segment in segments:
+            assert np.array_equal(store.curves()[segment.trial], segment.curve, equal_nan=True)
+    assert execute(path, "SELECT version FROM hpsearch_schema") == [(2,)]
 
 
 def test_a_read_only_database_is_read(path: Path) -> None:

@@ -56,7 +56,11 @@ def outcomes(draw: st.DrawFn) -> tuple[StudyRecord, list[Trial], list[Segment]]:
         }
         state = draw(st.sampled_from(State))
         curve = draw(
-            stn.arrays(np.float64, (draw(st.integers(1, 9)), len(CURVE_COLUMNS)), elements=any_float)
+            stn.arrays(
+                np.float64,
+                (draw(st.integers(1, 9)), len(CURVE_COLUMNS) + draw(st.integers(0, 3))),
+                elements=any_float,
+            )
         )
         segments.append(Segment(number, 0, 1, curve, draw(st.floats(0, 1e9))))
         good = st.floats(allow_nan=False) if state is State.COMPLETE else st.none() | any_float

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpsearch.study.hyperparameters import ACTIVATIONS, Configuration
+from hpsearch.study.hyperparameters import OPTIMIZERS, SCHEDULES, Configuration
 from hpsearch.train.native import Kernel, load_kernel, train_native
 from hpsearch.train.native.build import compile_kernel, find_compiler
 from tests.problems import METRIC_OF, make_lanes, make_problem
@@ -24,14 +24,21 @@ def train_many_shapes(library: Path, tiles: int) -> None:
     for number in range(tiles):
         loss = list(METRIC_OF)[number % len(METRIC_OF)]
         rows, features = (int(n) for n in random.integers(1, (300, 150)))
-        problem = make_problem(loss, rows, features, valid_rows=int(random.integers(1, 400)))
+        valid_rows, keep_last = int(random.integers(1, 400)), bool(random.integers(2))
+        metric = "f1" if loss in ("bce", "cross_entropy") and number % 3 else None
+        problem = make_problem(
+            loss, rows, features, valid_rows=valid_rows, metric=metric, epochs=2, keep_last=keep_last
+        )
         apart = {name: getattr(problem, name).copy() for name in ("x_train", "y_train", "x_valid", "y_valid")}
         problem = dataclasses.replace(problem, **apart)
         batch_size = int(random.integers(1 + rows // 8, rows + 2))
         configurations = [
             Configuration(
                 hidden="-".join(str(width) for width in random.integers(1, 130, random.integers(6))),
-                activation=str(random.choice(list(ACTIVATIONS))),
+                activation=str(random.choice(["relu", "leaky_relu", "elu", "tanh", "sigmoid", "none"])),
+                optimizer=str(random.choice(list(OPTIMIZERS))),
+                schedule=str(random.choice(list(SCHEDULES))),
+                bias=bool(random.integers(2)),
                 learning_rate=float(random.choice([0.01, 1.0, 1e30])),
                 momentum=0.9,
                 nesterov=bool(number % 2),

@@ -15,10 +15,17 @@ from hpsearch.train import Lane
 from hpsearch.train.cohort import Evaluation, Step, Sums
 from hpsearch.train.lanes import LaneState
 from hpsearch.train.losses import LOSSES
-from hpsearch.train.network import StackedNetwork, sort_key
+from hpsearch.train.network import StackedNetwork, sort_key, stack_key
+from hpsearch.train.optimizer import StackedOptimizer
 from hpsearch.train.planner import padded_widths
 from hpsearch.train.stack import Network, Parameter
-from tests.problems import METRIC_OF, make_lanes, make_problem, mixed_configurations
+from tests.problems import (
+    METRIC_OF,
+    make_lanes,
+    make_problem,
+    mixed_configurations,
+    varied_configurations,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,16 +36,22 @@ def test_nothing_within_an_epoch_reads_what_is_on_the_device(loss: str, metric: 
     """On torch's meta device there is nothing to read: .item(), .cpu() and `if tensor` raise."""
     problem = make_problem(loss, pad_widths=True, metric=metric, valid_rows=1100)
     problem = dataclasses.replace(problem, device="meta")
-    lanes = sorted(make_lanes(problem, mixed_configurations(32, width=20)), key=sort_key)
+    configurations = [*mixed_configurations(32, width=20), *varied_configurations(32, width=20)]
+    lanes = [lane for lane in make_lanes(problem, configurations) if stack_key(lane) == (1, 0)]
+    lanes.sort(key=sort_key)
     data, T = problem.tensors, len(lanes)
     network = StackedNetwork(problem, lanes, padded_widths(problem, lanes))
-    step, sums = Step(data, network, 32), Sums(data, T)
-    step.rows.copy_(data.orders(1, 1)[0, :32])
-    step()
+    optimizer = StackedOptimizer(problem, network.parameters, lanes)
+    step, sums = Step(data, network, optimizer, 32), Sums(data, T)
+    network.begin(1)
+    optimizer.begin(1)
+    step(data.orders(1, 1)[0, :32])
     sums.add(step.logits[:, None], step.targets[None])
-    for means in (sums.means(data.y_train), Evaluation(data, network).means()):
+    evaluation = Evaluation(data, network)
+    for means in (sums.means(data.y_train), evaluation.means()):
         assert means.shape == (2, T)
         assert means.is_meta
+    assert all(dead.is_meta for dead in evaluation.dead())
 
 
 class FunctionalNetwork:
@@ -47,14 +60,27 @@ class FunctionalNetwork:
     def __init__(self, lanes: Sequence[Lane], like: Network) -> None:
         self.lanes = lanes
         self.parameters = [
-            Parameter(p.start, p.stop, p.value.clone(), torch.empty_like(p.value), p.momentum.clone())
+            Parameter(
+                p.start,
+                p.stop,
+                p.value.clone(),
+                torch.empty_like(p.value),
+                p.momentum.clone(),
+                p.second.clone(),
+            )
             for p in like.parameters
         ]
+
+    def begin(self, epoch: int) -> None:
+        pass
+
+    def hidden(self, values: dict[str, Any]) -> list[Tensor]:
+        return []
 
     def buffers(self, rows: int) -> dict[str, Any]:
         return {}
 
-    def forward(self, x: Tensor, logits: Tensor, values: dict[str, Any]) -> None:
+    def forward(self, x: Tensor, logits: Tensor, values: dict[str, Any], training: bool = False) -> None:
         def one(w: Tensor, b: Tensor, v: Tensor, c: Tensor) -> Tensor:
             return torch.relu(x @ w + b) @ v + c
 
@@ -83,10 +109,10 @@ def test_a_network_of_another_make_trains_in_the_same_step(loss: str) -> None:
     theirs = FunctionalNetwork(lanes, ours)
     for epoch in (1, 2):
         for network in (ours, theirs):
-            step = Step(problem.tensors, network, 50)
+            optimizer = StackedOptimizer(problem, network.parameters, lanes)
+            step = Step(problem.tensors, network, optimizer, 50)
             for rows in torch.from_numpy(problem.order(epoch).copy()).split(50):
-                step.rows.copy_(rows)
-                step()
+                step(rows)
     for a, b in zip(ours.parameters, theirs.parameters, strict=True):
         torch.testing.assert_close(a.value, b.value, rtol=1e-4, atol=1e-6)
     means = [Evaluation(problem.tensors, network).means() for network in (ours, theirs)]

@@ -11,13 +11,13 @@ from hpsearch.data import Dataset
 from hpsearch.errors import StudyChangedError
 from hpsearch.records import StudyRecord
 from hpsearch.store import Database, StudyStore
-from hpsearch.study.file import Study
+from hpsearch.study.file import Study, study_from_document
 
 _DECIDES_BITS = ("engine", "device", "processor", "capability", "torch", "numpy", "optuna", "sklearn")
 """Fields of the provenance on which numbers depend."""
 
-_MAY_CHANGE = {"search.trials", "search.time_limit"}
-"""Keys that only say how far a study goes; everything else would make its trials incomparable."""
+_MAY_CHANGE = ("search.trials", "search.time_limit", "compare")
+"""What only says how far a study goes and what is told of it; all else would make its trials incomparable."""
 
 
 def open_study(
@@ -40,8 +40,10 @@ def open_study(
         return database.create_study(_record(study, dataset, provenance)), study
     record = store.record
     written = _plain(study.document())
-    changes = list(_changes(record.document, written))
-    if refused := [text for key, text in changes if key not in _MAY_CHANGE]:
+    # Read again, so that keys that came with a newer hpsearch have the defaults that trials had before.
+    before = _plain(study_from_document(record.document, record.origin).document())
+    changes = list(_changes(before, written))
+    if refused := [text for key, text in changes if not _may_change(key)]:
         raise StudyChangedError(
             f'study "{study.name}" is stored in {database.url} with other settings:\n'
             + "\n".join(f"  {text}" for text in refused)
@@ -85,14 +87,20 @@ def _record(study: Study, dataset: Dataset, provenance: Mapping[str, Any]) -> St
 
 
 def data_summary(dataset: Dataset) -> dict[str, Any]:
-    """Sizes and names of the data, as JSON-able values."""
+    """Sizes and names of the data, as JSON-able values; image: height, width and channels of pictures."""
+    image = dataset.image
     return {
         "name": dataset.name,
         "rows": {"train": len(dataset.train), "valid": len(dataset.valid), "test": len(dataset.test)},
         "features": len(dataset.features),
         "classes": list(dataset.classes),
         "notes": list(dataset.notes),
+        "image": None if image is None else [image.height, image.width, image.channels],
     }
+
+
+def _may_change(key: str) -> bool:
+    return any(key == allowed or key.startswith(f"{allowed}.") for allowed in _MAY_CHANGE)
 
 
 def _plain(document: Mapping[str, Any]) -> dict[str, Any]:

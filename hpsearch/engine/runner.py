@@ -134,8 +134,10 @@ class Runner:
     def _ask(self, cohort: int, count: int) -> list[Trial]:
         history = self._ledger.history()
         asked = self._sampler(self._study.seed, cohort, count, history)
-        now = datetime.now(UTC)
-        return [Trial(len(history) + at, cohort, params, started=now) for at, params in enumerate(asked)]
+        now, active = datetime.now(UTC), self._study.space.active
+        return [
+            Trial(len(history) + at, cohort, active(params), started=now) for at, params in enumerate(asked)
+        ]
 
     def _judge(self) -> list[Trial]:
         """Trials of the last cohort that end at the rung they have reached."""

@@ -135,7 +135,7 @@ def _tpe(
     ranked = sorted(finished, key=lambda trial: _merit(trial, maximize))
     good = {trial.number for trial in ranked[: default_gamma(len(finished))]}
     below, above = (
-        _ParzenEstimator(_internal(distributions, trials), dict(distributions), parameters)
+        _ParzenEstimator(_internal(distributions, trials, seed), dict(distributions), parameters)
         for trials in (
             [trial for trial in history if trial.number in good],
             _thinned([trial for trial in history if trial.number not in good]),
@@ -167,8 +167,24 @@ def _thinned(trials: list[Trial]) -> list[Trial]:
     return [trials[at] for at in np.linspace(0, len(trials) - 1, TPE_ABOVE).round().astype(int)]
 
 
-def _internal(distributions: Distributions, trials: Sequence[Trial]) -> dict[str, NDArray[np.float64]]:
+def _internal(
+    distributions: Distributions, trials: Sequence[Trial], seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """[trials] of each parameter, as Optuna's estimators take them.
+
+    A parameter that means nothing to a trial, such as SGD's momentum to Adam, counts as drawn at random: the
+    trial would have come out the same at any value of it.
+    """
+    whole = [_filled(distributions, trial, seed) for trial in trials]
     return {
-        name: np.array([d.to_internal_repr(trial.params[name]) for trial in trials], dtype=np.float64)
+        name: np.array([d.to_internal_repr(params[name]) for params in whole], dtype=np.float64)
         for name, d in distributions.items()
     }
+
+
+def _filled(distributions: Distributions, trial: Trial, seed: int) -> Params:
+    if len(trial.params) == len(distributions):
+        return trial.params
+    random = seeds.generator(seed, "inactive parameters", trial.number)
+    transform = _SearchSpaceTransform(dict(distributions), transform_0_1=True)
+    return transform.untransform(random.random(len(transform.bounds))) | trial.params

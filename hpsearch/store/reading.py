@@ -139,13 +139,14 @@ def _sound(
 def read_curves(
     connection: Connection, shown: str, study_id: int, study: str, numbers: Iterable[int] | None
 ) -> dict[int, FloatArray]:
-    """Curves by trial, [epochs, len(CURVE_COLUMNS)]; trials without an epoch have none.
+    """Curves by trial, [epochs, columns]; trials without an epoch have none.
 
     Raises:
         StorageError: a piece is missing or not as it was written.
     """
     epochs: dict[int, int] = {}
     pieces: dict[int, list[bytes]] = {}
+    widths: dict[int, int] = {}
     for chunk in _chunks(numbers):
         of_chunk = [] if chunk is None else [trials.c.number.in_(chunk)]
         wanted = sa.select(trials.c.number, trials.c.epochs).where(
@@ -166,9 +167,11 @@ def read_curves(
                     shown, what, f"its curve from epoch {row.first_epoch} does not fit its checksum"
                 )
             pieces.setdefault(row.number, []).append(data)
+            widths[row.number] = row.columns
     joined = {}
     for number in sorted(epochs.keys() | pieces.keys()):
-        curve = np.frombuffer(b"".join(pieces.get(number, [])), "<f8").reshape(-1, len(CURVE_COLUMNS))
+        columns = widths.get(number, len(CURVE_COLUMNS))
+        curve = np.frombuffer(b"".join(pieces.get(number, [])), "<f8").reshape(-1, columns)
         if len(curve) != epochs.get(number, 0):
             raise damaged(
                 shown,
@@ -191,14 +194,18 @@ def _piece(row: Row[Any]) -> bytes | None:
     data = bytes(row.data)
     return (
         data
-        if row.checksum == piece_checksum(row.number, row.first_epoch, row.cohort, row.seconds, data)
+        if row.checksum
+        == piece_checksum(row.number, row.first_epoch, row.cohort, row.seconds, row.columns, data)
         else None
     )
 
 
-def piece_checksum(number: int, first_epoch: int, cohort: int, seconds: float, data: bytes) -> str:
-    """Of a segment's row."""
-    return checksum((number, first_epoch, cohort, seconds), data)
+def piece_checksum(
+    number: int, first_epoch: int, cohort: int, seconds: float, columns: int, data: bytes
+) -> str:
+    """Of a segment's row; rows of four columns are as they were before there were others."""
+    width = () if columns == len(CURVE_COLUMNS) else (columns,)
+    return checksum((number, first_epoch, cohort, seconds, *width), data)
 
 
 def read_last_cohort(connection: Connection, shown: str, study_id: int, study: str) -> Cohort | None:

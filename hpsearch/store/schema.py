@@ -88,6 +88,7 @@ curves = sa.Table(
     _key("first_epoch"),
     sa.Column("cohort", sa.Integer, nullable=False),
     sa.Column("seconds", sa.Float(53), nullable=False),
+    sa.Column("columns", sa.Integer, nullable=False, server_default="4"),
     sa.Column("data", sa.LargeBinary, nullable=False),
     sa.Column("checksum", sa.String(16), nullable=False),
 )
@@ -115,7 +116,16 @@ OF_STUDY = (studies, trials, curves, cohorts, claims)
 
 Migration = Callable[[Connection], None]
 
-MIGRATIONS: list[Migration] = [_metadata.create_all]
+
+def _add_columns_of_curves(connection: Connection) -> None:
+    """Version 2: curves have shares of dead units behind their first four columns."""
+    if "columns" not in {column["name"] for column in sa.inspect(connection).get_columns(curves.name)}:
+        connection.execute(
+            sa.text("ALTER TABLE hpsearch_curves ADD COLUMN columns INTEGER NOT NULL DEFAULT 4")
+        )
+
+
+MIGRATIONS: list[Migration] = [_metadata.create_all, _add_columns_of_curves]
 """What brings own tables from version n to n + 1, for n = 0, 1, …; version 0 is none at all."""
 
 

@@ -73,7 +73,8 @@ class StudyStore:
             return reading.read_trials(connection, self._connector.shown, self._id, self.record.name)
 
     def curves(self, numbers: Iterable[int] | None = None) -> dict[int, FloatArray]:
-        """Curves by trial number, [epochs, len(CURVE_COLUMNS)] from epoch 1; without an epoch, none.
+        """Curves by trial number, [epochs, columns] from epoch 1 (see records.Segment); without an epoch,
+        none.
 
         Args:
             numbers: of the trials wanted; all by default.

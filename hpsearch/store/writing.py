@@ -203,8 +203,9 @@ def _check_growth(
     epochs = {number: row.epochs for number, row in stored.items()}
     for segment in segments:
         shape = segment.curve.shape
-        if len(shape) != 2 or shape[0] == 0 or shape[1] != len(CURVE_COLUMNS):
-            raise target.refusal(segment.trial, f"a curve of [epochs, {len(CURVE_COLUMNS)}]", f"{shape}")
+        if len(shape) != 2 or shape[0] == 0 or shape[1] < len(CURVE_COLUMNS):
+            columns = f"{len(CURVE_COLUMNS)} or more columns"
+            raise target.refusal(segment.trial, f"a curve of [epochs, {columns}]", f"{shape}")
         if segment.first_epoch != epochs[segment.trial] + 1:
             raise target.refusal(
                 segment.trial,
@@ -236,8 +237,11 @@ def _insert_segments(
                 "first_epoch": first,
                 "cohort": cohort,
                 "seconds": seconds,
+                "columns": segment.curve.shape[1],
                 "data": data,
-                "checksum": piece_checksum(segment.trial, first, cohort, seconds, data),
+                "checksum": piece_checksum(
+                    segment.trial, first, cohort, seconds, segment.curve.shape[1], data
+                ),
             }
         )
         trial_id = stored[segment.trial].trial_id

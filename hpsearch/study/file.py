@@ -14,9 +14,12 @@ from pydantic_core import ErrorDetails
 
 from hpsearch.errors import Complaint, HpsearchError, StudyFileError, nearest
 from hpsearch.records import Task
+from hpsearch.study.arms import check_compare
 from hpsearch.study.positions import Positions
 from hpsearch.study.schema import (
+    OPTIONAL,
     SECTIONS,
+    CompareSection,
     DataSection,
     SearchSection,
     Section,
@@ -25,19 +28,24 @@ from hpsearch.study.schema import (
 )
 from hpsearch.study.space import Space, read_space
 
-DEFAULT_LOSS = {Task.BINARY: "bce", Task.MULTICLASS: "cross_entropy", Task.REGRESSION: "mse"}
-DEFAULT_METRIC = {Task.BINARY: "accuracy", Task.MULTICLASS: "accuracy", Task.REGRESSION: "rmse"}
+_OF_CLASSES = ("accuracy", "error", "balanced_accuracy", "f1", "auc", "log_loss", "loss")
+_OF_NUMBERS = ("rmse", "mae", "r2", "loss")
 FITTING_LOSSES = {
     Task.BINARY: ("bce",),
     Task.MULTICLASS: ("cross_entropy",),
     Task.REGRESSION: ("mse", "l1"),
+    Task.POSITIVE_REGRESSION: ("mse", "l1", "poisson"),
 }
+"""By task; the first is the default: continuous outputs are fitted by their distance, classes by likelihood.
+"""
 FITTING_METRICS = {
-    Task.BINARY: ("accuracy", "error", "loss"),
-    Task.MULTICLASS: ("accuracy", "error", "loss"),
-    Task.REGRESSION: ("rmse", "mae", "r2", "loss"),
+    Task.BINARY: _OF_CLASSES,
+    Task.MULTICLASS: _OF_CLASSES,
+    Task.REGRESSION: _OF_NUMBERS,
+    Task.POSITIVE_REGRESSION: _OF_NUMBERS,
 }
-MAXIMIZED = ("accuracy", "r2")
+"""By task; the first is the default."""
+MAXIMIZED = ("accuracy", "balanced_accuracy", "f1", "auc", "r2")
 
 
 @dataclass(frozen=True)
@@ -69,30 +77,38 @@ class Study:
     space: Space
     train: TrainSection
     search: SearchSection
+    compare: CompareSection | None = None
     source: Source = field(default_factory=Source, compare=False)
 
     def resolve(self, task: Task) -> Study:
-        """The study with loss and metric filled in for the task.
+        """The study with loss, metric and representation filled in for the task.
 
         Raises:
-            StudyFileError: the loss or the metric does not fit the task.
+            StudyFileError: one of them does not fit the task.
         """
-        loss = self.train.loss or DEFAULT_LOSS[task]
-        metric = self.train.metric or DEFAULT_METRIC[task]
+        positive = task is Task.POSITIVE_REGRESSION
+        chosen = {
+            "loss": self.train.loss or FITTING_LOSSES[task][0],
+            "metric": self.train.metric or FITTING_METRICS[task][0],
+        }
         complaints = [
             self.source.complaint(
                 ("train", key),
-                f'"{chosen}" does not fit a {task} task; expected one of {", ".join(fitting)}',
+                f'"{chosen[key]}" does not fit a {task} task; expected one of {", ".join(fitting)}',
             )
-            for key, chosen, fitting in (
-                ("loss", loss, FITTING_LOSSES[task]),
-                ("metric", metric, FITTING_METRICS[task]),
-            )
-            if chosen not in fitting
+            for key, fitting in (("loss", FITTING_LOSSES[task]), ("metric", FITTING_METRICS[task]))
+            if chosen[key] not in fitting
         ]
+        representation = self.train.representation or ("softplus" if positive else None)
+        if representation and not positive:
+            text = f'"{representation}" is for positive_regression; the task is {task}: leave the key out'
+            complaints.append(self.source.complaint(("train", "representation"), text))
+        if representation == "relu" and chosen["loss"] == "poisson":
+            text = 'the Poisson loss needs outputs above 0: use representation = "softplus", or mse or l1'
+            complaints.append(self.source.complaint(("train", "loss"), text))
         if complaints:
             raise StudyFileError(complaints)
-        train = self.train.model_copy(update={"loss": loss, "metric": metric})
+        train = self.train.model_copy(update={**chosen, "representation": representation})
         data = self.data.model_copy(update={"task": str(task)})
         return replace(self, train=train, data=data)
 
@@ -103,12 +119,14 @@ class Study:
 
     def document(self) -> dict[str, Any]:
         """Every key of the study with its value, defaults filled in, as JSON-able values."""
+        compare = {} if self.compare is None else {"compare": self.compare.model_dump()}
         return {
             "study": {"name": self.name, "seed": self.seed},
             "data": self.data.model_dump(),
             "space": self.space.document(),
             "train": self.train.model_dump(),
             "search": self.search.model_dump(),
+            **compare,
         }
 
 
@@ -203,12 +221,15 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
     sections: dict[str, Any] = {}
     for name, model in SECTIONS.items():
         table = written.get(name, {})
-        if isinstance(table, dict):
+        if isinstance(table, dict) and not (name in OPTIONAL and name not in written):
             sections[name] = _read_section(name, model, table, complain)
     space_table = written.get("space", {})
     space = Space({})
     if isinstance(space_table, dict):
         space = read_space(space_table, lambda key, text: complain(("space", *key.split(".")), text))
+    compare = sections.get("compare")
+    if compare and not any(complaint.key.startswith("space") for complaint in complaints):
+        check_compare(compare, space, lambda key, text: complain(("compare", key), text))
     study, search, train = sections.get("study"), sections.get("search"), sections.get("train")
     if search and train and search.min_epochs and search.min_epochs > train.epochs:
         complain(("search", "min_epochs"), f"{search.min_epochs} is more than train.epochs, {train.epochs}")
@@ -217,12 +238,13 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
     assert isinstance(study, StudySection)
     assert isinstance(search, SearchSection)
     return Study(
-        name=study.name or _name_from(stem),
+        name=study.name or name_from(stem),
         seed=study.seed,
         data=sections["data"],
         space=space,
         train=sections["train"],
         search=search,
+        compare=compare,
         source=source,
     )
 
@@ -236,7 +258,8 @@ def _order(where: str) -> tuple[int, int]:
     )
 
 
-def _name_from(stem: str) -> str:
+def name_from(stem: str) -> str:
+    """A study's name made of a file's stem."""
     cleaned = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem)
     return cleaned.lstrip("._-")[:100] or "study"
 

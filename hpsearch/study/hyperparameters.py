@@ -1,22 +1,33 @@
-"""Every hyper-parameter that hpsearch knows: one field of `Configuration` each.
+"""Every hyper-parameter that hpsearch knows: one entry of `HYPER_PARAMETERS` each.
 
-To add one, add a field here and use it in `train/`; study files, complaints, documentation, storage
-and reports read the fields' metadata.
+To add one, add a field to `Configuration` and an entry here, and use it in `train/`; study files, complaints,
+documentation, storage and reports read the entries.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["float", "int", "bool", "name", "layers"]
 
-LEAKY_SLOPE = 0.01
-"""Slope of leaky ReLU below 0."""
-
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid", "none")
+ACTIVATIONS = (
+    "relu",
+    "leaky_relu",
+    "prelu",
+    "elu",
+    "gelu",
+    "silu",
+    "tanh",
+    "sigmoid",
+    "maxout",
+    "none",
+)
+OPTIMIZERS = ("sgd", "adam", "adamw")
+ADAPTIVE = ("adam", "adamw")
+SCHEDULES = ("constant", "step", "cosine")
+INITIALISATIONS = ("default", "kaiming", "xavier", "normal", "zeros")
 
 Value = float | int | bool | str
 
@@ -26,17 +37,23 @@ class HyperParameter:
     """What one hyper-parameter may be: its kind, its default and its bounds.
 
     low and high are inclusive unless `above` or `below` says that the bound itself is excluded.
+    field: of `Configuration`, that it sets. applies: another hyper-parameter and the values of it for which
+    this one means anything; None for all. A default of None leaves the field to the general hyper-parameter
+    that sets it, too. words: values besides numbers.
     """
 
     name: str
     kind: Kind
     default: Any
     doc: str
+    field: str
+    applies: tuple[str, tuple[str, ...]] | None = None
     low: float | None = None
     high: float | None = None
     above: float | None = None
     below: float | None = None
     names: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     @property
     def numeric(self) -> bool:
@@ -52,6 +69,7 @@ class HyperParameter:
         if self.kind == "layers":
             return "a list of layer widths such as [100, 50, 50]"
         noun = "a whole number" if self.kind == "int" else "a number"
+        noun = " or ".join([*(f'"{word}"' for word in self.words), noun])
         bounds = [
             f"{word} {bound:g}"
             for word, bound in (
@@ -74,6 +92,8 @@ class HyperParameter:
             return isinstance(value, (list, tuple)) and all(
                 isinstance(w, int) and not isinstance(w, bool) and w >= 1 for w in value
             )
+        if isinstance(value, str):
+            return value in self.words
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
         if self.kind == "int" and not isinstance(value, int):
@@ -92,33 +112,43 @@ class HyperParameter:
             return "-".join(str(width) for width in value)
         return float(value) if self.kind == "float" else value
 
-
-def _parameter(default: Any, kind: Kind, doc: str, **bounds: Any) -> Any:
-    return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc, **bounds})
+    def matters(self, values: Mapping[str, Any]) -> bool:
+        """Whether it means anything to a trial with these hyper-parameters."""
+        return self.applies is None or values[self.applies[0]] in self.applies[1]
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """All hyper-parameters of one trial."""
+    """All hyper-parameters of one trial, as training takes them.
 
-    learning_rate: float = _parameter(0.01, "float", "step size ε of gradient descent", above=0)
-    batch_size: int = _parameter(32, "int", "rows in a mini-batch", low=1)
-    momentum: float = _parameter(
-        0.9, "float", "ρ in v ← ρv + g, θ ← θ − εv; 0 is plain gradient descent", low=0, below=1
-    )
-    nesterov: bool = _parameter(False, "bool", "Nesterov's momentum: θ ← θ − ε(g + ρv)")
-    weight_decay: float = _parameter(0.0, "float", "λ: adds λθ to the gradient", low=0)
-    depth: int = _parameter(
-        2, "int", "linear layers, the last one included; depth 1 is a linear model", low=1, high=64
-    )
-    width: int = _parameter(64, "int", "units in each hidden layer", low=1)
-    hidden: str | None = _parameter(
-        None, "layers", "hidden layers' widths, instead of depth and width; [] is a linear model"
-    )
-    activation: str = _parameter("relu", "name", "non-linearity after each hidden layer", names=ACTIVATIONS)
-    init_scale: float = _parameter(
-        1.0, "float", "factor on the initial weights (torch's default initialisation)", above=0
-    )
+    alpha: of its activation (slope below 0 of leaky ReLU, ELU's α, where PReLU's slopes begin).
+    """
+
+    learning_rate: float = 0.01
+    batch_size: int | Literal["all"] = 32
+    optimizer: str = "sgd"
+    momentum: float = 0.9
+    nesterov: bool = False
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    warmup: float = 0.0
+    step_factor: float = 0.1
+    step_epochs: int = 10
+    depth: int = 2
+    width: int = 64
+    hidden: str | None = None
+    activation: str = "relu"
+    alpha: float = 0.01
+    slopes: str = "layer"
+    pieces: int = 2
+    init: str = "default"
+    init_scale: float = 1.0
+    bias: bool = True
+    batch_norm: bool = False
+    dropout: float = 0.0
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -127,8 +157,136 @@ class Configuration:
             return (self.width,) * (self.depth - 1)
         return tuple(int(width) for width in self.hidden.split("-")) if self.hidden else ()
 
+    @property
+    def fan(self) -> int:
+        """Linear outputs for each hidden unit: maxout takes the largest of several."""
+        return self.pieces if self.activation == "maxout" else 1
 
-HYPER_PARAMETERS: Mapping[str, HyperParameter] = {
-    field.name: HyperParameter(name=field.name, default=field.default, **field.metadata)
-    for field in dataclasses.fields(Configuration)
-}
+    @property
+    def linear(self) -> bool:
+        """Whether its network is a linear function of the input, however deep."""
+        return not self.layers or self.activation == "none"
+
+
+def _all() -> list[HyperParameter]:
+    sgd, adaptive = ("optimizer", ("sgd",)), ("optimizer", ADAPTIVE)
+    return [
+        _of("learning_rate", "float", "step size ε of gradient descent", above=0),
+        _of(
+            "batch_size",
+            "int",
+            'rows in a mini-batch; "all" is gradient descent on the whole training part',
+            low=1,
+            words=("all",),
+        ),
+        _of(
+            "optimizer",
+            "name",
+            "sgd, Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019)",
+            names=OPTIMIZERS,
+        ),
+        _of(
+            "momentum",
+            "float",
+            "ρ in v ← ρv + g, θ ← θ − εv; 0 is plain gradient descent",
+            applies=sgd,
+            low=0,
+            below=1,
+        ),
+        _of("nesterov", "bool", "Nesterov's momentum: θ ← θ − ε(g + ρv)", applies=sgd),
+        _of("beta1", "float", "Adam's β₁, decay of the mean of gradients", applies=adaptive, low=0, below=1),
+        _of("beta2", "float", "Adam's β₂, decay of the mean of squares", applies=adaptive, low=0, below=1),
+        _of("epsilon", "float", "added to the root in Adam's denominator", applies=adaptive, above=0),
+        _of("weight_decay", "float", "λ: adds λθ to the gradient; AdamW: θ ← θ − ελθ", low=0),
+        *(_spaced(optimizer, key) for optimizer in OPTIMIZERS for key in ("learning_rate", "weight_decay")),
+        _of("schedule", "name", "how the learning rate changes during training", names=SCHEDULES),
+        _of("warmup", "float", "epochs in which the learning rate rises linearly from near 0", low=0),
+        _of(
+            "step.factor",
+            "float",
+            "schedule step: factor on the learning rate at each step",
+            "step_factor",
+            ("schedule", ("step",)),
+            above=0,
+            high=1,
+        ),
+        _of(
+            "step.epochs",
+            "int",
+            "schedule step: epochs from one step to the next",
+            "step_epochs",
+            ("schedule", ("step",)),
+            low=1,
+        ),
+        _of(
+            "depth",
+            "int",
+            "linear layers, the last one included; depth 1 is a linear model",
+            low=1,
+            high=64,
+        ),
+        _of("width", "int", "units in each hidden layer", low=1),
+        _of("hidden", "layers", "hidden layers' widths, instead of depth and width; [] is a linear model"),
+        _of("activation", "name", "non-linearity after each hidden layer", names=ACTIVATIONS),
+        _alpha("leaky_relu", 0.01, "leaky ReLU's slope below 0", low=0, below=1),
+        _alpha("prelu", 0.25, "where the learned slopes below 0 of PReLU begin (He et al. 2015)"),
+        _of(
+            "prelu.slopes",
+            "name",
+            "PReLU: one learned slope a layer, or one a unit",
+            "slopes",
+            ("activation", ("prelu",)),
+            names=("layer", "unit"),
+        ),
+        _alpha("elu", 1.0, "ELU's α: it goes to −α", above=0),
+        _of(
+            "maxout.pieces",
+            "int",
+            "maxout: linear pieces of which each unit takes the largest (Goodfellow et al. 2013)",
+            "pieces",
+            ("activation", ("maxout",)),
+            low=2,
+        ),
+        _of(
+            "init",
+            "name",
+            "initial weights: torch's default, Kaiming's normal √(2/inputs), Xavier's uniform "
+            "√(6/(inputs + outputs)), normal √(1/inputs), or zeros",
+            names=INITIALISATIONS,
+        ),
+        _of("init_scale", "float", "factor on the initial weights", above=0),
+        _of("bias", "bool", "whether linear layers learn biases"),
+        _of("batch_norm", "bool", "batch normalisation before each activation (Ioffe & Szegedy 2015)"),
+        _of("dropout", "float", "share of hidden units dropped in training", low=0, below=1),
+    ]
+
+
+def _of(
+    name: str,
+    kind: Kind,
+    doc: str,
+    field: str | None = None,
+    applies: tuple[str, tuple[str, ...]] | None = None,
+    **bounds: Any,
+) -> HyperParameter:
+    field = field or name
+    default = getattr(Configuration, field)
+    return HyperParameter(name, kind, default, doc, field, applies, **bounds)
+
+
+def _spaced(optimizer: str, key: str) -> HyperParameter:
+    """A hyper-parameter of one optimiser alone: 0.1 means something else to SGD than to Adam."""
+    doc, applies = f"{key} of {optimizer} alone", ("optimizer", (optimizer,))
+    above, low = (0, None) if key == "learning_rate" else (None, 0)
+    return HyperParameter(f"{optimizer}.{key}", "float", None, doc, key, applies, low=low, above=above)
+
+
+def _alpha(activation: str, default: float, doc: str, **bounds: Any) -> HyperParameter:
+    applies = ("activation", (activation,))
+    return HyperParameter(f"{activation}.alpha", "float", default, doc, "alpha", applies, **bounds)
+
+
+HYPER_PARAMETERS: Mapping[str, HyperParameter] = {parameter.name: parameter for parameter in _all()}
+
+NAMESPACES = frozenset(name.partition(".")[0] for name in HYPER_PARAMETERS if "." in name)
+"""Words before the dot: `sgd.learning_rate = …` is a table of its own to TOML."""

@@ -9,9 +9,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 Sampler = Literal["random", "qmc", "tpe"]
 Stopping = Literal["none", "halving"]
-TaskName = Literal["binary", "multiclass", "regression"]
-Loss = Literal["cross_entropy", "bce", "l1", "mse"]
-Metric = Literal["accuracy", "error", "mae", "rmse", "r2", "loss"]
+TaskName = Literal["binary", "multiclass", "regression", "positive_regression"]
+Loss = Literal["cross_entropy", "bce", "l1", "mse", "poisson"]
+Metric = Literal[
+    "accuracy",
+    "error",
+    "balanced_accuracy",
+    "f1",
+    "auc",
+    "log_loss",
+    "mae",
+    "rmse",
+    "r2",
+    "loss",
+]
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -59,18 +70,42 @@ class SplitSection(Section):
         return self
 
 
+def picture_size(written: Any) -> Any:
+    """Refuse what is not height and width of pictures."""
+    if written is None:
+        return None
+    whole = isinstance(written, (list, tuple)) and all(type(side) is int for side in written)
+    if not (whole and len(written) == 2 and min(written) >= 1):
+        raise ValueError("expected height and width in pixels, such as [32, 32]")
+    return list(written)
+
+
 class DataSection(Section):
     """`[data]`: where the rows come from and what is predicted."""
 
     source: str = Field(
-        description="a built-in name, or the path of a .csv, .tsv or .parquet file (also .gz, .xz), "
-        "relative to the study file"
+        description="a built-in name, or the path of a .csv, .tsv or .parquet file (also .gz, .xz), of a "
+        "folder of class folders of pictures, a .zip of one, an .npz file or IDX files, relative to the "
+        "study file"
     )
     target: str | None = Field(None, description="tables: the column to predict")
-    task: TaskName | None = Field(None, description="inferred from the target when absent")
+    task: TaskName | None = Field(
+        None, description="inferred from the target when absent; positive_regression has to be asked for"
+    )
     split: SplitSection = Field(SplitSection(), description="how rows are divided")  # type: ignore[call-arg]
-    rows: int | None = Field(None, ge=10, description="xor and spiral: how many points to generate")
-    noise: float | None = Field(None, ge=0, description="xor and spiral: standard deviation of the noise")
+    rows: int | None = Field(None, ge=10, description="xor, spiral and paws: how many points to generate")
+    noise: float | None = Field(
+        None, ge=0, description="xor, spiral and paws: standard deviation of the noise"
+    )
+    image_size: Annotated[list[int] | None, BeforeValidator(picture_size)] = Field(
+        None, description="pictures: [height, width] to resize them to; their own when absent"
+    )
+    n_images: int | None = Field(
+        None, ge=10, description="pictures: take so many, of each class in proportion; all when absent"
+    )
+    colour: Literal["rgb", "grey"] | None = Field(
+        None, description="pictures: turn them into these; as they are when absent"
+    )
 
 
 class TrainSection(Section):
@@ -80,6 +115,14 @@ class TrainSection(Section):
     loss: Loss | None = Field(None, description="by task: cross_entropy, bce or mse")
     metric: Metric | None = Field(
         None, description="what is ranked, on the validation part; by task: accuracy or rmse"
+    )
+    representation: Literal["softplus", "relu"] | None = Field(
+        None,
+        description="positive_regression: what a raw output o stands for, softplus(o), through which the "
+        "loss goes, too, or ReLU(o); softplus when absent",
+    )
+    last_batch: Literal["drop", "keep"] = Field(
+        "drop", description="what becomes of an epoch's last mini-batch if it is not whole"
     )
 
 
@@ -99,9 +142,26 @@ class SearchSection(Section):
     cohort: int = Field(64, ge=1, description="lanes that train between two asks of the sampler")
 
 
+class CompareSection(Section):
+    """`[compare]`: the question that the report answers, with an interval. It changes no trial."""
+
+    by: str = Field(
+        description="a searched hyper-parameter whose values are compared, or linear: networks without a "
+        "non-linearity against all others"
+    )
+    baseline: Any = Field(
+        None, description="the value that the others are compared with; by default the best"
+    )
+    seeds: int = Field(10, ge=3, description="how often each value's best trial is trained again")
+
+
 SECTIONS: dict[str, type[Section]] = {
     "study": StudySection,
     "data": DataSection,
     "train": TrainSection,
     "search": SearchSection,
+    "compare": CompareSection,
 }
+
+OPTIONAL = ("compare",)
+"""Sections that a study may lack."""

@@ -9,7 +9,13 @@ from typing import Any
 
 from hpsearch.errors import nearest
 from hpsearch.records import Params
-from hpsearch.study.hyperparameters import HYPER_PARAMETERS, Configuration, HyperParameter, Value
+from hpsearch.study.hyperparameters import (
+    HYPER_PARAMETERS,
+    NAMESPACES,
+    Configuration,
+    HyperParameter,
+    Value,
+)
 
 Complain = Callable[[str, str], None]
 """Called with the key and the text of a complaint."""
@@ -79,25 +85,48 @@ class Space:
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """Values of all other hyper-parameters, defaults included."""
+        """Values of all other hyper-parameters, defaults included; those without a default are left out."""
         fixed = {name: e.value for name, e in self.entries.items() if isinstance(e, Fixed)}
         stands_for = {"depth", "width"} if "hidden" in self.entries else {"hidden"}
         defaults = {
             name: parameter.default
             for name, parameter in HYPER_PARAMETERS.items()
-            if name not in self.entries and name not in stands_for
+            if name not in self.entries and name not in stands_for and parameter.default is not None
         }
         return fixed | defaults
 
+    def active(self, params: Params) -> Params:
+        """The searched hyper-parameters that mean anything to a trial.
+
+        Adam has no use for a momentum, nor for the general learning_rate where it has one of its own.
+        """
+        used = self.described(params)
+        return {name: value for name, value in params.items() if name in used}
+
     def configuration(self, params: Params) -> Configuration:
         """All hyper-parameters of the trial whose searched ones are `params`."""
-        return Configuration(**{**self.fixed, **params})
+        return Configuration(**{p.field: value for p, value in self._settings(params)})
+
+    def described(self, params: Params) -> dict[str, Value]:
+        """The hyper-parameters that mean anything to the trial whose searched ones are `params`, by name."""
+        settings = {p.field: (p.name, value) for p, value in self._settings(params)}
+        return dict(settings.values())
+
+    def _settings(self, params: Params) -> list[tuple[HyperParameter, Any]]:
+        """Those that matter with their values; the special one of a field comes after the general one."""
+        values = {**self.fixed, **params}
+        return [
+            (parameter, values[name])
+            for name, parameter in HYPER_PARAMETERS.items()
+            if name in values and parameter.matters(values)
+        ]
 
     def values(self, name: str) -> tuple[Value, ...] | None:
         """The finitely many values of a hyper-parameter, or None for a continuous range."""
         entry = self.entries.get(name)
         if entry is None:
-            return (HYPER_PARAMETERS[name].default,)
+            default = HYPER_PARAMETERS[name].default
+            return () if default is None else (default,)
         if isinstance(entry, Fixed):
             return (entry.value,)
         if isinstance(entry, Choice):
@@ -107,15 +136,27 @@ class Space:
         return None
 
     def document(self) -> dict[str, Any]:
-        """The space as JSON-able values, defaults filled in."""
+        """The space as JSON-able values, defaults that may matter filled in."""
         described = {name: entry.document() for name, entry in self.entries.items()}
-        return described | {name: v for name, v in self.fixed.items() if name not in described}
+        defaults = {name: v for name, v in self.fixed.items() if name not in described and self.uses(name)}
+        return described | defaults
+
+    def uses(self, name: str) -> bool:
+        """Whether a hyper-parameter means anything to some of the trials."""
+        applies = HYPER_PARAMETERS[name].applies
+        if self.replaced(name):
+            return False
+        return applies is None or not set(self.values(applies[0]) or ()).isdisjoint(applies[1])
+
+    def replaced(self, name: str) -> bool:
+        """Whether every optimiser that trials have has its own, such as `sgd.learning_rate`."""
+        return all(f"{optimizer}.{name}" in self.entries for optimizer in self.values("optimizer") or ())
 
 
 def read_space(table: Mapping[str, Any], complain: Complain) -> Space:
     """Entries of a `[space]` table; whatever is wrong goes to `complain`, all of it."""
     entries: dict[str, Entry] = {}
-    for name, written in table.items():
+    for name, written in _flat(table).items():
         parameter = HYPER_PARAMETERS.get(name)
         if parameter is None:
             complain(name, _unknown(name))
@@ -127,7 +168,35 @@ def read_space(table: Mapping[str, Any], complain: Complain) -> Space:
         for name in ("depth", "width"):
             if name in entries:
                 complain(name, '"hidden" already gives the layers; leave out one of the two')
-    return Space(entries)
+    space = Space(entries)
+    _check_use(space, complain)
+    return space
+
+
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table with `sgd.learning_rate = …`, which TOML reads as a table of a table, under its full name."""
+    flat: dict[str, Any] = {}
+    for name, written in table.items():
+        if name in NAMESPACES and isinstance(written, dict):
+            flat |= {f"{name}.{key}": value for key, value in written.items()}
+        else:
+            flat[name] = written
+    return flat
+
+
+def _check_use(space: Space, complain: Complain) -> None:
+    """Complain of hyper-parameters that no trial has a use for, and of those that can't go together."""
+    for name in space.entries:
+        applies = HYPER_PARAMETERS[name].applies
+        if applies and not space.uses(name):
+            of, wanted = applies
+            some, found = (" or ".join(f'"{v}"' for v in group) for group in (wanted, space.values(of) or ()))
+            complain(name, f"means nothing here: it is for {of} {some}; found {of} {found}")
+    for name in ("learning_rate", "weight_decay"):
+        if name in space.entries and space.replaced(name):
+            complain(name, f"is never used: every optimizer has its own {name}; leave out one of the two")
+    if True in (space.values("batch_norm") or ()) and 1 in (space.values("batch_size") or (1,)):
+        complain("batch_norm", "a batch of one row has no variance; leave out batch_size 1, or batch_norm")
 
 
 def _below(prefix: str, complain: Complain) -> Complain:

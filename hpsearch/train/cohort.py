@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from hpsearch.records import DEAD, VALID_LOSS
 from hpsearch.train.lanes import Lane, LaneResult, finish_lane
 from hpsearch.train.memory import LOGITS_AT_ONCE, VALID_ROWS
-from hpsearch.train.network import StackedNetwork, sort_key
-from hpsearch.train.optimizer import StackedSGD
+from hpsearch.train.metrics import WHOLE
+from hpsearch.train.network import StackedNetwork, sort_key, stack_key
+from hpsearch.train.optimizer import StackedOptimizer
 from hpsearch.train.planner import padded_widths
 from hpsearch.train.problem import Problem
 from hpsearch.train.stack import Network, aligned
-from hpsearch.train.tensors import Tensors
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """One torch thread within: several would cut a lane's vectors where their shares end.
-
-    Tiles are spread over threads instead (engine.pool).
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+from hpsearch.train.tensors import Tensors, one_torch_thread
 
 
 @one_torch_thread()
@@ -38,97 +26,145 @@ def train_cohort(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> li
     """Train lanes from their common epoch to `last_epoch`; results in the order of the lanes.
 
     Every epoch is a fresh random order of the rows; the last incomplete mini-batch is dropped, unless
-    the data are fewer than one. Training figures are running means over the epoch's mini-batches;
-    validation figures are taken at its end.
+    `problem.keep_last` or the data are fewer than one. Training figures are running means over the rows of
+    the epoch's mini-batches; validation figures are taken at its end.
     """
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for at, lane in enumerate(lanes):
+        alike.setdefault(stack_key(lane), []).append(at)
+    results: dict[int, LaneResult] = {}
+    for group in alike.values():
+        trained = _train_alike(problem, [lanes[at] for at in group], last_epoch)
+        results |= zip(group, trained, strict=True)
+    return [results[at] for at in range(len(lanes))]
+
+
+def _train_alike(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[LaneResult]:
+    """Lanes of one `stack_key`, as one network."""
     ranked = sorted(range(len(lanes)), key=lambda i: sort_key(lanes[i]))
     tile = [lanes[i] for i in ranked]
     first_epoch = tile[0].epoch + 1
     T, B = len(tile), problem.batch(tile[0].configuration.batch_size)
     data = problem.tensors
     network = StackedNetwork(problem, tile, padded_widths(problem, tile))
-    step, evaluation = Step(data, network, B), Evaluation(data, network)
-    steps = problem.rows // B
-    kept = max(1, min(steps, LOGITS_AT_ONCE // (B * problem.outputs)))
-    seen = aligned(data.x_train, T, kept, B, problem.outputs)
-    seen_targets = data.y_train.new_empty(kept, B)
-    curve = torch.zeros(last_epoch - first_epoch + 1, 4, T, dtype=data.sums_dtype, device=data.device)
-
+    training, evaluation = Training(data, network, B), Evaluation(data, network)
+    deepest = len(tile[0].configuration.layers)
+    curve = torch.zeros(
+        last_epoch - first_epoch + 1, DEAD + deepest, T, dtype=data.sums_dtype, device=data.device
+    )
     for epoch, order in enumerate(data.orders(first_epoch, last_epoch)):
-        train = Sums(data, T)
-        for number in range(steps):
-            step.rows.copy_(order[number * B : (number + 1) * B])
-            step()
-            at = number % kept
-            seen[:, at], seen_targets[at] = step.logits, step.targets
-            if at + 1 == kept or number + 1 == steps:
-                train.add(seen[:, : at + 1], seen_targets[: at + 1])
-        curve[epoch, :2] = train.means(data.y_train)
-        curve[epoch, 2:] = evaluation.means()
+        curve[epoch, :VALID_LOSS] = training.epoch(first_epoch + epoch, order)
+        curve[epoch, VALID_LOSS:DEAD] = evaluation.means()
+        for layer, dead in enumerate(evaluation.dead()):
+            curve[epoch, DEAD + layer, : len(dead)] = dead
 
     curves, states = curve.double().cpu().numpy(), network.states(last_epoch)
-    results = {
-        at: finish_lane(lane.trial, curves[:, :, index].copy(), first_epoch, state)
-        for index, (at, lane, state) in enumerate(zip(ranked, tile, states, strict=True))
-    }
+    results = {}
+    for index, (at, lane, state) in enumerate(zip(ranked, tile, states, strict=True)):
+        own = curves[:, : DEAD + len(lane.configuration.layers), index].copy()
+        results[at] = finish_lane(lane.trial, own, first_epoch, state)
     return [results[at] for at in range(T)]
 
 
+class Training:
+    """Epochs of all lanes: mini-batches in order, and the running means over their rows."""
+
+    def __init__(self, data: Tensors, network: Network, batch: int) -> None:
+        self._data, self._network, self._batch = data, network, batch
+        optimizer = StackedOptimizer(data.problem, network.parameters, network.lanes)
+        self._optimizer, T, O = optimizer, len(network.lanes), data.problem.outputs  # noqa: E741
+        self._step = Step(data, network, optimizer, batch)
+        rest = data.rows % batch if data.problem.keep_last else 0
+        self._last = Step(data, network, optimizer, rest) if rest else None
+        self._kept = max(1, min(data.rows // batch, LOGITS_AT_ONCE // (batch * O)))
+        self._seen = aligned(data.x_train, T, self._kept, batch, O)
+        self._seen_targets = data.y_train.new_empty(self._kept, batch)
+
+    def epoch(self, number: int, order: Tensor) -> Tensor:
+        """Train on the rows in `order`; [2, T] mean loss and metric, each mini-batch's before its update."""
+        self._network.begin(number)
+        self._optimizer.begin(number)
+        sums, B, step = Sums(self._data, len(self._network.lanes)), self._batch, self._step
+        steps = self._data.rows // B
+        for at in range(steps):
+            step(order[at * B : (at + 1) * B])
+            place = at % self._kept
+            self._seen[:, place], self._seen_targets[place] = step.logits, step.targets
+            if place + 1 == self._kept or at + 1 == steps:
+                sums.add(self._seen[:, : place + 1], self._seen_targets[: place + 1])
+        if self._last is not None:
+            self._last(order[steps * B :])
+            sums.add(self._last.logits[:, None], self._last.targets[None])
+        return sums.means(self._data.y_train)
+
+
 class Step:
-    """A mini-batch's step of all lanes, on the rows in `rows` [B].
+    """A mini-batch's step of all lanes, for mini-batches of one size.
 
     It reads and writes nothing but buffers that stay where they are, and never waits for the device.
     After it, `targets` [B] and `logits` [T, B, O] are those of the mini-batch, before the update.
     """
 
-    def __init__(self, data: Tensors, network: Network, batch: int) -> None:
+    def __init__(self, data: Tensors, network: Network, optimizer: StackedOptimizer, batch: int) -> None:
         T, O = len(network.lanes), data.problem.outputs  # noqa: E741
-        self._data, self._network = data, network
-        self._optimizer = StackedSGD(network.parameters, network.lanes)
+        self._data, self._network, self._optimizer = data, network, optimizer
         self._values, self._gradients = network.buffers(batch), network.buffers(batch)
         self._x = data.x_train.new_empty(batch, data.problem.features)
         self._d_logits = aligned(data.x_train, T, batch, O)
-        self.rows = torch.zeros(batch, dtype=torch.int64, device=data.device)
+        self._rows = torch.zeros(batch, dtype=torch.int64, device=data.device)
         self.targets = data.y_train.new_empty(batch)
         self.logits = aligned(data.x_train, T, batch, O)
 
-    def __call__(self) -> None:
-        torch.index_select(self._data.x_train, 0, self.rows, out=self._x)
-        torch.index_select(self._data.y_train, 0, self.rows, out=self.targets)
-        self._network.forward(self._x, self.logits, self._values)
+    def __call__(self, rows: Tensor) -> None:
+        """rows: [B] of the training part."""
+        self._rows.copy_(rows)
+        torch.index_select(self._data.x_train, 0, self._rows, out=self._x)
+        torch.index_select(self._data.y_train, 0, self._rows, out=self.targets)
+        self._network.forward(self._x, self.logits, self._values, training=True)
         self._data.loss.gradient(self.logits, self.targets, self._d_logits)
         self._network.backward(self._x, self._d_logits, self._values, self._gradients)
         self._optimizer.step()
 
 
 class Sums:
-    """Sums of losses and metric contributions of all lanes over the rows seen so far."""
+    """Sums of losses and metric contributions of all lanes over the rows seen so far.
+
+    For a metric of all rows at once, their raw outputs are kept.
+    """
 
     def __init__(self, data: Tensors, lanes: int) -> None:
         self._data, self._rows = data, 0
         self._sums = torch.zeros(2, lanes, dtype=data.sums_dtype, device=data.device)
+        self._whole = WHOLE.get(data.problem.metric)
+        self._all: list[tuple[Tensor, Tensor]] = []
 
     def add(self, logits: Tensor, targets: Tensor) -> None:
         """logits [T, S, B, O] of S mini-batches with targets [S, B]."""
         T, S, B, O = logits.shape  # noqa: E741
         joined = logits.view(T, S * B, O)
         flat = targets.reshape(-1)
-        contributions = (
-            self._data.loss.values(joined, flat),
-            self._data.metric.contributions(joined, flat),
-        )
+        contributions = self._data.loss.values(joined, flat), self._data.contributions(joined, flat)
         for total, each in zip(self._sums, contributions, strict=True):
             total += each.sum(1, dtype=total.dtype)
         self._rows += S * B
+        if self._whole is not None:
+            self._all.append((joined.clone(), flat.clone()))
 
     def means(self, targets: Tensor) -> Tensor:
         """[2, T] float64: mean loss, and the metric that the mean contributions stand for."""
         loss, metric = self._sums / self._rows
-        return torch.stack([loss, self._data.finish(metric, targets)])
+        if self._whole is None:
+            return torch.stack([loss, self._data.finish(metric, targets)])
+        logits, seen = (
+            torch.cat(each, dim).cpu().numpy()
+            for dim, each in ((1, [a for a, _ in self._all]), (0, [b for _, b in self._all]))
+        )
+        values = self._whole(logits, seen.astype(np.int64))
+        return torch.stack([loss, torch.from_numpy(values).to(loss)])
 
 
 class Evaluation:
-    """Loss and metric of all lanes on the validation part, in large batches."""
+    """Loss and metric of all lanes on the validation part, in large batches, and who is dead there."""
 
     def __init__(self, data: Tensors, network: Network) -> None:
         self._data, self._network = data, network
@@ -138,13 +174,30 @@ class Evaluation:
         # Whole parts share their buffers; the last one may be shorter.
         self._buffers = {size: network.buffers(size) for size in {p.stop - p.start for p in self._parts}}
         self._logits = aligned(data.x_valid, T, min(VALID_ROWS, rows), data.problem.outputs)
+        self._alive: list[Tensor] = []
+        layers = [lane.configuration.layers for lane in network.lanes]
+        self._widths = [
+            torch.tensor([float(own[layer]) for own in layers if len(own) > layer], device=data.device)
+            for layer in range(max(map(len, layers)))
+        ]
 
     def means(self) -> Tensor:
         """[2, T] float64: validation loss and metric of each lane."""
         sums = Sums(self._data, len(self._network.lanes))
+        self._alive = []
         for part in self._parts:
             size = part.stop - part.start
-            logits = self._logits[:, :size]
-            self._network.forward(self._data.x_valid[part], logits, self._buffers[size])
+            logits, values = self._logits[:, :size], self._buffers[size]
+            self._network.forward(self._data.x_valid[part], logits, values)
             sums.add(logits[:, None], self._data.y_valid[part][None])
+            alive = [(each != 0).any(1) for each in self._network.hidden(values)]
+            before = self._alive or alive
+            self._alive = [a | b for a, b in zip(before, alive, strict=True)]
         return sums.means(self._data.y_valid)
+
+    def dead(self) -> list[Tensor]:
+        """[n] for each hidden layer: the share of units that were 0 for every row, of its lanes."""
+        return [
+            (widths - alive.sum(1)).to(self._data.sums_dtype) / widths
+            for alive, widths in zip(self._alive, self._widths, strict=True)
+        ]

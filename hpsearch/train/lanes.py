@@ -5,9 +5,8 @@ A lane is a trial's slot in a cohort. Its state is a value: with it, and nothing
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +14,8 @@ import numpy as np
 
 from hpsearch import seeds
 from hpsearch.records import FloatArray
-from hpsearch.study.hyperparameters import Configuration
+from hpsearch.study.hyperparameters import ADAPTIVE, Configuration
+from hpsearch.study.layout import Piece, layer_shapes, parameter_pieces, running_pieces
 from hpsearch.train.problem import Floats, Problem
 
 
@@ -23,13 +23,21 @@ from hpsearch.train.problem import Floats, Problem
 class LaneState:
     """A lane after `epoch` epochs.
 
-    parameters, momentum: [P] flat; layer by layer from the input's side, weights [inputs, outputs] row
-    by row, then biases [outputs].
+    parameters, momentum: [P] flat, as study.layout says. momentum is SGD's velocity, or Adam's mean of
+    gradients. second: [P] Adam's mean of squared gradients, [0] for SGD. running: means and variances of
+    batch normalisation, [0] without it.
     """
 
     epoch: int
     parameters: Floats
     momentum: Floats
+    second: Floats
+    running: Floats
+
+    def copy(self, epoch: int) -> LaneState:
+        """Arrays of its own, for a lane that is trained in place up to `epoch`."""
+        arrays = self.parameters, self.momentum, self.second, self.running
+        return LaneState(epoch, *(array.copy() for array in arrays))
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,8 @@ class Lane:
 class LaneResult:
     """A lane after training.
 
-    curve: [epochs, 4] float64 (records.CURVE_COLUMNS), up to and including the epoch of a failure.
+    curve: [epochs, 4 + hidden layers] float64 (see records.Segment), up to and including the epoch of a
+    failure.
     failure: why the lane diverged, or None; it has no state then.
     evaluating: seconds of the lane's training that went into the validation part, where that is known.
     """
@@ -74,25 +83,56 @@ class Trainer(Protocol):
         ...
 
 
-def layer_shapes(features: int, configuration: Configuration, outputs: int) -> list[tuple[int, int]]:
-    """(inputs, outputs) of each linear layer, from the input's side."""
-    units = [features, *configuration.layers, outputs]
-    return list(itertools.pairwise(units))
-
-
 def initial_state(problem: Problem, trial: int, configuration: Configuration) -> LaneState:
-    """Fresh weights of a trial: a function of the study's seed and the trial's number alone.
-
-    Weights and biases are uniform in ±init_scale/√inputs, which for init_scale = 1 is what
-    torch.nn.Linear draws (kaiming_uniform with a = √5).
-    """
+    """A fresh trial: a function of the study's seed, the trial's number and its configuration alone."""
     random = seeds.generator(problem.seed, "initial weights", trial)
-    pieces = []
-    for inputs, outputs in layer_shapes(problem.features, configuration, problem.outputs):
-        bound = configuration.init_scale / math.sqrt(inputs)
-        pieces.append(random.uniform(-bound, bound, inputs * outputs + outputs))
+    sizes = problem.features, configuration, problem.outputs
+    pieces = [_initial(piece, configuration, random) for piece in _fan_in(*sizes)]
     parameters: Floats = np.concatenate(pieces).astype(problem.dtype)
-    return LaneState(0, parameters, np.zeros_like(parameters))
+    running = [np.full(p.size, float(p.role == "variance")) for p in running_pieces(*sizes)]
+    return LaneState(
+        0,
+        parameters,
+        np.zeros_like(parameters),
+        np.zeros(len(parameters) if configuration.optimizer in ADAPTIVE else 0, problem.dtype),
+        np.concatenate([np.empty(0), *running]).astype(problem.dtype),
+    )
+
+
+def _fan_in(
+    features: int, configuration: Configuration, outputs: int
+) -> Iterator[tuple[Piece, tuple[int, int]]]:
+    """Each parameter with (inputs, outputs) of its layer."""
+    shapes = layer_shapes(features, configuration, outputs)
+    for piece in parameter_pieces(features, configuration, outputs):
+        yield piece, shapes[piece.layer]
+
+
+def _initial(
+    place: tuple[Piece, tuple[int, int]], configuration: Configuration, random: np.random.Generator
+) -> FloatArray:
+    """Fresh values [size] of one parameter.
+
+    default: weights and biases uniform in ±1/√inputs, what torch.nn.Linear draws (kaiming_uniform with a =
+    √5). kaiming: normal, √(2/inputs) (He et al. 2015, equation 10). xavier: uniform in ±√(6/(inputs +
+    outputs)) (Glorot & Bengio 2010, equation 16). normal: √(1/inputs). All times init_scale; biases are then
+    0.
+    """
+    piece, (inputs, outputs) = place
+    scale, size = configuration.init_scale, piece.size
+    if piece.role in ("gain", "shift"):
+        return np.full(size, float(piece.role == "gain"))
+    if piece.role == "slope":
+        return np.full(size, configuration.alpha)
+    if configuration.init == "default":
+        bound = scale / math.sqrt(inputs)
+        return random.uniform(-bound, bound, size)
+    if piece.role == "bias" or configuration.init == "zeros":
+        return np.zeros(size)
+    if configuration.init == "xavier":
+        bound = scale * math.sqrt(6 / (inputs + outputs))
+        return random.uniform(-bound, bound, size)
+    return random.normal(0, scale * math.sqrt((2 if configuration.init == "kaiming" else 1) / inputs), size)
 
 
 def finish_lane(trial: int, curve: FloatArray, first_epoch: int, state: LaneState) -> LaneResult:

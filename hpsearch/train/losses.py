@@ -1,6 +1,8 @@
 """Losses: values and gradients at the logits of all lanes, and torch's module for the reference.
 
-Logits are [T, B, O]; targets [B] are the same for all lanes. To add a loss, add an entry to `LOSSES`.
+Logits are [T, B, O]; targets [B] are the same for all lanes. To add a loss, add an entry to `LOSSES`. All of
+them take raw outputs, because σ, softmax and their logarithms lose everything where they saturate
+(docs/losses.md): log σ(−104) is −∞ in single precision, though the loss is 104.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_SMALL = -15.0
+"""Below it, eᵒ is nothing beside 1 in single precision: log(log(1 + eᵒ)) = o − eᵒ/2, to the last bit."""
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -20,13 +25,13 @@ class Loss:
     values(logits [T, B, O], targets [B]) → [T, B], the loss of each row.
     gradient(logits [T, B, O], targets [B], out [T, B, O]) writes ∂(mean over B)/∂logits of each lane;
     lanes are summed, so that each lane's gradient is that of a solo run.
-    module: torch.nn's own, with the mean over rows.
+    reference(logits [B, O], targets [B]) → the mean over rows, by torch.nn alone.
     """
 
     name: str
     values: Callable[[Tensor, Tensor], Tensor]
     gradient: Callable[[Tensor, Tensor, Tensor], None]
-    module: Callable[[], nn.Module]
+    reference: Callable[[Tensor, Tensor], Tensor]
 
 
 def _cross_entropy_values(logits: Tensor, targets: Tensor) -> Tensor:
@@ -52,17 +57,9 @@ def _bce_gradient(logits: Tensor, targets: Tensor, out: Tensor) -> None:
     out.sub_(targets[:, None]).div_(out.shape[1])
 
 
-def _mse_values(logits: Tensor, targets: Tensor) -> Tensor:
-    return (logits[:, :, 0] - targets).square_()
-
-
 def _mse_gradient(logits: Tensor, targets: Tensor, out: Tensor) -> None:
     torch.sub(logits, targets[:, None], out=out)
     out.mul_(2 / out.shape[1])
-
-
-def _l1_values(logits: Tensor, targets: Tensor) -> Tensor:
-    return (logits[:, :, 0] - targets).abs_()
 
 
 def _l1_gradient(logits: Tensor, targets: Tensor, out: Tensor) -> None:
@@ -70,12 +67,69 @@ def _l1_gradient(logits: Tensor, targets: Tensor, out: Tensor) -> None:
     out.sign_().div_(out.shape[1])
 
 
+def _through_softplus(gradient: Callable[[Tensor, Tensor, Tensor], None]) -> Callable[..., None]:
+    """The gradient of a loss of softplus(o): softplus′ is σ."""
+
+    def whole(logits: Tensor, targets: Tensor, out: Tensor) -> None:
+        gradient(functional.softplus(logits), targets, out)
+        out.mul_(torch.sigmoid(logits))
+
+    return whole
+
+
+def _log_softplus(o: Tensor) -> Tensor:
+    """log(log(1 + eᵒ)), which is o where eᵒ underflows."""
+    exponential = o.clamp(max=_SMALL).exp()
+    return torch.where(o < _SMALL, o - exponential / 2, functional.softplus(o.clamp(min=_SMALL)).log())
+
+
+def _poisson_values(logits: Tensor, targets: Tensor) -> Tensor:
+    o = logits[:, :, 0]
+    return functional.softplus(o) - targets * _log_softplus(o)
+
+
+def _poisson_gradient(logits: Tensor, targets: Tensor, out: Tensor) -> None:
+    """σ(o) − y σ(o)/softplus(o), where σ/softplus → 1 for o → −∞."""
+    share = torch.sigmoid(logits)
+    raw = logits.clamp(min=_SMALL)
+    ratio = torch.where(logits < _SMALL, torch.ones_like(share), share / functional.softplus(raw))
+    torch.sub(share, targets[:, None] * ratio, out=out)
+    out.div_(out.shape[1])
+
+
+def _one(module: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda logits, targets: module(logits[:, 0], targets)
+
+
+def _softplus(module: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda logits, targets: module(functional.softplus(logits[:, 0]), targets)
+
+
 LOSSES = {
     loss.name: loss
     for loss in (
-        Loss("cross_entropy", _cross_entropy_values, _cross_entropy_gradient, nn.CrossEntropyLoss),
-        Loss("bce", _bce_values, _bce_gradient, nn.BCEWithLogitsLoss),
-        Loss("mse", _mse_values, _mse_gradient, nn.MSELoss),
-        Loss("l1", _l1_values, _l1_gradient, nn.L1Loss),
+        Loss("cross_entropy", _cross_entropy_values, _cross_entropy_gradient, nn.CrossEntropyLoss()),
+        Loss("bce", _bce_values, _bce_gradient, _one(nn.BCEWithLogitsLoss())),
+        Loss("mse", lambda o, y: (o[:, :, 0] - y).square_(), _mse_gradient, _one(nn.MSELoss())),
+        Loss("l1", lambda o, y: (o[:, :, 0] - y).abs_(), _l1_gradient, _one(nn.L1Loss())),
+        Loss(
+            "softplus_mse",
+            lambda o, y: (functional.softplus(o[:, :, 0]) - y).square_(),
+            _through_softplus(_mse_gradient),
+            _softplus(nn.MSELoss()),
+        ),
+        Loss(
+            "softplus_l1",
+            lambda o, y: (functional.softplus(o[:, :, 0]) - y).abs_(),
+            _through_softplus(_l1_gradient),
+            _softplus(nn.L1Loss()),
+        ),
+        Loss(
+            "softplus_poisson",
+            _poisson_values,
+            _poisson_gradient,
+            _softplus(nn.PoissonNLLLoss(log_input=False, eps=0.0)),
+        ),
     )
 }
+"""By name; softplus_… are those of positive regression, of softplus(o) instead of o."""

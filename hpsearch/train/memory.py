@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 from functools import lru_cache
 
+from hpsearch.study.hyperparameters import ADAPTIVE
+from hpsearch.study.layout import layer_shapes
 from hpsearch.train.lanes import Lane
+from hpsearch.train.metrics import WHOLE
 from hpsearch.train.problem import Problem
 
 TILE_BYTES = 512 << 20
@@ -28,20 +30,27 @@ _limits: dict[str, float] = {}
 
 def weights(problem: Problem, lane: Lane) -> int:
     """Weights of a lane, without the biases."""
-    units = [problem.features, *lane.configuration.layers, problem.outputs]
-    return sum(a * b for a, b in itertools.pairwise(units))
+    shapes = layer_shapes(problem.features, lane.configuration, problem.outputs)
+    return sum(inputs * outputs for inputs, outputs in shapes)
 
 
 def lane_bytes(problem: Problem, lane: Lane) -> int:
     """What a lane needs, about, in either trainer.
 
-    Its weights six times (with gradient and momentum, and its state before and after), the values of its
-    units for a mini-batch with their gradients and for validation rows, and logits with what is made of them.
+    Its weights six times (with gradient and momentum, and its state before and after; nine times with Adam's
+    second moments), the values of its units for a mini-batch with their gradients and for validation rows,
+    and logits with what is made of them: those of all rows, where the metric needs them.
     """
-    batch, hidden = problem.batch(lane.configuration.batch_size), sum(lane.configuration.layers)
+    c = lane.configuration
+    batch = problem.batch(c.batch_size)
+    plain = not (c.batch_norm or c.dropout or c.fan > 1)
+    hidden = sum(c.layers) * (c.fan if plain else c.fan + 3)
     rows = 2 * batch + min(VALID_ROWS, len(problem.x_valid))
     logits = 4 * min(max(LOGITS_AT_ONCE, batch * problem.outputs), problem.rows * problem.outputs)
-    numbers = 6 * weights(problem, lane) + (hidden + problem.outputs) * rows + logits
+    if problem.metric in WHOLE:
+        logits += 4 * (problem.rows + len(problem.x_valid)) * problem.outputs
+    copies = 9 if c.optimizer in ADAPTIVE else 6
+    numbers = copies * weights(problem, lane) + (hidden + problem.outputs) * rows + logits
     return numbers * problem.x_train.itemsize
 
 

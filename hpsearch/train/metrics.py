@@ -1,6 +1,7 @@
-"""Metrics of all lanes: a contribution of each row, its mean, and what the mean stands for.
+"""Metrics of all lanes, equal to scikit-learn's.
 
-Logits are [T, M, O]; targets [M]. To add a metric, add an entry to `METRICS`.
+Most are the mean of a contribution of each row, and what that mean stands for (`METRICS`); the others need
+all rows of a part at once (`WHOLE`). To add a metric, add an entry there, and to study/file.py.
 """
 
 from __future__ import annotations
@@ -9,16 +10,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.records import FloatArray
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+Scores = NDArray[np.floating[Any]]
+Classes = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric.
+    """One metric that is made of a mean over rows.
 
-    contributions(logits [T, M, O], targets [M]) → [T, M].
-    finish(mean [T] of the contributions, variance of the part's targets, target_std) → [T] in the
+    contributions(values [T, M, O], targets [M]) → [T, M]; values are raw outputs, for regression what they
+    represent. finish(mean [T] of the contributions, variance of the part's targets, target_std) → [T] in the
     target's own unit, for tensors and arrays alike.
     """
 
@@ -33,12 +42,12 @@ def _correct(logits: Tensor, targets: Tensor) -> Tensor:
     return logits.argmax(2) == targets
 
 
-def _absolute(logits: Tensor, targets: Tensor) -> Tensor:
-    return (logits[:, :, 0] - targets).abs_()
+def _absolute(values: Tensor, targets: Tensor) -> Tensor:
+    return (values[:, :, 0] - targets).abs_()
 
 
-def _squared(logits: Tensor, targets: Tensor) -> Tensor:
-    return (logits[:, :, 0] - targets).square_()
+def _squared(values: Tensor, targets: Tensor) -> Tensor:
+    return (values[:, :, 0] - targets).square_()
 
 
 def _variance_explained(mean: Any, variance: Any, target_std: float) -> Any:
@@ -56,6 +65,9 @@ METRICS = {
     )
 }
 
+OWN_LOSS = ("loss", "log_loss")
+"""Metrics that are the mean loss itself: of classes, scikit-learn's log_loss is cross entropy."""
+
 
 def loss_metric(values: Callable[[Tensor, Tensor], Tensor]) -> Metric:
     """The loss itself as the metric that is ranked."""
@@ -63,5 +75,78 @@ def loss_metric(values: Callable[[Tensor, Tensor], Tensor]) -> Metric:
 
 
 def finish_metric(name: str, mean: Any, variance: Any, target_std: float) -> Any:
-    """What the mean contributions of the metric `name`, which may be "loss", stand for."""
-    return mean if name == "loss" else METRICS[name].finish(mean, variance, target_std)
+    """What the mean contributions of the metric `name` stand for."""
+    return mean if name in OWN_LOSS else METRICS[name].finish(mean, variance, target_std)
+
+
+# -- metrics of all rows at once -----------------------------------------------------------------
+
+
+def _decided(scores: Scores) -> tuple[Classes, int]:
+    """[T, M] the class that each row's scores [T, M, O] speak for, and the number of classes."""
+    if scores.shape[2] == 1:
+        return (scores[:, :, 0] > 0).astype(np.int64), 2
+    return scores.argmax(2), scores.shape[2]
+
+
+def _counts(scores: Scores, targets: Classes) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """[T, C] rows of each class that were found, rows that were taken for it, and [C] rows that are of it."""
+    decided, classes = _decided(scores)
+    places = decided + classes * np.arange(len(decided))[:, None]
+    count = len(decided) * classes
+
+    def counted(chosen: Classes) -> FloatArray:
+        return np.bincount(chosen.ravel(), minlength=count).reshape(-1, classes).astype(np.float64)
+
+    hits = decided == targets
+    found = np.bincount(places[hits], minlength=count).reshape(-1, classes).astype(np.float64)
+    return found, counted(places), np.bincount(targets, minlength=classes).astype(np.float64)
+
+
+def balanced_accuracy(scores: Scores, targets: Classes) -> FloatArray:
+    """[T] mean over the classes of the share of their rows that was found."""
+    found, _, there = _counts(scores, targets)
+    shares: FloatArray = (found[:, there > 0] / there[there > 0]).mean(axis=1)
+    return shares
+
+
+def f1(scores: Scores, targets: Classes) -> FloatArray:
+    """[T] 2·found/(taken + there), of the second class if there are two, otherwise the mean over classes."""
+    found, taken, there = _counts(scores, targets)
+    both = taken + there
+    each = np.divide(2 * found, both, out=np.zeros_like(found), where=both > 0)
+    if scores.shape[2] == 1:
+        return each[:, 1]
+    return np.array([row[seen].mean() for row, seen in zip(each, both > 0, strict=True)])
+
+
+def auc(scores: Scores, targets: Classes) -> FloatArray:
+    """[T] area under the ROC curve (Hanley & McNeil 1982): the mean over classes of each against the rest.
+
+    Of a part without rows of both sides it is not defined, and NaN.
+    """
+    if scores.shape[2] == 1:
+        return _ranked(scores[:, :, 0], targets == 1)
+    shifted = scores.astype(np.float64) - scores.max(axis=2, keepdims=True)
+    shares = np.exp(shifted) / np.exp(shifted).sum(axis=2, keepdims=True)
+    each = [_ranked(shares[:, :, c], targets == c) for c in range(scores.shape[2])]
+    return np.asarray(np.mean(each, axis=0))
+
+
+def _ranked(scores: Scores, positive: NDArray[np.bool_]) -> FloatArray:
+    """[T] how often a positive row's score [T, M] is above a negative one's, ties counting half."""
+    from scipy.stats import rankdata  # 0.3 s that other metrics need not pay
+
+    ones, zeros = positive.sum(), (~positive).sum()
+    if not ones or not zeros:
+        return np.full(len(scores), np.nan)
+    ranks = rankdata(scores, axis=1, nan_policy="propagate")[:, positive].sum(axis=1)
+    return np.asarray((ranks - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+WHOLE: dict[str, Callable[[Scores, Classes], FloatArray]] = {
+    "balanced_accuracy": balanced_accuracy,
+    "f1": f1,
+    "auc": auc,
+}
+"""Of raw outputs [T, M, O] and classes [M] of all rows of a part."""

@@ -15,24 +15,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpsearch.train.activations import ACTIVATIONS, Activation
-from hpsearch.train.lanes import Lane, LaneState, layer_shapes
+from hpsearch.study.hyperparameters import ADAPTIVE
+from hpsearch.study.layout import Piece, parameter_pieces, running_pieces
+from hpsearch.train.hidden import Kept, Run, run_key
+from hpsearch.train.lanes import Lane, LaneState
 from hpsearch.train.problem import Floats, Problem
 from hpsearch.train.stack import Parameter, aligned
 
 
 @dataclass(frozen=True)
 class Block:
-    """A linear layer of some lanes: weight [n, inputs, outputs], bias [n, 1, outputs]."""
+    """A linear layer of some lanes: weight [n, inputs, outputs], bias [n, 1, outputs].
+
+    learns: [n, 1, 1] of ones and zeros, where some of the lanes have no biases: theirs stay 0.
+    """
 
     weight: Parameter
     bias: Parameter
+    learns: Tensor | None
 
     @classmethod
-    def zeros(cls, start: int, stop: int, inputs: int, outputs: int, like: Tensor) -> Block:
+    def zeros(cls, lanes: Sequence[Lane], start: int, inputs: int, outputs: int, like: Tensor) -> Block:
+        biases = [float(lane.configuration.bias) for lane in lanes]
         return cls(
-            Parameter.zeros(start, stop, inputs, outputs, like=like),
-            Parameter.zeros(start, stop, 1, outputs, like=like),
+            Parameter.zeros(lanes, start, inputs, outputs, like=like),
+            Parameter.zeros(lanes, start, 1, outputs, like=like),
+            None if all(biases) else like.new_tensor(biases).view(-1, 1, 1),
         )
 
     @property
@@ -52,6 +60,8 @@ class Block:
         """From h [n, B, inputs] and g = ∂L/∂out [n, B, outputs] to those of weight and bias."""
         _product(h.transpose(1, 2), g, self.weight.gradient)
         torch.sum(g, 1, keepdim=True, out=self.bias.gradient)
+        if self.learns is not None:
+            self.bias.gradient.mul_(self.learns)
 
     def input_gradient(self, g: Tensor, out: Tensor) -> None:
         """g [k, B, outputs] → out [k, B, inputs] for the first k = len(g) lanes of the block."""
@@ -75,29 +85,22 @@ def _product(a: Tensor, b: Tensor, out: Tensor, add: bool = False) -> None:
 
 
 @dataclass(frozen=True)
-class Run:
-    """Neighbouring lanes of one hidden layer with the same activation.
+class HiddenValues:
+    """Values of a hidden layer for B rows: z [n, B, units · fan] of the linear layer, y [n, B, units] of all.
 
-    mask: [lanes, 1, units] of zeros and ones where padded units would not stay zero by themselves.
+    As gradients the same, without `kept`. y is z where everything can be done in place.
     """
 
-    lanes: slice
-    activation: Activation
-    mask: Tensor | None
-
-
-@dataclass(frozen=True)
-class Buffers:
-    """Hidden values [n_l, B, units_l] of each layer for mini-batches of B rows."""
-
-    hidden: list[Tensor]
+    z: Tensor
+    y: Tensor
+    kept: list[Kept]
 
 
 class StackedNetwork:
     """The networks of all lanes of a tile; a `stack.Network`.
 
     Args:
-        lanes: sorted by `sort_key`, deepest first.
+        lanes: sorted by `sort_key`, deepest first, of one `fan`.
         widths: units of each hidden layer of the deepest lane, with padding; every lane's hidden
             layers are at most as wide as the first of these.
     """
@@ -108,121 +111,184 @@ class StackedNetwork:
         depths = [len(lane.configuration.layers) for lane in lanes]  # hidden layers of each lane
         assert depths == sorted(depths, reverse=True), "lanes must be sorted deepest first"
         counts = [sum(depth > layer for depth in depths) for layer in range(depths[0])]  # n_l
-        units = [problem.features, *self.widths]
-        self.hidden = [
-            Block.zeros(0, n, units[layer], units[layer + 1], like) for layer, n in enumerate(counts)
+        units, fan = [problem.features, *self.widths], lanes[0].configuration.fan
+        self.hidden_blocks = [
+            Block.zeros(lanes[:n], 0, units[layer], units[layer + 1] * fan, like)
+            for layer, n in enumerate(counts)
         ]
         starts = [*counts, 0]  # lanes with exactly d hidden layers: starts[d] … starts[d-1]
-        self.output = [
-            (depth, Block.zeros(starts[depth], stop, units[depth], problem.outputs, like))
+        self.outputs = {
+            depth: Block.zeros(
+                lanes[starts[depth] : stop], starts[depth], units[depth], problem.outputs, like
+            )
             for depth, stop in reversed(list(enumerate([len(lanes), *counts])))
             if stop > starts[depth]
-        ]
-        blocks = [*self.hidden, *(block for _, block in self.output)]
-        self.parameters = [parameter for block in blocks for parameter in (block.weight, block.bias)]
-        self.runs = [list(self._runs(layer, n)) for layer, n in enumerate(counts)]
-        self._places = [list(self._places_of(index)) for index in range(len(lanes))]
+        }
+        self.runs = [list(self._runs_of(layer, n)) for layer, n in enumerate(counts)]
+        self._apart = [not all(run.in_place for run in runs) for runs in self.runs]
+        self._placed = list(self._placed_parameters())
+        self.parameters = [parameter for _, _, parameter in self._placed]
         self._load([lane.begin(problem) for lane in lanes])
 
-    def _runs(self, layer: int, n: int) -> Iterator[Run]:
+    def _runs_of(self, layer: int, n: int) -> Iterator[Run]:
         start = 0
         while start < n:
-            name = self.lanes[start].configuration.activation
-            stop = start + 1
-            while stop < n and self.lanes[stop].configuration.activation == name:
+            key, stop = run_key(self.lanes[start].configuration), start + 1
+            while stop < n and run_key(self.lanes[stop].configuration) == key:
                 stop += 1
-            yield Run(slice(start, stop), ACTIVATIONS[name], self._mask(layer, start, stop, name))
+            yield Run(self.problem, self.lanes[start:stop], start, layer, self.widths[layer])
             start = stop
 
-    def _mask(self, layer: int, start: int, stop: int, name: str) -> Tensor | None:
-        widths = [lane.configuration.layers[layer] for lane in self.lanes[start:stop]]
-        padded = self.widths[layer]
-        if ACTIVATIONS[name].zero_at_zero or min(widths) == padded:
-            return None
-        mask = np.arange(padded) < np.array(widths)[:, None, None]
-        return torch.from_numpy(mask.astype(self.problem.dtype)).to(self.problem.device)
+    def _placed_parameters(self) -> Iterator[tuple[int, str, Parameter]]:
+        """(layer, role, parameter), layer by layer."""
+        for layer, (block, runs) in enumerate(zip(self.hidden_blocks, self.runs, strict=True)):
+            yield layer, "weight", block.weight
+            yield layer, "bias", block.bias
+            for run in runs:
+                for role, parameter in run.parameters:
+                    yield layer, role, parameter
+        for depth, block in self.outputs.items():
+            yield depth, "weight", block.weight
+            yield depth, "bias", block.bias
 
-    def buffers(self, rows: int) -> Buffers:
+    def begin(self, epoch: int) -> None:
+        for runs in self.runs:
+            for run in runs:
+                run.begin(epoch)
+
+    def buffers(self, rows: int) -> list[HiddenValues]:
         """Buffers for mini-batches of `rows`; two for training, since gradients need their own."""
-        like = self.problem.tensors.x_train
-        return Buffers(
-            [aligned(like, block.stop, rows, block.weight.value.shape[2]) for block in self.hidden]
-        )
+        like, made = self.problem.tensors.x_train, []
+        for block, runs, width, apart in zip(
+            self.hidden_blocks, self.runs, self.widths, self._apart, strict=True
+        ):
+            z = aligned(like, block.stop, rows, block.weight.value.shape[2])
+            y = aligned(like, block.stop, rows, width) if apart else z
+            made.append(HiddenValues(z, y, [run.buffers(rows) for run in runs]))
+        return made
 
-    def forward(self, x: Tensor, logits: Tensor, values: Buffers) -> None:
+    def hidden(self, values: list[HiddenValues]) -> list[Tensor]:
+        return [each.y for each in values]
+
+    def forward(self, x: Tensor, logits: Tensor, values: list[HiddenValues], training: bool = False) -> None:
         """x [B, features] → logits [T, B, O]; hidden values are left in `values`."""
         h = x.expand(len(self.lanes), -1, -1)  # [T, B, features], no copy
-        for block, runs, z in zip(self.hidden, self.runs, values.hidden, strict=True):
-            block.forward(h[: block.stop], z)
-            for run in runs:
-                run.activation.forward(z[run.lanes])
-                if run.mask is not None:
-                    z[run.lanes].mul_(run.mask)
-            h = z
-        for depth, block in self.output:
+        for block, runs, own, apart in zip(self.hidden_blocks, self.runs, values, self._apart, strict=True):
+            block.forward(h[: block.stop], own.z)
+            for run, kept in zip(runs, own.kept, strict=True):
+                run.forward(own.z[run.place], own.y[run.place], kept, apart, training)
+            h = own.y
+        for depth, block in self.outputs.items():
             block.forward(self._input(x, values, depth, block), logits[block.start : block.stop])
 
-    def backward(self, x: Tensor, d_logits: Tensor, values: Buffers, gradients: Buffers) -> None:
+    def backward(
+        self, x: Tensor, d_logits: Tensor, values: list[HiddenValues], gradients: list[HiddenValues]
+    ) -> None:
         """∂L/∂logits [T, B, O] → gradients of all blocks, for the `values` of the last forward."""
-        for depth, block in self.output:
+        for depth, block in self.outputs.items():
             block.gradients(self._input(x, values, depth, block), d_logits[block.start : block.stop])
-        outputs = dict(self.output)
-        for layer in reversed(range(len(self.hidden))):
-            block, y, g = self.hidden[layer], values.hidden[layer], gradients.hidden[layer]
-            if layer + 1 < len(self.hidden):
-                above = gradients.hidden[layer + 1]
-                self.hidden[layer + 1].input_gradient(above, g[: len(above)])
-            if last := outputs.get(layer + 1):
+        for layer in reversed(range(len(self.hidden_blocks))):
+            block, own = self.hidden_blocks[layer], values[layer]
+            fan = own.z.shape[2] > self.widths[layer]
+            g, out = gradients[layer].y if fan else gradients[layer].z, gradients[layer].z
+            if layer + 1 < len(self.hidden_blocks):
+                above = gradients[layer + 1].z
+                self.hidden_blocks[layer + 1].input_gradient(above, g[: len(above)])
+            if last := self.outputs.get(layer + 1):
                 last.input_gradient(d_logits[last.start : last.stop], g[last.start : last.stop])
-            for run in self.runs[layer]:
-                run.activation.backward(g[run.lanes], y[run.lanes])
-            h = values.hidden[layer - 1][: block.stop] if layer else x.expand(block.stop, -1, -1)
-            block.gradients(h, g)
+            for run, kept in zip(self.runs[layer], own.kept, strict=True):
+                run.backward(g[run.place], own.z[run.place], kept, out[run.place])
+            h = values[layer - 1].y[: block.stop] if layer else x.expand(block.stop, -1, -1)
+            block.gradients(h, out)
 
-    def _input(self, x: Tensor, values: Buffers, depth: int, block: Block) -> Tensor:
+    def _input(self, x: Tensor, values: list[HiddenValues], depth: int, block: Block) -> Tensor:
         """[n, B, inputs]: what the output block of lanes with `depth` hidden layers sees."""
         if depth == 0:
             return x.expand(block.stop - block.start, -1, -1)
-        return values.hidden[depth - 1][block.start : block.stop]
+        return values[depth - 1].y[block.start : block.stop]
 
-    def _places_of(self, index: int) -> Iterator[tuple[int, tuple[int | slice, ...]]]:
-        """(parameter, place in it) of each piece of a lane's flat state, which leaves out the padding."""
-        configuration = self.lanes[index].configuration
-        shapes = layer_shapes(self.problem.features, configuration, self.problem.outputs)
-        output = next(at for at, (_, block) in enumerate(self.output) if block.start <= index < block.stop)
-        blocks = [*range(len(shapes) - 1), len(self.hidden) + output]
-        for block, (inputs, outputs) in zip(blocks, shapes, strict=True):
-            row = index - self.parameters[2 * block].start
-            yield 2 * block, (row, slice(inputs), slice(outputs))
-            yield 2 * block + 1, (row, 0, slice(outputs))
+    # -- states ----------------------------------------------------------------------------------
+
+    def _arrays(self) -> dict[str, list[tuple[int, str, int, Tensor]]]:
+        """(layer, role, first lane, tensor) of each part of a state, for the pieces of study.layout."""
+        learned = [
+            (name, [(layer, role, p.start, getattr(p, of)) for layer, role, p in self._placed])
+            for name, of in (("parameters", "value"), ("momentum", "momentum"), ("second", "second"))
+        ]
+        running = [
+            (layer, role, run.place.start, tensor)
+            for layer, runs in enumerate(self.runs)
+            for run in runs
+            if run.gain is not None
+            for role, tensor in (("mean", run.mean), ("variance", run.variance))
+        ]
+        return dict([*learned, ("running", running)])
+
+    def _pieces(self, name: str, lane: Lane) -> list[Piece]:
+        """What a lane's flat array `name` is made of: nothing where it is empty."""
+        sizes = self.problem.features, lane.configuration, self.problem.outputs
+        if name == "running":
+            return running_pieces(*sizes)
+        if name == "second" and lane.configuration.optimizer not in ADAPTIVE:
+            return []
+        return parameter_pieces(*sizes)
+
+    def _slots(self, name: str, hosts: list[tuple[int, str, int, Floats]]) -> Iterator[list[Floats]]:
+        """For each lane views of the places of its pieces, which leave out the padding."""
+        for index, lane in enumerate(self.lanes):
+            yield [
+                next(
+                    host[index - start].reshape(-1, host.shape[2])[: _rows(piece), : piece.shape[-1]]
+                    for layer, role, start, host in hosts
+                    if (layer, role) == (piece.layer, piece.role) and 0 <= index - start < len(host)
+                )
+                for piece in self._pieces(name, lane)
+            ]
 
     def _load(self, states: Sequence[LaneState]) -> None:
         """Copy states into the lanes' slots, where padding stays zero; a parameter of all lanes at once."""
-        for tensors, flats in (
-            ([each.value for each in self.parameters], [state.parameters for state in states]),
-            ([each.momentum for each in self.parameters], [state.momentum for state in states]),
-        ):
-            hosts = [np.zeros(tensor.shape, self.problem.dtype) for tensor in tensors]
-            for places, flat in zip(self._places, flats, strict=True):
-                start = 0
-                for at, place in places:
-                    slot = hosts[at][place]
-                    slot[:] = flat[start : start + slot.size].reshape(slot.shape)
-                    start += slot.size
-            for tensor, host in zip(tensors, hosts, strict=True):
+        for name, tensors in self._arrays().items():
+            hosts = [
+                (layer, role, start, np.zeros(tensor.shape, self.problem.dtype))
+                for layer, role, start, tensor in tensors
+            ]
+            for slots, state in zip(self._slots(name, hosts), states, strict=True):
+                at, flat = 0, getattr(state, name)
+                for slot in slots:
+                    slot[:] = flat[at : at + slot.size].reshape(slot.shape)
+                    at += slot.size
+            for (_, _, _, tensor), (_, _, _, host) in zip(tensors, hosts, strict=True):
                 tensor.copy_(torch.from_numpy(host))
 
     def states(self, epoch: int) -> list[LaneState]:
         """The lanes' states, copied out of their slots; a parameter of all lanes at once."""
-        values = [each.value.cpu().numpy() for each in self.parameters]
-        momenta = [each.momentum.cpu().numpy() for each in self.parameters]
+        flats: dict[str, list[Floats]] = {}
+        for name, tensors in self._arrays().items():
+            hosts = [(layer, role, start, t.cpu().numpy()) for layer, role, start, t in tensors]
+            nothing = np.empty(0, self.problem.dtype)
+            flats[name] = [
+                np.concatenate([nothing, *(slot.reshape(-1) for slot in slots)])
+                for slots in self._slots(name, hosts)
+            ]
+        return [
+            LaneState(
+                epoch, *(flats[name][index] for name in ("parameters", "momentum", "second", "running"))
+            )
+            for index in range(len(self.lanes))
+        ]
 
-        def flat(hosts: list[Floats], index: int) -> Floats:
-            return np.concatenate([hosts[at][place].reshape(-1) for at, place in self._places[index]])
 
-        return [LaneState(epoch, flat(values, i), flat(momenta, i)) for i in range(len(self.lanes))]
+def _rows(piece: Piece) -> int:
+    return piece.shape[0] if len(piece.shape) == 2 else 1
 
 
-def sort_key(lane: Lane) -> tuple[int, str]:
-    """Deepest first, then by activation, so that runs are long."""
-    return -len(lane.configuration.layers), lane.configuration.activation
+def sort_key(lane: Lane) -> tuple[object, ...]:
+    """Deepest first, then by what follows the linear layers, so that runs are long."""
+    return -len(lane.configuration.layers), *run_key(lane.configuration)
+
+
+def stack_key(lane: Lane) -> tuple[int, ...]:
+    """What lanes of one stacked network must have in common: linear outputs a unit, and the kind of
+    optimiser.
+    """
+    return lane.configuration.fan, int(lane.configuration.optimizer in ADAPTIVE)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from hpsearch.study.hyperparameters import ADAPTIVE
 from hpsearch.study.space import Space
 from hpsearch.train.lanes import Lane
 from hpsearch.train.memory import lane_bytes, tile_bytes, weights
@@ -65,18 +66,19 @@ def bucket(width: int) -> int:
 
 
 def group_key(problem: Problem, lane: Lane) -> tuple[int, ...]:
-    """What must be equal in a tile, besides the epochs: mini-batches, and padded widths.
+    """What must be equal in a tile, besides the epochs: mini-batches, kind of optimiser, fan, padded widths.
 
     Lanes whose hidden layers all have one padded width stack whatever their depth; others only with
     lanes of the same padded layers. A linear model has no hidden layer and stacks with anything; it
     goes with those of the study's default width.
     """
-    batch = problem.batch(lane.configuration.batch_size)
+    c = lane.configuration
+    shared = problem.batch(c.batch_size), int(c.optimizer in ADAPTIVE), c.fan
     widths = padded_widths(problem, [lane])
     if len(set(widths)) > 1:
-        return batch, *widths
-    usual = bucket(lane.configuration.width) if problem.pad_widths else lane.configuration.width
-    return batch, widths[0] if widths else usual
+        return *shared, *widths
+    usual = bucket(c.width) if problem.pad_widths else c.width
+    return *shared, widths[0] if widths else usual
 
 
 def plan_tiles(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
+from hpsearch.train.representation import Representation
 
 if TYPE_CHECKING:
     from hpsearch.train.tensors import Tensors
@@ -25,8 +26,10 @@ class Problem:
 
     x_train: [rows, features] float32 (float64 to check the arithmetic); y_train: [rows] (int64 classes,
     otherwise the dtype of x); likewise x_valid and y_valid. outputs: units of the last layer. loss, metric:
-    their names. target_std: unit of regression targets. pad_widths: round hidden widths up to buckets when
-    stacked in torch, for studies with many of them (train.planner). device: cpu, or one of torch's.
+    their names; representation: what metrics take a regression's outputs for. target_std: unit of regression
+    targets. epochs: the most that a trial gets, over which schedules run. keep_last: an epoch's last
+    mini-batch is taken even if it is not whole. pad_widths: round hidden widths up to buckets when stacked in
+    torch, for studies with many of them (train.planner). device: cpu, or one of torch's.
     """
 
     x_train: Floats
@@ -38,20 +41,15 @@ class Problem:
     metric: str
     seed: int
     target_std: float = 1.0
+    representation: Representation = "identity"
+    epochs: int = 1
+    keep_last: bool = False
     pad_widths: bool = False
     device: str = "cpu"
 
     @classmethod
-    def from_dataset(
-        cls,
-        dataset: Dataset,
-        loss: str,
-        metric: str,
-        seed: int,
-        device: str = "cpu",
-        pad_widths: bool = False,
-    ) -> Problem:
-        """The training and validation parts; the test part stays out."""
+    def from_dataset(cls, dataset: Dataset, loss: str, metric: str, seed: int, **settings: Any) -> Problem:
+        """The training and validation parts; the test part stays out. settings: further fields."""
         return cls(
             np.ascontiguousarray(dataset.train.x),
             np.require(dataset.train.y, requirements="C"),
@@ -62,8 +60,7 @@ class Problem:
             metric,
             seed,
             dataset.target_std,
-            pad_widths,
-            device,
+            **settings,
         )
 
     @property
@@ -85,9 +82,18 @@ class Problem:
 
         return Tensors.of(self)
 
-    def batch(self, batch_size: int) -> int:
-        """Rows in a mini-batch: `batch_size`, or all rows when the data are fewer."""
-        return min(batch_size, self.rows)
+    def batch(self, batch_size: int | str) -> int:
+        """Rows in a mini-batch: `batch_size`, or all rows when it is "all" or the data are fewer."""
+        return self.rows if isinstance(batch_size, str) else min(batch_size, self.rows)
+
+    def steps(self, batch_size: int | str) -> int:
+        """Mini-batches in an epoch."""
+        batch = self.batch(batch_size)
+        return -(-self.rows // batch) if self.keep_last else self.rows // batch
+
+    def seen(self, batch_size: int | str) -> int:
+        """Rows that an epoch's mini-batches hold: the first so many of its order."""
+        return min(self.rows, self.steps(batch_size) * self.batch(batch_size))
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """[rows]: the order of the rows in an epoch (counted from 1).

@@ -9,22 +9,31 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from hpsearch.study.hyperparameters import ADAPTIVE
 from hpsearch.train.lanes import Lane, LaneState
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of the lanes start … stop-1, its gradient and momentum: each [stop - start, *shape]."""
+    """A parameter of the lanes start … stop-1: its value, gradient and momentum, each [stop - start, *shape].
+
+    second: Adam's mean of squared gradients, of the same shape; [0] for gradient descent.
+    """
 
     start: int
     stop: int
     value: Tensor
     gradient: Tensor
     momentum: Tensor
+    second: Tensor
 
     @classmethod
-    def zeros(cls, start: int, stop: int, *shape: int, like: Tensor) -> Parameter:
-        return cls(start, stop, *(aligned(like, stop - start, *shape) for _ in range(3)))
+    def zeros(cls, lanes: Sequence[Lane], start: int, *shape: int, like: Tensor) -> Parameter:
+        """Of `lanes`, the first of which is the one numbered `start`; all have the same kind of optimiser."""
+        value, gradient, momentum = (aligned(like, len(lanes), *shape) for _ in range(3))
+        adaptive = lanes[0].configuration.optimizer in ADAPTIVE
+        second = aligned(like, len(lanes), *shape) if adaptive else like.new_empty(0)
+        return cls(start, start + len(lanes), value, gradient, momentum, second)
 
 
 class Network(Protocol):
@@ -42,16 +51,24 @@ class Network(Protocol):
     @property
     def parameters(self) -> Sequence[Parameter]: ...
 
+    def begin(self, epoch: int) -> None:
+        """Training goes on with the first mini-batch of an epoch."""
+        ...
+
     def buffers(self, rows: int) -> Any:
         """What one forward pass of `rows` rows leaves for the backward pass; or that writes itself there."""
         ...
 
-    def forward(self, x: Tensor, logits: Tensor, values: Any) -> None:
-        """x [B, features] → logits [T, B, O]; `values` are buffers for B rows."""
+    def forward(self, x: Tensor, logits: Tensor, values: Any, training: bool = False) -> None:
+        """x [B, features] → logits [T, B, O]; `values` are buffers for B rows. training: with dropout."""
         ...
 
     def backward(self, x: Tensor, d_logits: Tensor, values: Any, gradients: Any) -> None:
         """∂L/∂logits [T, B, O] → gradients of all parameters, for the `values` of the last forward."""
+        ...
+
+    def hidden(self, values: Any) -> Sequence[Tensor]:
+        """[n, B, units] of each hidden layer after the last forward, for the n lanes that have it."""
         ...
 
     def states(self, epoch: int) -> list[LaneState]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from hpsearch.train.losses import LOSSES, Loss
-from hpsearch.train.metrics import METRICS, Metric, loss_metric
+from hpsearch.train.metrics import METRICS, OWN_LOSS, WHOLE, Metric, loss_metric
 
 if TYPE_CHECKING:
     from hpsearch.train.problem import Problem
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Tensors:
-    """The arrays of `problem` as tensors that stay on its device, its loss and its metric."""
+    """The arrays of `problem` as tensors that stay on its device, its loss and its metric.
+
+    A metric of all rows at once (metrics.WHOLE) is not made of contributions: `metric` is the loss then.
+    """
 
     problem: Problem
     x_train: Tensor
@@ -42,7 +48,7 @@ class Tensors:
             tensor(problem.x_valid),
             tensor(problem.y_valid),
             loss,
-            loss_metric(loss.values) if metric == "loss" else METRICS[metric],
+            loss_metric(loss.values) if metric in (*OWN_LOSS, *WHOLE) else METRICS[metric],
         )
 
     @property
@@ -63,8 +69,30 @@ class Tensors:
         orders = [self.problem.order(epoch) for epoch in range(first_epoch, last_epoch + 1)]
         return torch.from_numpy(np.stack(orders)).to(self.device)
 
+    def contributions(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """[T, M] each row's share in the metric, of raw outputs [T, M, O]."""
+        if self.problem.representation == "softplus" and self.metric.name != "loss":
+            logits = functional.softplus(logits)
+        elif self.problem.representation == "relu" and self.metric.name != "loss":
+            logits = logits.clamp(min=0)
+        return self.metric.contributions(logits, targets)
+
     def finish(self, mean: Tensor, targets: Tensor) -> Tensor:
         """[T]: what the metric's mean contributions [T] over rows with `targets` stand for."""
         variance = targets.to(mean.dtype).var(correction=0)
         finished: Tensor = self.metric.finish(mean, variance, self.problem.target_std)
         return finished
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """One torch thread within: several would cut a lane's vectors where their shares end.
+
+    Tiles are spread over threads instead (engine.pool).
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -5,26 +5,42 @@
 
 enum { BIAS, ADD, ASSIGN, UPDATE };
 
+enum { SGD, ADAM, ADAMW };
+
+/* What one step of an optimiser takes. momentum is Adam's beta 1; keep is 1 − ελ of AdamW, 1 of all others. */
 typedef struct {
-    float learning_rate, momentum, weight_decay;
-    int32_t nesterov;
+    int32_t optimizer, nesterov;
+    float factor, momentum, weight_decay, beta2, epsilon, root, keep;
 } Step;
 
-/* θ ← θ − ε v with g ← g + λθ, v ← ρv + g, as torch.optim.SGD does it. */
-INLINE void update(float *theta, float *velocity, vf g, const Step *s) {
+/* A step of VEC parameters with the gradient g; Adam's second moments lie `apart` floats behind the first ones.
+ *
+ * SGD: g ← g + λθ, v ← ρv + g, θ ← θ − ε v, as torch.optim.SGD does it. Adam: m ← β₁m + (1 − β₁)g,
+ * s ← β₂s + (1 − β₂)g², θ ← θ − factor · m / (root · √s + ϵ), with g ← g + λθ first, or θ ← keep · θ for AdamW. */
+INLINE void update(float *theta, float *velocity, int64_t apart, vf g, const Step *s) {
     vf w = load(theta);
-    g = g + s->weight_decay * w;
-    vf v = s->momentum * load(velocity) + g;
-    store(velocity, v);
-    vf direction = s->nesterov ? g + s->momentum * v : v;
-    store(theta, w - s->learning_rate * direction);
+    if (s->optimizer == SGD) {
+        g = g + s->weight_decay * w;
+        vf v = s->momentum * load(velocity) + g;
+        store(velocity, v);
+        vf direction = s->nesterov ? g + s->momentum * v : v;
+        store(theta, w - s->factor * direction);
+        return;
+    }
+    w = w * s->keep;
+    if (s->optimizer == ADAM) g = g + s->weight_decay * w;
+    vf m = s->momentum * load(velocity) + (1.0f - s->momentum) * g;
+    vf v = s->beta2 * load(velocity + apart) + (1.0f - s->beta2) * (g * g);
+    store(velocity, m);
+    store(velocity + apart, v);
+    store(theta, w - s->factor * (m / (vsqrt(v) * s->root + s->epsilon)));
 }
 
 /* What a product is made of:  C (mode) Σ_k S(r, k) P(k, j)  for `rows` rows r and the columns j of a panel.
  *
  * S(r, k) is s[r · rs + k · cs] within a stretch of `length` k's; each further stretch begins `stretch` floats on.
  * P and C are panels of the same width. BIAS begins with bias[r], ADD with C, ASSIGN and UPDATE with 0; UPDATE
- * takes the sum for C's gradient and makes a step; `velocity` has C's layout. */
+ * takes the sum for C's gradient and makes a step; `velocity` has C's layout, and so has what lies `apart`. */
 typedef struct {
     int64_t rows, count;
     const float *s;
@@ -33,6 +49,7 @@ typedef struct {
     float *c;
     const float *bias;
     float *velocity;
+    int64_t apart;
     const Step *step;
 } Product;
 
@@ -69,7 +86,7 @@ INLINE void block(const int m, const int n, const int mode, const Product *x, in
         for (int j = 0; j < n; j++) {
             const int64_t at = i * width + j * VEC;
             if (mode == UPDATE)
-                update(c + at, x->velocity + row * width + at, sum[i][j], x->step);
+                update(c + at, x->velocity + row * width + at, x->apart, sum[i][j], x->step);
             else
                 store(c + at, sum[i][j]);
         }

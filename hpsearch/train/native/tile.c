@@ -27,18 +27,22 @@ enum { RELU, LEAKY_RELU, ELU, TANH, SIGMOID, NONE };
 typedef struct {
     int32_t layers;       /* linear layers */
     const int32_t *units; /* [layers + 1], the features first */
-    int32_t activation;
-    float slope, learning_rate, momentum, weight_decay;
-    int32_t nesterov;
-    float *parameters, *velocity; /* layer by layer, weights then bias: what to begin with, and what came out */
-    double *curve;                /* [epochs, 4]: sums of training losses and contributions over the rows of
-                                     whole mini-batches, then the same over the validation part */
-    int32_t done;                 /* epochs trained: up to the first with a sum of losses that is not finite */
-    double evaluating;            /* seconds of the tile that went into the validation part, this lane's share */
+    int32_t activation, biases, optimizer, nesterov;
+    float slope; /* α of leaky ReLU and ELU */
+    float learning_rate, momentum, weight_decay, beta2, epsilon;
+    const float *sizes; /* [steps, 3]: factor, root and learning rate of each step; null: always the same */
+    float *parameters, *velocity, *second; /* layer by layer, weights then bias (if there are): what to begin with,
+                                              and what came out; second moments for Adam alone */
+    double *curve;  /* [epochs, 3 + layers]: sums of training losses and contributions over the rows of the
+                       mini-batches, the same over the validation part, and for each hidden layer the share of
+                       units that are 0 on all of that part */
+    float *logits;  /* null, or of one epoch: [rows of the mini-batches + validation rows, outputs] */
+    int32_t done;   /* epochs trained: up to the first with a sum of losses that is not finite */
+    double evaluating; /* seconds of the tile that went into the validation part, this lane's share */
 } Lane;
 
 typedef struct {
-    int32_t loss, metric;
+    int32_t loss, metric, representation, keep_last;
     int64_t batch;
     int32_t epochs;
     const int64_t *orders; /* [epochs, training rows] */
@@ -50,7 +54,9 @@ typedef struct {
     int layers;
     Lane *lane;
     Step step;
-    float *weight[LAYERS], *bias[LAYERS], *v_weight[LAYERS], *v_bias[LAYERS];
+    Judging judging;
+    float *weight[LAYERS], *bias[LAYERS], *v_weight[LAYERS], *v_bias[LAYERS]; /* second moments behind the v's */
+    float *alive[LAYERS];   /* of layer l's inputs: 1 for units that were not 0 for some row */
     float *first, *d_first; /* the first layer's outputs for a mini-batch, and their gradient */
 } Net;
 
@@ -75,7 +81,7 @@ static void activate(int32_t kind, float slope, int64_t size, float *h) {
     switch (kind) {
     case RELU: EACH(choose(y <= splat(0.0f), splat(0.0f), y)); /* NaN stays NaN */
     case LEAKY_RELU: EACH(choose(y > splat(0.0f), y, y * slope));
-    case ELU: EACH(choose(y > splat(0.0f), y, vexpm1(y)));
+    case ELU: EACH(choose(y > splat(0.0f), y, slope * vexpm1(y)));
     case TANH: EACH(vtanh(y));
     case SIGMOID: EACH(vsigmoid(y));
     }
@@ -93,7 +99,7 @@ static void activate_back(int32_t kind, float slope, int64_t size, const float *
     switch (kind) {
     case RELU: EACH_BACK(choose(y > splat(0.0f), d, splat(0.0f)));
     case LEAKY_RELU: EACH_BACK(choose(y > splat(0.0f), d, d * slope));
-    case ELU: EACH_BACK(choose(y > splat(0.0f), d, d * (y + 1.0f)));
+    case ELU: EACH_BACK(choose(y > splat(0.0f), d, d * (y + slope)));
     case TANH: EACH_BACK(d * (1.0f - y * y));
     case SIGMOID: EACH_BACK(d * (y * (1.0f - y)));
     }
@@ -144,6 +150,8 @@ static void linear_back(const Net *net, int l, const Batch *b, const float *g, f
             }
 }
 
+static int64_t weight_size(const Net *net, int l) { return net->units[l + 1] * padded(net->units[l]); }
+
 /* A step of the weights of layer l from the inputs from … from + count − 1, [rows, width]. */
 static void step_weights(const Net *net, int l, const Batch *b, int64_t from, int64_t count, const float *inputs,
                          const float *g) {
@@ -158,6 +166,7 @@ static void step_weights(const Net *net, int l, const Batch *b, int64_t from, in
                  .p = inputs,
                  .c = net->weight[l] + from * outputs,
                  .velocity = net->v_weight[l] + from * outputs,
+                 .apart = weight_size(net, l),
                  .step = &net->step};
     product(UPDATE, padded(count), &x);
 }
@@ -165,6 +174,7 @@ static void step_weights(const Net *net, int l, const Batch *b, int64_t from, in
 /* A step of the biases of layer l: their gradients are the sums of g over the rows. */
 static void step_biases(const Net *net, int l, const Batch *b, const float *g) {
     const int64_t outputs = net->units[l + 1], panel = b->width * outputs;
+    if (!net->lane->biases) return;
     for (int64_t n = 0; n < outputs; n += VEC) {
         vf block[VEC];
 #pragma GCC unroll 16
@@ -176,7 +186,7 @@ static void step_biases(const Net *net, int l, const Batch *b, const float *g) {
                     for (int64_t j = 0; j < b->width; j += VEC) sum += load(row + q * panel + j);
             block[i] = sum;
         }
-        update(net->bias[l] + n, net->v_bias[l] + n, sums(block), &net->step);
+        update(net->bias[l] + n, net->v_bias[l] + n, padded(outputs), sums(block), &net->step);
     }
 }
 
@@ -256,11 +266,12 @@ static void arrange(Arena *arena, Net *nets, int count, Work *work, int64_t rows
     for (int i = 0; i < count; i++) {
         Net *net = &nets[i];
         for (int l = 0; l < net->layers; l++) {
-            const int64_t inputs = net->units[l], outputs = net->units[l + 1];
-            net->weight[l] = take(arena, outputs * padded(inputs));
+            const int64_t outputs = net->units[l + 1], moments = net->lane->optimizer == SGD ? 1 : 2;
+            net->weight[l] = take(arena, weight_size(net, l));
             net->bias[l] = take(arena, padded(outputs));
-            net->v_weight[l] = take(arena, outputs * padded(inputs));
-            net->v_bias[l] = take(arena, padded(outputs));
+            net->v_weight[l] = take(arena, moments * weight_size(net, l));
+            net->v_bias[l] = take(arena, moments * padded(outputs));
+            if (l) net->alive[l] = take(arena, net->units[l]);
             hidden[l + 1] = most(hidden[l + 1], outputs);
             widest = most(widest, outputs);
         }
@@ -276,13 +287,14 @@ static void arrange(Arena *arena, Net *nets, int count, Work *work, int64_t rows
     work->x_columns = take(arena, PANEL * rows);
 }
 
-/* From a lane's flat values to its matrices, whose padding becomes zero, or back. */
-static void copy_lane(const Net *net, float *flat, float *const *weight, float *const *bias, int into_net) {
+/* From a lane's flat values to its matrices, whose padding becomes zero, or back; `behind`: to second moments. */
+static void copy_lane(const Net *net, float *flat, float *const *weight, float *const *bias, int behind, int into_net) {
     for (int l = 0; l < net->layers; l++) {
         const int64_t inputs = net->units[l], outputs = net->units[l + 1];
+        float *own = weight[l] + (behind ? weight_size(net, l) : 0), *own_bias = bias[l] + (behind ? padded(outputs) : 0);
         for (int64_t from = 0; from < inputs; from += PANEL) {
             const int64_t count = least(PANEL, inputs - from), width = padded(count);
-            float *panel = weight[l] + from * outputs;
+            float *panel = own + from * outputs;
             if (into_net) memset(panel, 0, sizeof(float) * outputs * width);
             for (int64_t k = 0; k < count; k++)
                 for (int64_t n = 0; n < outputs; n++) {
@@ -294,20 +306,23 @@ static void copy_lane(const Net *net, float *flat, float *const *weight, float *
                 }
         }
         flat += inputs * outputs;
-        if (into_net) {
-            memset(bias[l], 0, sizeof(float) * padded(outputs));
-            memcpy(bias[l], flat, sizeof(float) * outputs);
-        } else {
-            memcpy(flat, bias[l], sizeof(float) * outputs);
-        }
+        if (into_net) memset(own_bias, 0, sizeof(float) * padded(outputs));
+        if (!net->lane->biases) continue;
+        if (into_net)
+            memcpy(own_bias, flat, sizeof(float) * outputs);
+        else
+            memcpy(flat, own_bias, sizeof(float) * outputs);
         flat += outputs;
     }
 }
 
 static void copy_lanes(const Net *nets, int count, int into_nets) {
     for (int i = 0; i < count; i++) {
-        copy_lane(&nets[i], nets[i].lane->parameters, nets[i].weight, nets[i].bias, into_nets);
-        copy_lane(&nets[i], nets[i].lane->velocity, nets[i].v_weight, nets[i].v_bias, into_nets);
+        const Net *net = &nets[i];
+        copy_lane(net, net->lane->parameters, net->weight, net->bias, 0, into_nets);
+        copy_lane(net, net->lane->velocity, net->v_weight, net->v_bias, 0, into_nets);
+        if (net->lane->optimizer != SGD)
+            copy_lane(net, net->lane->second, net->v_weight, net->v_bias, 1, into_nets);
     }
 }
 
@@ -321,41 +336,84 @@ static double seconds_now(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-static void evaluate(Net *const *nets, int count, const Part *valid, const Plan *plan, int epoch, const Work *work) {
+static double *figures(const Lane *lane, int epoch) { return lane->curve + (int64_t)epoch * (3 + lane->layers); }
+
+/* Marks the units of hidden layer l − 1 whose values h are not 0 for some row of the batch. */
+static void mark_alive(const Net *net, int l, const Batch *b, const float *h) {
+    const int64_t units = net->units[l];
+    for (int64_t q = 0; q < b->panels; q++)
+        for (int64_t u = 0; u < units; u++) {
+            if (net->alive[l][u] != 0.0f) continue;
+            const float *row = h + (q * units + u) * b->width;
+            const int64_t there = least(b->width, b->m - q * b->width); /* the others are padding */
+            for (int64_t j = 0; j < there; j++)
+                if (row[j] != 0.0f) net->alive[l][u] = 1.0f;
+        }
+}
+
+static void evaluate(Net *const *nets, int count, const Part *valid, int epoch, int64_t seen, const Work *work) {
     const double began = seconds_now();
+    for (int i = 0; i < count; i++)
+        for (int l = 1; l < nets[i]->layers; l++) memset(nets[i]->alive[l], 0, sizeof(float) * nets[i]->units[l]);
     for (int64_t start = 0; start < valid->rows; start += ROWS_AT_ONCE) {
         const Batch b = batch_of(valid, 0, start, least(ROWS_AT_ONCE, valid->rows - start));
         first_layers(nets, count, 0, &b, work);
-        for (int i = 0; i < count; i++)
-            judge(plan->loss, plan->metric, nets[i]->units[nets[i]->layers], b.m, b.width,
-                  forward(nets[i], &b, work, 0), valid, 0, start, nets[i]->lane->curve + 4 * epoch + 2, 0);
+        for (int i = 0; i < count; i++) {
+            const Net *net = nets[i];
+            const int64_t outputs = net->judging.outputs;
+            const float *logits = forward(net, &b, work, 0);
+            for (int l = 1; l < net->layers; l++) mark_alive(net, l, &b, l == 1 ? net->first : work->hidden[l]);
+            judge(&net->judging, b.m, b.width, logits, valid, 0, start, figures(net->lane, epoch) + 2, 0);
+            if (net->lane->logits) keep_logits(outputs, b.m, b.width, logits, net->lane->logits + (seen + start) * outputs);
+        }
     }
     const double share = (seconds_now() - began) / count;
-    for (int i = 0; i < count; i++) nets[i]->lane->evaluating += share;
+    for (int i = 0; i < count; i++) {
+        nets[i]->lane->evaluating += share;
+        for (int l = 1; l < nets[i]->layers; l++) {
+            int64_t dead = 0;
+            for (int64_t u = 0; u < nets[i]->units[l]; u++) dead += nets[i]->alive[l][u] == 0.0f;
+            figures(nets[i]->lane, epoch)[3 + l] = (double)dead / (double)nets[i]->units[l];
+        }
+    }
+}
+
+/* What the step with number `at`, counted from the first that this call makes, takes. */
+static void set_step(Net *net, int64_t at) {
+    const Lane *lane = net->lane;
+    if (!lane->sizes) return;
+    net->step.factor = lane->sizes[3 * at];
+    net->step.root = lane->sizes[3 * at + 1];
+    if (lane->optimizer == ADAMW) net->step.keep = 1.0f - lane->sizes[3 * at + 2] * lane->weight_decay;
 }
 
 static void train_epochs(Net **nets, int count, const Part *train, const Part *valid, const Plan *plan,
                          const Work *work) {
+    const int64_t m = plan->batch, rest = plan->keep_last ? train->rows % m : 0;
+    const int64_t steps = train->rows / m + (rest > 0), seen = train->rows / m * m + rest;
     for (int epoch = 0; epoch < plan->epochs && count; epoch++) {
-        const int64_t *order = plan->orders + epoch * train->rows, m = plan->batch, steps = train->rows / m;
-        Batch now = batch_of(train, order, 0, m);
+        Batch now = batch_of(train, plan->orders + epoch * train->rows, 0, m);
         first_layers(nets, count, 0, &now, work);
         for (int64_t step = 0; step < steps; step++) {
             for (int i = 0; i < count; i++) {
                 Net *net = nets[i];
+                const int64_t outputs = net->judging.outputs;
                 float *logits = forward(net, &now, work, 1), *g = net->layers == 1 ? net->d_first : logits;
-                judge(plan->loss, plan->metric, net->units[net->layers], m, now.width, logits, train, now.rows, 0,
-                      net->lane->curve + 4 * epoch, g);
+                if (net->lane->logits)
+                    keep_logits(outputs, now.m, now.width, logits, net->lane->logits + step * m * outputs);
+                judge(&net->judging, now.m, now.width, logits, train, now.rows, 0, figures(net->lane, epoch), g);
+                set_step(net, epoch * steps + step);
                 backward(net, &now, work, g);
             }
-            const Batch next = batch_of(train, now.rows + m, 0, m);
-            first_layers(nets, count, &now, step + 1 < steps ? &next : 0, work);
+            const int last = step + 1 == steps, shorter = rest && step + 2 == steps;
+            const Batch next = batch_of(train, now.rows + m, 0, shorter ? rest : m);
+            first_layers(nets, count, &now, last ? 0 : &next, work);
             now = next;
         }
-        evaluate(nets, count, valid, plan, epoch, work);
+        evaluate(nets, count, valid, epoch, seen, work);
         int going_on = 0;
         for (int i = 0; i < count; i++) {
-            const double *sums = nets[i]->lane->curve + 4 * epoch;
+            const double *sums = figures(nets[i]->lane, epoch);
             nets[i]->lane->done = epoch + 1;
             if (isfinite(sums[0]) && isfinite(sums[2])) nets[going_on++] = nets[i];
         }
@@ -383,9 +441,18 @@ int32_t train_tile(Lane *lanes, int32_t count, const Part *train, const Part *va
         nets[i].units = lane->units;
         nets[i].layers = lane->layers;
         nets[i].lane = lane;
-        nets[i].step = (Step){lane->learning_rate, lane->momentum, lane->weight_decay, lane->nesterov};
+        nets[i].step = (Step){.optimizer = lane->optimizer,
+                              .nesterov = lane->nesterov,
+                              .factor = lane->learning_rate,
+                              .momentum = lane->momentum,
+                              .weight_decay = lane->weight_decay,
+                              .beta2 = lane->beta2,
+                              .epsilon = lane->epsilon,
+                              .root = 1,
+                              .keep = 1};
+        nets[i].judging = (Judging){plan->loss, plan->metric, plan->representation, lane->units[lane->layers]};
         alive[i] = &nets[i];
-        memset(lane->curve, 0, sizeof(double) * 4 * plan->epochs);
+        memset(lane->curve, 0, sizeof(double) * (3 + lane->layers) * plan->epochs);
         lane->done = 0;
         lane->evaluating = 0;
     }

@@ -8,29 +8,33 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.records import FloatArray
-from hpsearch.study.hyperparameters import LEAKY_SLOPE
-from hpsearch.train.lanes import Lane, LaneResult, LaneState, finish_lane, layer_shapes
-from hpsearch.train.metrics import finish_metric
+from hpsearch.records import DEAD, FloatArray
+from hpsearch.study.hyperparameters import OPTIMIZERS
+from hpsearch.study.layout import layer_shapes
+from hpsearch.train.lanes import Lane, LaneResult, finish_lane
+from hpsearch.train.metrics import OWN_LOSS, WHOLE, finish_metric
 from hpsearch.train.native.build import Kernel, LaneStruct, PartStruct, PlanStruct
 from hpsearch.train.problem import Problem
+from hpsearch.train.rates import is_constant, step_sizes
 
 _ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid", "none")
-_LOSSES = ("cross_entropy", "bce", "mse", "l1")
-_METRICS = {"accuracy": 0, "error": 0, "mae": 1, "rmse": 2, "r2": 2, "loss": 3}
+_LOSSES = ("cross_entropy", "bce", "mse", "l1", "softplus_mse", "softplus_l1", "softplus_poisson")
+_METRICS = {"accuracy": 0, "error": 0, "mae": 1, "rmse": 2, "r2": 2, **dict.fromkeys((*OWN_LOSS, *WHOLE), 3)}
+_REPRESENTATIONS = ("identity", "softplus", "relu")
 _MOST_LAYERS = 64
 
 
 def fits(problem: Problem, lane: Lane) -> bool:
     """Whether tile.c can train this lane: a function of the lane alone."""
-    configuration = lane.configuration
+    c = lane.configuration
     return (
         problem.device == "cpu"
         and problem.dtype == np.float32
         and problem.loss in _LOSSES
         and problem.metric in _METRICS
-        and configuration.activation in _ACTIVATIONS
-        and len(configuration.layers) < _MOST_LAYERS
+        and c.activation in _ACTIVATIONS
+        and not (c.batch_norm or c.dropout)
+        and len(c.layers) < _MOST_LAYERS
     )
 
 
@@ -43,35 +47,120 @@ def train_native(
         MemoryError: the tile does not fit the memory; nothing has happened.
     """
     first_epoch, epochs = lanes[0].epoch + 1, last_epoch - lanes[0].epoch
-    orders = np.stack([problem.order(epoch) for epoch in range(first_epoch, last_epoch + 1)])
-    batch = problem.batch(lanes[0].configuration.batch_size)
-    plan = PlanStruct(
-        loss=_LOSSES.index(problem.loss),
-        metric=_METRICS[problem.metric],
-        batch=batch,
-        epochs=epochs,
-        orders=_address(orders),
-    )
-    states = [_own_state(problem, lane, last_epoch) for lane in lanes]
-    units = [_units(problem, lane) for lane in lanes]
-    sums = np.zeros((len(lanes), epochs, 4))
-    arrays = zip(lanes, units, states, sums, strict=True)
-    structs = (LaneStruct * len(lanes))(*(_struct(*own) for own in arrays))
-    train, valid = _part(problem.x_train, problem.y_train), _part(problem.x_valid, problem.y_valid)
-    if kernel.train_tile(structs, len(lanes), train, valid, plan) < 0:
-        raise MemoryError
+    tile = _Tile(kernel, problem, lanes, first_epoch, last_epoch)
+    if problem.metric in WHOLE:
+        # Such a metric is computed between two epochs, from the raw outputs of all rows.
+        for epoch in range(epochs):
+            tile.train(epoch, 1)
+            tile.measure(epoch)
+    else:
+        tile.train(0, epochs)
     results = []
     for at, lane in enumerate(lanes):
-        curve = _curve(problem, sums[at, : structs[at].done], batch)
-        result = finish_lane(lane.trial, curve, first_epoch, states[at])
-        results.append(replace(result, evaluating=structs[at].evaluating))
+        result = finish_lane(lane.trial, tile.curve(at), first_epoch, tile.states[at])
+        results.append(replace(result, evaluating=tile.evaluating[at]))
     return results
 
 
-def _own_state(problem: Problem, lane: Lane, epoch: int) -> LaneState:
-    """A copy of a lane's state, which the kernel trains in place up to `epoch`."""
-    state = lane.begin(problem)
-    return LaneState(epoch, state.parameters.copy(), state.momentum.copy())
+class _Tile:
+    """The arrays of lanes in training, which the kernel reads and writes in place."""
+
+    def __init__(
+        self, kernel: Kernel, problem: Problem, lanes: Sequence[Lane], first_epoch: int, last_epoch: int
+    ) -> None:
+        self._kernel, self._problem, self._lanes = kernel, problem, lanes
+        batch_size = lanes[0].configuration.batch_size
+        epochs = last_epoch - first_epoch + 1
+        self._batch, self._seen = problem.batch(batch_size), problem.seen(batch_size)
+        self._steps = problem.steps(batch_size)
+        self._orders = np.stack([problem.order(epoch) for epoch in range(first_epoch, last_epoch + 1)])
+        self.states = [lane.begin(problem).copy(last_epoch) for lane in lanes]
+        self._units = [_units(problem, lane) for lane in lanes]
+        self._sizes = [_sizes(problem, lane, first_epoch, last_epoch) for lane in lanes]
+        self._sums = [np.zeros((epochs, DEAD + len(lane.configuration.layers))) for lane in lanes]
+        rows = self._seen + len(problem.x_valid) if problem.metric in WHOLE else 0
+        self._logits = np.zeros((len(lanes), rows, problem.outputs), np.float32)
+        self._done = [0] * len(lanes)
+        self.evaluating = [0.0] * len(lanes)
+
+    def train(self, epoch: int, epochs: int) -> None:
+        """Train lanes that have not failed yet for `epochs` epochs, of which `epoch` are behind."""
+        problem, alive = self._problem, [at for at, done in enumerate(self._done) if done == epoch]
+        alive = [at for at in alive if not epoch or np.isfinite(self._sums[at][epoch - 1, [0, 2]]).all()]
+        if not alive:
+            return
+        structs = (LaneStruct * len(alive))(*(self._struct(at, epoch) for at in alive))
+        plan = PlanStruct(
+            loss=_LOSSES.index(problem.loss),
+            metric=_METRICS[problem.metric],
+            representation=_REPRESENTATIONS.index(problem.representation),
+            keep_last=int(problem.keep_last),
+            batch=self._batch,
+            epochs=epochs,
+            orders=_address(self._orders[epoch:]),
+        )
+        train, valid = _part(problem.x_train, problem.y_train), _part(problem.x_valid, problem.y_valid)
+        if self._kernel.train_tile(structs, len(alive), train, valid, plan) < 0:
+            raise MemoryError
+        for struct, at in zip(structs, alive, strict=True):
+            self._done[at] += struct.done
+            self.evaluating[at] += struct.evaluating
+
+    def _struct(self, at: int, epoch: int) -> LaneStruct:
+        c, state, units = self._lanes[at].configuration, self.states[at], self._units[at]
+        sizes, logits = self._sizes[at], self._logits[at]
+        return LaneStruct(
+            layers=len(units) - 1,
+            units=_address(units),
+            activation=_ACTIVATIONS.index(c.activation),
+            biases=int(c.bias),
+            optimizer=OPTIMIZERS.index(c.optimizer),
+            nesterov=int(c.nesterov),
+            slope=c.alpha,
+            learning_rate=c.learning_rate,
+            momentum=c.momentum if c.optimizer == "sgd" else c.beta1,
+            weight_decay=c.weight_decay,
+            beta2=c.beta2,
+            epsilon=c.epsilon,
+            sizes=None if sizes is None else _address(sizes[epoch * self._steps :]),
+            parameters=_address(state.parameters),
+            velocity=_address(state.momentum),
+            second=_address(state.second),
+            curve=_address(self._sums[at][epoch:]),
+            logits=_address(logits) if logits.size else None,
+        )
+
+    def measure(self, epoch: int) -> None:
+        """Put a metric of all rows at once, of the epoch that was trained last, into the curves."""
+        problem, whole = self._problem, WHOLE[self._problem.metric]
+        trained = [at for at, done in enumerate(self._done) if done == epoch + 1]
+        if not trained:
+            return
+        logits = self._logits[trained]
+        seen = problem.y_train[self._orders[epoch, : self._seen]].astype(np.int64)
+        for column, outputs, targets in (
+            (1, logits[:, : self._seen], seen),
+            (3, logits[:, self._seen :], problem.y_valid.astype(np.int64)),
+        ):
+            for at, value in zip(trained, whole(outputs, targets), strict=True):
+                self._sums[at][epoch, column] = value
+
+    def curve(self, at: int) -> FloatArray:
+        """[epochs, 4 + hidden layers] of a lane, from the sums over rows."""
+        problem, curve = self._problem, self._sums[at][: self._done[at]].copy()
+        curve[:, 0] /= self._seen
+        curve[:, 2] /= len(problem.x_valid)
+        if problem.metric in WHOLE:
+            return curve
+        for column, rows, targets in (
+            (1, self._seen, problem.y_train),
+            (3, len(problem.x_valid), problem.y_valid),
+        ):
+            variance = targets.astype(np.float64).var()
+            curve[:, column] = finish_metric(
+                problem.metric, curve[:, column] / rows, variance, problem.target_std
+            )
+        return curve
 
 
 def _units(problem: Problem, lane: Lane) -> NDArray[np.int32]:
@@ -79,26 +168,12 @@ def _units(problem: Problem, lane: Lane) -> NDArray[np.int32]:
     return np.array([problem.features, *(outputs for _, outputs in shapes)], dtype=np.int32)
 
 
-def _struct(
-    lane: Lane,
-    units: NDArray[np.int32],
-    state: LaneState,
-    sums: FloatArray,
-) -> LaneStruct:
-    configuration = lane.configuration
-    return LaneStruct(
-        layers=len(units) - 1,
-        units=_address(units),
-        activation=_ACTIVATIONS.index(configuration.activation),
-        slope=LEAKY_SLOPE,
-        learning_rate=configuration.learning_rate,
-        momentum=configuration.momentum,
-        weight_decay=configuration.weight_decay,
-        nesterov=int(configuration.nesterov),
-        parameters=_address(state.parameters),
-        velocity=_address(state.momentum),
-        curve=_address(sums),
-    )
+def _sizes(problem: Problem, lane: Lane, first_epoch: int, last_epoch: int) -> NDArray[np.float32] | None:
+    """[steps, 3] what each step takes, or None where it is always the same."""
+    if is_constant(lane.configuration):
+        return None
+    tables = step_sizes(problem, lane.configuration, first_epoch, last_epoch)
+    return np.stack(tables, axis=1).astype(np.float32)
 
 
 def _part(x: NDArray[np.generic], y: NDArray[np.generic]) -> PartStruct:
@@ -108,16 +183,6 @@ def _part(x: NDArray[np.generic], y: NDArray[np.generic]) -> PartStruct:
     else:
         part.target = _address(y)
     return part
-
-
-def _curve(problem: Problem, sums: FloatArray, batch: int) -> FloatArray:
-    """[epochs, 4] losses and metrics from their sums over rows."""
-    seen = problem.rows // batch * batch
-    curve = sums / [seen, seen, len(problem.x_valid), len(problem.x_valid)]
-    for column, targets in ((1, problem.y_train), (3, problem.y_valid)):
-        variance = targets.astype(np.float64).var()
-        curve[:, column] = finish_metric(problem.metric, curve[:, column], variance, problem.target_std)
-    return curve
 
 
 def _address(array: NDArray[np.generic]) -> int:

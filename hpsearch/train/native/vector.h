@@ -129,6 +129,12 @@ INLINE vf vlog1p(vf e) {
     return choose(d == splat(0.0f), e, vlog(u) * (e / d));
 }
 
+INLINE vf vsqrt(vf x) {
+    vf root;
+    for (int i = 0; i < VEC; i++) root[i] = __builtin_sqrtf(x[i]);
+    return root;
+}
+
 /* -- VEC vectors against each other ------------------------------------------------------------------ */
 
 /* Two constant masks that swap the elements of a with bit d set against those of b with bit d clear. */
