@@ -33,12 +33,16 @@ def put(folder: Path, name: str, write: Callable[[Path], object]) -> None:
             beside.unlink()
 
 
-def prune(folder: Path, pattern: str, kept: int) -> None:
-    """Remove files of a pattern, but for the `kept` that were used last."""
-    ages = []
+def prune(folder: Path, pattern: str, kept: int, most_bytes: int) -> None:
+    """Remove files of a pattern, but for those used last: `kept` at most, of `most_bytes` together."""
+    found = []
     for path in folder.glob(pattern):
         with suppress(OSError):  # removed by another process
-            ages.append((path.stat().st_mtime, path))
-    for _, path in sorted(ages)[:-kept]:
-        with suppress(OSError):
-            path.unlink()
+            about = path.stat()
+            found.append((about.st_mtime, path, about.st_size))
+    total = 0
+    for place, (_, path, size) in enumerate(sorted(found, reverse=True)):
+        total += size
+        if place >= kept or total > most_bytes:
+            with suppress(OSError):
+                path.unlink()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from hpsearch import cache
 from hpsearch.data import Dataset, load_dataset
 from hpsearch.data.load import KEPT
 from hpsearch.study.schema import DataSection, SplitSection
+from tests.pictures import class_folders, noise, write_picture
 
 
 @pytest.fixture
@@ -53,6 +57,67 @@ def test_what_is_cached_equals_what_was_prepared(folder: Path, source: str) -> N
     assert_equal(load_dataset(data, 3, folder), prepared)
     assert [entry] == files(folder)
     assert entry.stat().st_mtime_ns > written  # it counts as used
+
+
+def pictures(folder: Path) -> DataSection:
+    class_folders(folder / "pets", {"cat": 15, "dog": 15})
+    return DataSection(source="pets")
+
+
+def test_cached_pictures_equal_what_was_prepared_and_are_small(folder: Path) -> None:
+    prepared = load_dataset(pictures(folder), 3, folder)
+    (entry,) = files(folder)
+    assert_equal(load_dataset(DataSection(source="pets"), 3, folder), prepared)
+    assert [entry] == files(folder)
+    with np.load(entry) as stored:
+        assert stored["train_x"].dtype == np.uint8
+        assert stored["train_x"].shape == (18, 4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pets: write_picture(pets / "cat" / "001.png", noise(99, 4, 6, 3)),
+        lambda pets: write_picture(pets / "cat" / "099.png", noise(99, 4, 6, 3)),
+        lambda pets: (pets / "cat" / "001.png").rename(pets / "dog" / "001a.png"),
+        lambda pets: (pets / "dog" / "001.png").unlink(),
+        lambda pets: (pets / "notes.txt").write_text("left out, and mentioned"),
+    ],
+)
+def test_a_folder_that_has_changed_is_read_anew(folder: Path, change: Callable[[Path], object]) -> None:
+    data = pictures(folder)
+    load_dataset(data, 0, folder)
+    change(folder / "pets")
+    changed = load_dataset(data, 0, folder)
+    assert len(files(folder)) == 2
+    for entry in files(folder):
+        entry.unlink()
+    assert_equal(load_dataset(data, 0, folder), changed)
+
+
+def test_the_labels_beside_a_file_of_pictures_count_as_its_content(folder: Path) -> None:
+    head = b"\0\0\x08\x03" + struct.pack(">3I", 30, 2, 2)
+    (folder / "train-images-idx3-ubyte").write_bytes(head + noise(0, 120).tobytes())
+    labels = folder / "train-labels-idx1-ubyte"
+    labels.write_bytes(b"\0\0\x08\x01" + struct.pack(">I", 30) + bytes([0, 1] * 15))
+    data = DataSection(source="train-images-idx3-ubyte")
+    before = load_dataset(data, 0, folder)
+    labels.write_bytes(labels.read_bytes()[:-2] + bytes([1, 0]))
+    after = load_dataset(data, 0, folder)
+    assert len(files(folder)) == 2
+    assert before.hash != after.hash
+
+
+def test_the_cache_keeps_no_more_than_so_many_bytes(tmp_path: Path) -> None:
+    for number in range(6):
+        path = tmp_path / f"data-{number}.npz"
+        path.write_bytes(bytes(100))
+        os.utime(path, (number, number))
+    (tmp_path / "kernel.so").write_bytes(bytes(1000))
+    cache.prune(tmp_path, "data-*.npz", 5, 320)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "data-3.npz", "data-4.npz", "data-5.npz", "kernel.so"
+    ]  # fmt: skip
 
 
 def test_other_content_settings_and_seeds_are_prepared_anew(folder: Path) -> None:
@@ -109,7 +174,7 @@ import sys, hpsearch
 from hpsearch.train import missing_kernel
 study = hpsearch.load_study("studies/xor.toml", ["search.trials=4", "train.epochs=2"])
 hpsearch.run(study, storage="sqlite:///{tmp_path}/a.db")
-heavy = {{"torch", "sklearn", "scipy.stats", "matplotlib"}} & set(sys.modules)
+heavy = {{"torch", "sklearn", "scipy.stats", "matplotlib", "PIL"}} & set(sys.modules)
 assert missing_kernel() or not heavy, heavy
 """
     root = Path(__file__).parents[1]

@@ -55,13 +55,13 @@ def rows(values: list[Any], **columns: Any) -> str:
         ("x,y,x\n1,2,3\n", ("t.csv:1: every column needs a name of its own", '"x"')),
         ("y\na\nb\n" * 9, ('no column is left to predict "y" from',)),
         (rows(["a", "b"] * 4), ("expected at least 10 rows with a target; found 8",)),
-        (rows(["a"] * 30), ('column "y" has only a',)),
-        (rows([None] * 30), ('column "y" has no value',)),
-        (rows(["a", "b"] * 20 + ["rare"]), ('class "rare" of "y" has 1 row; expected at least 3',)),
+        (rows(["a"] * 30), ('expected at least two values in column "y"; found only a',)),
+        (rows([None] * 30), ('expected at least two values in column "y"; found no value',)),
+        (rows(["a", "b"] * 20 + ["rare"]), ('class "rare" of column "y" has 1 row; expected at least 3',)),
         (rows([f"c{i % 12}" for i in range(48)]), ("part of 10 rows cannot hold all 12 classes", "raise")),
         (rows(["a", "b"] * 20, z=[1e308, 1] * 20), ('column "z": 1e+308 is too large to standardise',)),
         (rows([1.5, "2.5", "about 3", *np.arange(30) / 7]), ('found the text "about 3" among numbers',)),
-        (rows([0.5, 1e308, -1e308] * 20), ('"y" has values too large to standardise',)),
+        (rows([0.5, 1e308, -1e308] * 20), ('column "y": found values too large to standardise',)),
         (rows([3.5, *[1.5] * 10, 2.5] * 5, x=[4] * 60), ("every feature is constant",)),
     ],
 )
@@ -77,6 +77,7 @@ def test_content_that_cannot_be_used(tmp_path: Path, content: str | bytes, expec
         ([f"2024-01-{i % 28 + 1:02}" for i in range(60)], 'dates such as "2024-01-01"'),
         ([f"{i % 28 + 1}.3.2024 10:15" for i in range(60)], 'dates such as "1.3.2024 10:15"'),
         ([f"name {i}" for i in range(60)], "at most 50 categories; found 60 different texts"),
+        ([f"2024-01-{i % 9 + 1:02}" if i % 7 else None for i in range(60)], 'dates such as "2024-01-02"'),
         ([*range(100, 159), "unknown"], 'found the text "unknown" among numbers'),
     ],
 )
@@ -92,8 +93,9 @@ def test_columns_that_are_neither_numbers_nor_categories(
 @pytest.mark.parametrize(
     ("value", "found"),
     [
-        (datetime.datetime(2024, 1, 2), "Timestamp"),
-        (datetime.date(2024, 1, 2), "date"),
+        (datetime.datetime(2024, 1, 2), 'dates such as "2024-01-02"'),
+        (datetime.date(2024, 1, 2), 'dates such as "2024-01-02"'),
+        (datetime.time(10, 15), "time"),
         (decimal.Decimal("1.5"), "Decimal"),
         ([1, 2], "ndarray"),
         (b"raw", "bytes"),
@@ -103,7 +105,44 @@ def test_parquet_columns_of_other_kinds(tmp_path: Path, value: Any, found: str) 
     pd.DataFrame({"x": range(30), "odd": [value] * 30, "y": ["a", "b"] * 15}).to_parquet(
         tmp_path / "t.parquet"
     )
-    assert f'column "odd": expected numbers or text; found {found}' in message(tmp_path, "t.parquet")
+    text = message(tmp_path, "t.parquet")
+    assert 'column "odd": expected numbers or ' in text
+    assert f"found {found}" in text
+
+
+@pytest.mark.parametrize("days", [5, 28])
+def test_a_target_of_dates(tmp_path: Path, days: int) -> None:
+    """Few of them could pass for classes."""
+    dates = [datetime.date(2024, 1, i % days + 1) for i in range(90)]
+    frame = pd.DataFrame({"x": range(90), "y": dates})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "date.parquet")
+    frame.assign(y=pd.to_datetime(frame["y"])).to_parquet(tmp_path / "time.parquet")
+    for name in ("t.csv", "date.parquet", "time.parquet"):
+        text = message(tmp_path, name)
+        assert (
+            f'{name}: column "y": expected numbers or class names; found dates such as "2024-01-01"' in text
+        )
+        assert "turn them into numbers" in text
+
+
+def test_targets_that_are_not_positive(tmp_path: Path) -> None:
+    values = [*np.arange(30) / 7, -1.5, None, -4.25, 2]
+    (tmp_path / "t.csv").write_text(rows(values))
+    text = message(tmp_path, "t.csv", task="positive_regression")
+    assert 'data.task: "positive_regression" needs numbers from 0 up; found 2 negative in column "y"' in text
+    assert 'the smallest -4.25 in row 33; use task = "regression"' in text
+    (tmp_path / "t.csv").write_text(rows(["a", "b"] * 15))
+    text = message(tmp_path, "t.csv", task="positive_regression")
+    assert '"positive_regression" needs numbers; found "a", "b"' in text
+    (tmp_path / "t.csv").write_text(rows([0] * 30))
+    assert "found only 0" in message(tmp_path, "t.csv", task="positive_regression")
+    (tmp_path / "t.csv").write_text(rows([0] * 20 + [1.5] * 5, part=["train"] * 20 + ["valid"] * 5))
+    split = SplitSection(column="part")
+    text = message(tmp_path, "t.csv", task="positive_regression", split=split)
+    assert "the training part has only 0" in text
+    (tmp_path / "t.csv").write_text(rows([1e308] * 29 + [0.5]))
+    assert "too large to scale" in message(tmp_path, "t.csv", task="positive_regression")
 
 
 def test_broken_files(tmp_path: Path) -> None:
@@ -129,13 +168,21 @@ def test_parquet_with_a_name_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "keys", "expected"),
     [
-        ("digitz", {}, ('unknown built-in source "digitz"; did you mean "digits"?', "spiral", ".parquet")),
+        (
+            "digitz",
+            {},
+            ('unknown built-in source "digitz"; did you mean "digits"?', "spiral", ".parquet", "no folder"),
+        ),
         ("goood.csv", {}, ("goood.csv: no such file", 'did you mean "good.csv"?')),
         ("nowhere/good.csv", {}, ("good.csv: no such file",)),
         ("good.csv/good.csv", {}, ("no such file",)),
         ("x" * 300 + ".csv", {}, ("cannot be read",)),
-        ("folder", {}, ("folder: expected a table file; found a folder",)),
-        ("sheet.xlsx", {}, ("sheet.xlsx: expected a name that ends in one of .csv",)),
+        ("folder", {"target": None}, ("folder: expected pictures", "found no file")),
+        (
+            "sheet.xlsx",
+            {},
+            ("sheet.xlsx: expected a name that ends in .csv", "or a folder or .zip of pictures"),
+        ),
         ("good.csv", {"target": None}, ("data.target: is missing", '"x", "colour", "y"')),
         (
             "good.csv",
@@ -147,9 +194,9 @@ def test_parquet_with_a_name_twice(tmp_path: Path) -> None:
             {"task": "regression"},
             ("data.task", '"regression" needs numbers', '"a", "b"', '"binary"'),
         ),
-        ("good.csv", {"task": "binary", "target": "x"}, ("data.task", "two classes", "has 30")),
-        ("good.csv", {"rows": 20}, ("data.rows: is for xor and spiral only",)),
-        ("iris", {"target": None, "noise": 0.1}, ("data.noise: is for xor and spiral only",)),
+        ("good.csv", {"task": "binary", "target": "x"}, ("data.task", "two classes", "found 30")),
+        ("good.csv", {"rows": 20}, ("data.rows: is for xor, spiral, paws only",)),
+        ("iris", {"target": None, "noise": 0.1}, ("data.noise: is for xor, spiral, paws only",)),
         ("iris", {"target": "species"}, ('"iris" knows its target; leave the key out',)),
         ("iris", {"target": None, "task": "binary"}, ('"binary" needs two classes', "setosa")),
         (
@@ -165,8 +212,16 @@ def test_parquet_with_a_name_twice(tmp_path: Path) -> None:
         ),
         ("good.csv", {"split": SplitSection(valid=0.5, test=0.45)}, ("30 rows leave 1 for training",)),
         ("parts.csv", {"split": SplitSection(column="part")}, ('column "part" has no row marked valid',)),
-        ("flat.csv", {"split": SplitSection(column="part")}, ('"y" is constant in the training part',)),
-        ("gap.csv", {"split": SplitSection(column="part")}, ('"c" of "y" has no row in the training part',)),
+        (
+            "flat.csv",
+            {"split": SplitSection(column="part")},
+            ('expected column "y" to vary; it is constant in the training part',),
+        ),
+        (
+            "gap.csv",
+            {"split": SplitSection(column="part")},
+            ('"c" of column "y" is not in the training part',),
+        ),
     ],
 )
 def test_keys_that_do_not_fit(

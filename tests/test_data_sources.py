@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial import Delaunay
 from sklearn import datasets
+from sklearn.linear_model import LogisticRegression
 
 from hpsearch.data import Dataset, load_dataset
 from hpsearch.records import Task
@@ -17,7 +19,8 @@ from hpsearch.study.file import load_study
 from hpsearch.study.schema import DataSection
 
 ROOT = Path(__file__).parents[1]
-PMLB = ROOT.parent / "shared" / "data" / "pmlb"
+SHARED = ROOT.parent / "shared" / "data"
+PMLB = SHARED / "pmlb"
 PARTS = ("train", "valid", "test")
 
 
@@ -50,6 +53,7 @@ def mixed_table() -> pd.DataFrame:
         ("diabetes", Task.REGRESSION, (442, 10), 0),
         ("xor", Task.BINARY, (400, 2), 2),
         ("spiral", Task.MULTICLASS, (400, 2), 3),
+        ("paws", Task.BINARY, (400, 2), 2),
     ],
 )
 def test_built_in_sources_have_their_shape_and_exact_types(
@@ -120,6 +124,26 @@ def test_spiral_arms_are_interleaved() -> None:
     assert (y[distances.argmin(axis=1)] == y).mean() > 0.95
 
 
+def test_paws_are_two_discs_inside_of_their_hull() -> None:
+    dataset = load_dataset(DataSection(source="paws", rows=2000, noise=0), seed=0)
+    parts = [getattr(dataset, part) for part in PARTS]
+    x, y = np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
+    assert y.mean() == 0.5
+    paws = x[y == 1]
+    sides = [paws[paws[:, 0] < 0], paws[paws[:, 0] > 0]]
+    for paw in sides:  # a disc is convex: no point of the other class lies inside of it
+        assert not (Delaunay(paw).find_simplex(x[y == 0]) >= 0).any()
+        assert len(paw) > 400
+    between = np.abs(x[y == 0][:, 0]) < 0.1
+    assert between.sum() > 20
+    around = Delaunay(x[y == 0])
+    assert (around.find_simplex(paws) >= 0).all()
+    assert not (Delaunay(paws).find_simplex(x[y == 0]) < 0).all()
+    linear = LogisticRegression().fit(x, y)
+    assert linear.score(x, y) < 0.65
+    assert np.hypot(np.abs(x[:, 0]), x[:, 1]).max() < 3
+
+
 def test_every_form_of_a_table_gives_the_same_arrays(tmp_path: Path) -> None:
     frame = mixed_table()
     text = frame.to_csv(index=False)
@@ -176,6 +200,16 @@ def test_a_wide_table_with_a_very_long_header(tmp_path: Path) -> None:
     assert dataset.features == tuple(names)
 
 
+def test_words_as_classes_in_a_tsv_file(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": range(60), "kind": ["Hund", "Katze", "Maus"] * 20})
+    frame.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    dataset = load_dataset(DataSection(source="t.tsv", target="kind"), seed=0, base=tmp_path)
+    assert (dataset.task, dataset.classes) == (Task.MULTICLASS, ("Hund", "Katze", "Maus"))
+    numbers = dataset.train.x[:, 0].argsort()
+    order = dataset.train.y[numbers]
+    assert set(order.tolist()) == {0, 1, 2}
+
+
 def test_a_column_of_row_numbers_without_a_name_is_left_out(tmp_path: Path) -> None:
     mixed_table().to_csv(tmp_path / "t.csv")
     dataset = load_dataset(DataSection(source="t.csv", target="class"), seed=0, base=tmp_path)
@@ -183,9 +217,22 @@ def test_a_column_of_row_numbers_without_a_name_is_left_out(tmp_path: Path) -> N
     assert "a column without a name is left out" in dataset.notes
 
 
+SOURCES_ELSEWHERE = {
+    "cats-and-dogs": "cats-dogs-cifar32/cats-dogs-cifar32.zip",
+    "fashion-mnist": "fashion-mnist",
+    "lecture": "cats-dogs-cifar32/cats-dogs-cifar32.zip",
+}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.toml")), ids=lambda path: path.stem)
 def test_the_studies_that_come_along_load_and_fit_their_task(path: Path) -> None:
-    study = load_study(path)
+    overrides = ["data.n_images=500"] if path.stem in SOURCES_ELSEWHERE else []
+    if elsewhere := SOURCES_ELSEWHERE.get(path.stem):
+        source = SHARED / elsewhere
+        if not source.exists():
+            pytest.skip(f"the data of {path.name} are not beside this checkout")
+        overrides.append(f"data.source={source}")
+    study = load_study(path, overrides)
     dataset = load_dataset(study.data, study.seed, path.parent, study.source.complaint)
     assert study.resolve(dataset.task).direction == (
         "minimize" if dataset.task is Task.REGRESSION else "maximize"

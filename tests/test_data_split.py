@@ -17,6 +17,7 @@ from hpsearch.data.raw import Raw
 from hpsearch.data.split import Split, split_rows
 from hpsearch.data.target import read_target
 from hpsearch.errors import DataError
+from hpsearch.records import Task
 from hpsearch.study.schema import DataSection, SplitSection
 
 
@@ -100,6 +101,21 @@ def test_training_rows_alone_decide_the_transformation(tmp_path: Path) -> None:
 
     frame.loc[frame["part"] != "train", ["x", "z", "y"]] *= 7
     np.testing.assert_array_equal(table(tmp_path, frame, column="part").train.x, dataset.train.x)
+
+
+def test_positive_targets_are_divided_by_the_training_parts_mean(tmp_path: Path) -> None:
+    values = np.random.default_rng(2).gamma(2, 30, 60)
+    values[:5] = 0
+    frame = pd.DataFrame({"x": range(60), "y": values, "part": ["train"] * 40 + ["valid"] * 20})
+    dataset = table(tmp_path, frame, column="part", task="positive_regression")
+    assert dataset.task is Task.POSITIVE_REGRESSION
+    assert (dataset.outputs, dataset.classes, dataset.target_mean) == (1, (), 0)
+    assert dataset.target_std == pytest.approx(values[:40].mean())
+    np.testing.assert_allclose(dataset.train.y, values[:40] / values[:40].mean(), rtol=1e-6)
+    np.testing.assert_allclose(dataset.valid.y, values[40:] / values[:40].mean(), rtol=1e-6)
+    assert dataset.train.y.dtype == np.float32
+    assert (dataset.train.y[:5] == 0).all()
+    assert table(tmp_path, frame, column="part").task is Task.REGRESSION
 
 
 def test_a_split_column_may_leave_out_the_test_part(tmp_path: Path) -> None:

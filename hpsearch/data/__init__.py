@@ -1,6 +1,6 @@
-"""Data: built-in, generated and from table files, split and turned into arrays."""
+"""Data: built-in, generated, tables and pictures, split and turned into arrays."""
 
-from hpsearch.data.dataset import Dataset, Part
+from hpsearch.data.dataset import Dataset, Image, Part
 from hpsearch.data.load import load_dataset
 
-__all__ = ["Dataset", "Part", "load_dataset"]
+__all__ = ["Dataset", "Image", "Part", "load_dataset"]

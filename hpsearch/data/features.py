@@ -13,14 +13,14 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from hpsearch.data.raw import Raw, listed
-from hpsearch.data.target import stray_text
+from hpsearch.data.dataset import Image
+from hpsearch.data.raw import Pixels, Raw, listed
+from hpsearch.data.target import first_date, stray_text
 from hpsearch.errors import DataError
 
 MISSING = "missing"
 FEW_CATEGORIES = 50
 MOST_CATEGORIES = 1000
-_DATE = r"\s*(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[ T]\d{1,2}:\d{2}.*)?\s*"
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,35 @@ def read_features(raw: Raw, columns: list[str], train: NDArray[np.int64]) -> Fea
     return Features(x, names, notes)
 
 
+def fitted_image(source: str, pixels: Pixels, train: NDArray[np.int64]) -> Image:
+    """How [n, height, width, channels] pixels become features: by the channels of the rows `train`.
+
+    Raises:
+        DataError: all of these pictures are the same.
+    """
+    first = pixels[train[0]]
+    if all((pixels[row] == first).all() for row in train):
+        raise DataError(f"{source}: all pictures of the training part are the same; nothing can be learnt")
+    _, height, width, channels = pixels.shape
+    levels = np.arange(256)
+    mean, std = [], []
+    for channel in range(channels):
+        counts = np.zeros(256, np.int64)
+        for rows in np.array_split(train, len(train) // 256 + 1):
+            counts += np.bincount(pixels[rows, ..., channel].ravel(), minlength=256)
+        centre = float(counts @ levels / counts.sum())
+        mean.append(centre)
+        std.append(float(np.sqrt(counts @ (levels - centre) ** 2 / counts.sum())) or 1.0)
+    return Image(height, width, tuple(mean), tuple(std))
+
+
 def _categories(source: str, column: pd.Series[Any]) -> pd.Series[Any]:
     """A column of text as objects, nothing missing."""
+    if (date := first_date(column)) is not None:
+        raise DataError(
+            f'{source}: column "{column.name}": expected numbers or categories; found dates such as '
+            f'"{date}"; turn them into numbers (days since, month …) or leave the column out'
+        )
     present = column.dropna()
     kinds = {type(value).__name__ for value in present}
     if not kinds <= {"str", "bool", "int"}:
@@ -71,11 +98,6 @@ def _categories(source: str, column: pd.Series[Any]) -> pd.Series[Any]:
             f"found {', '.join(sorted(kinds))}; convert the column or leave it out of the file"
         )
     distinct = pd.Series(present.astype(str).unique(), dtype=object)
-    if len(distinct) and distinct.str.fullmatch(_DATE).all():
-        raise DataError(
-            f'{source}: column "{column.name}": expected numbers or categories; found dates such as '
-            f'"{distinct[0]}"; turn them into numbers (days since, month …) or leave the column out'
-        )
     most = max(FEW_CATEGORIES, min(len(column) // 2, MOST_CATEGORIES))
     if len(distinct) > most:
         stray = stray_text(column)

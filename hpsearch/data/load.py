@@ -10,14 +10,17 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch import cache
-from hpsearch.data.dataset import Dataset, Part
+from hpsearch.data.dataset import Dataset, Image, Part
+from hpsearch.data.files import key_parts
 from hpsearch.errors import Complaint
 from hpsearch.records import Task
 from hpsearch.study.schema import DataSection
@@ -25,11 +28,14 @@ from hpsearch.study.schema import DataSection
 KEPT = 32
 """Prepared data sets in the cache; the ones that were longest not used are removed."""
 
-LARGEST = 256 << 20
+LARGEST = 512 << 20
 """Bytes above which a data set is not cached: it takes longer to train than to prepare."""
 
+MOST_BYTES = 2 << 30
+"""Of all prepared data sets in the cache."""
+
 _ARRAYS = ("train", "valid", "test")
-_TEXTS = ("name", "task", "features", "classes", "hash", "target_mean", "target_std", "notes")
+_TEXTS = ("name", "task", "features", "classes", "hash", "target_mean", "target_std", "notes", "image")
 
 
 def load_dataset(
@@ -37,6 +43,7 @@ def load_dataset(
     seed: int,
     base: Path | None = None,
     complain: Callable[[tuple[str, ...], str], Complaint] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
     """Read, split and transform a source; the same arguments and content give the same bits.
 
@@ -44,6 +51,7 @@ def load_dataset(
         seed: the study's; the split and generated points follow from it.
         base: folder of relative paths, the current one when absent.
         complain: makes a complaint about a key of the study file, such as `Study.source.complaint`.
+        progress: is called with (done, total) again and again while pictures are decoded.
 
     Raises:
         StudyFileError: a key of `[data]` is wrong (DataError without `complain`).
@@ -56,36 +64,43 @@ def load_dataset(
         return found
     from hpsearch.data.prepare import prepare_dataset
 
-    dataset = prepare_dataset(data, seed, base, complain)
-    if folder is not None and name is not None and sum(part.x.nbytes for part in _parts(dataset)) <= LARGEST:
-        cache.put(folder, name, lambda path: _write(path, dataset))
-        cache.prune(folder, "data-*.npz", KEPT)
+    dataset = prepare_dataset(data, seed, base, complain, progress)
+    if folder is not None and name is not None:
+        arrays = _arrays(dataset)
+        if sum(array.nbytes for array in arrays.values()) <= LARGEST:
+            cache.put(folder, name, lambda path: _write(path, dataset, arrays))
+            cache.prune(folder, "data-*.npz", KEPT, MOST_BYTES)
     return dataset
 
 
-def _parts(dataset: Dataset) -> tuple[Part, Part, Part]:
-    return dataset.train, dataset.valid, dataset.test
+def _arrays(dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """What is stored of the parts; pixels in place of the features that are four times as large."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in _ARRAYS:
+        part: Part = getattr(dataset, name)
+        arrays[f"{name}_x"] = part.x if dataset.image is None else dataset.pictures(part.x)
+        arrays[f"{name}_y"] = part.y
+    return arrays
 
 
 def _name(data: DataSection, seed: int, path: Path) -> str | None:
     """The file's name in the cache: a hash of all that the prepared arrays depend on. None if unreadable."""
     digest = hashlib.sha256()
-    versions = [metadata.version(name) for name in ("numpy", "pandas", "scikit-learn", "pyarrow")]
+    versions = [metadata.version(name) for name in ("numpy", "pandas", "pillow", "scikit-learn", "pyarrow")]
     digest.update(json.dumps([data.model_dump(mode="json"), seed, versions]).encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
-    if os.path.isfile(path):
-        try:
-            with open(path, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError:
-            return None
+    try:
+        for part in key_parts(path):
+            digest.update(part)
+    except (OSError, ValueError):
+        return None
     return f"data-{digest.hexdigest()[:32]}.npz"
 
 
-def _write(path: Path, dataset: Dataset) -> None:
-    texts = {key: getattr(dataset, key) for key in _TEXTS}
-    arrays = {f"{name}_{axis}": getattr(getattr(dataset, name), axis) for name in _ARRAYS for axis in "xy"}
+def _write(path: Path, dataset: Dataset, arrays: dict[str, NDArray[Any]]) -> None:
+    texts = {key: getattr(dataset, key) for key in _TEXTS if key != "image"}
+    texts["image"] = None if dataset.image is None else asdict(dataset.image)
     with open(path, "wb") as file:
         np.savez(
             file, allow_pickle=False, about=np.frombuffer(json.dumps(texts).encode(), np.uint8), **arrays
@@ -98,9 +113,14 @@ def _read(path: Path) -> Dataset | None:
         os.utime(path)
         with np.load(path, allow_pickle=False) as file:
             about: dict[str, Any] = json.loads(file["about"].tobytes())
-            train, valid, test = (Part(file[f"{name}_x"], file[f"{name}_y"]) for name in _ARRAYS)
+            xs, ys = ([file[f"{name}_{axis}"] for name in _ARRAYS] for axis in "xy")
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
     about = {key: tuple(value) if isinstance(value, list) else value for key, value in about.items()}
     about["task"] = Task(about["task"])
+    if about["image"] is not None:
+        shape = about["image"]
+        image = Image(shape["height"], shape["width"], tuple(shape["mean"]), tuple(shape["std"]))
+        about["image"], xs = image, [image.standardised(x) for x in xs]
+    train, valid, test = (Part(x, y) for x, y in zip(xs, ys, strict=True))
     return Dataset(train=train, valid=valid, test=test, **about)

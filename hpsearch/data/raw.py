@@ -1,13 +1,15 @@
-"""A source as it was read: one frame, nothing transformed yet."""
+"""A source as it was read: nothing transformed yet, and pictures not even decoded."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hpsearch.errors import HpsearchError, nearest
 from hpsearch.records import Task
@@ -15,15 +17,47 @@ from hpsearch.records import Task
 Refuse = Callable[[str, str], HpsearchError]
 """Makes the error for a key below `data`, such as "target" or "split.column", and a text."""
 
+Advance = Callable[[int, int], None]
+"""Is told how many of how many pictures are decoded."""
+
+Indices = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
+
+PARTS = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "test": 2}
+TRAIN, VALID, TEST = range(3)
+
 _MOST_NAMES_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Form:
+    """What decoded pictures shall be: (height, width), and "rgb" or "grey"; None is what all of them are."""
+
+    size: tuple[int, int] | None = None
+    colour: str | None = None
+
+
+class Pictures(Protocol):
+    """A source's pictures, in the order of its rows."""
+
+    def take(self, rows: Indices) -> Pictures:
+        """Those of some rows."""
+
+    def pixels(self, form: Form, refuse: Refuse, advance: Advance) -> Pixels:
+        """All of them decoded: [n, height, width, channels].
+
+        Raises:
+            DataError: some cannot be read. HpsearchError: they differ and `form` does not say what to do.
+        """
 
 
 @dataclass(frozen=True)
 class Raw:
     """Rows and columns of a source, the target among them.
 
-    name: for messages and displays. task: of a built-in source, which knows it.
-    hash: sha256 of the content.
+    name: for messages and displays. task: of a source that knows it. hash: sha256 of the content.
+    parts: [rows] which of train, valid and test (0, 1, 2) each row is for, where the source says so.
+    pictures: one a row; the frame then has the target alone.
     """
 
     name: str
@@ -32,6 +66,36 @@ class Raw:
     hash: str
     task: Task | None = None
     notes: tuple[str, ...] = ()
+    parts: Indices | None = None
+    pictures: Pictures | None = None
+
+    def take(self, rows: Indices) -> Raw:
+        """Some of the rows."""
+        return replace(
+            self,
+            frame=self.frame.iloc[rows].reset_index(drop=True),
+            parts=None if self.parts is None else self.parts[rows],
+            pictures=None if self.pictures is None else self.pictures.take(rows),
+        )
+
+    @property
+    def where(self) -> str:
+        """Where the targets stand, for messages."""
+        return f'column "{self.target}"' if self.pictures is None else f"the {self.target}s"
+
+    def rows(self, count: int) -> str:
+        """ "1 row", "2,000 pictures"."""
+        return plural(count, "row" if self.pictures is None else "picture")
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 row", "2,000 pictures"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def class_task(classes: int) -> Task:
+    """The task of a source whose targets are so many classes."""
+    return Task.BINARY if classes == 2 else Task.MULTICLASS
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:

@@ -7,17 +7,24 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from hpsearch.data.raw import Raw, Refuse, generator, listed, unknown_column
+from hpsearch.data.raw import (
+    PARTS,
+    TEST,
+    TRAIN,
+    VALID,
+    Indices,
+    Raw,
+    Refuse,
+    generator,
+    listed,
+    unknown_column,
+)
 from hpsearch.data.target import Target
 from hpsearch.errors import DataError
-from hpsearch.records import Task
 from hpsearch.study.schema import SplitSection
 
 FEWEST_ROWS = 10
-_PARTS = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "test": 2}
-Indices = NDArray[np.int64]
 
 
 class Split(NamedTuple):
@@ -29,11 +36,15 @@ class Split(NamedTuple):
 
 
 def split_rows(raw: Raw, target: Target, how: SplitSection, seed: int, refuse: Refuse) -> Split:
-    """Divide the usable rows, which `raw` holds, by a column of the table or by chance.
+    """Divide the usable rows, which `raw` holds: as the source says, by a column of the table or by chance.
 
     By chance: `how.test` of the rows, rounded up, are for the test; `how.valid` of the rows, rounded to
     the nearest and at least one, for validation; the rest for training. Each class is divided in the
     same proportion, to within one row, and has at least one row in each part.
+
+    A source that has its own parts keeps them. If it has none for validation, that is taken from its
+    training part by chance, as large a share of it as `how.valid` says; the test likewise, but only if
+    the source has a training part alone.
 
     Raises:
         DataError: too few rows, or too few of a class.
@@ -41,68 +52,121 @@ def split_rows(raw: Raw, target: Target, how: SplitSection, seed: int, refuse: R
     """
     rows = len(raw.frame)
     if rows < FEWEST_ROWS:
-        raise DataError(f"{raw.name}: expected at least {FEWEST_ROWS} rows with a target; found {rows}")
+        raise DataError(f"{raw.name}: expected at least {raw.rows(FEWEST_ROWS)} with a target; found {rows}")
+    if how.column is not None and raw.pictures is not None:
+        raise refuse("split.column", f"is for tables; {raw.name} holds pictures")
     if how.column is not None:
         return _by_column(raw, target, how.column, refuse)
-    test = math.ceil(round(how.test * rows, 9))
+    if raw.parts is None:
+        return _by_chance(raw, target, how, np.arange(rows), True, seed)
+    given = Split(*(np.flatnonzero(raw.parts == part) for part in (TRAIN, VALID, TEST)))
+    if not len(given.train):
+        raise DataError(
+            f"{raw.name}: its training part has no {'row' if raw.pictures is None else 'picture'}"
+        )
+    if not len(given.valid):
+        drawn = _by_chance(raw, target, how, given.train, not len(given.test), seed)
+        given = drawn if not len(given.test) else drawn._replace(test=given.test)
+    _check_classes(raw, target, given)
+    return given
+
+
+def choose_rows(raw: Raw, target: Target, count: int, seed: int, refuse: Refuse) -> Indices:
+    """`data.n_images`: so many rows by chance, of each class in proportion and at least one, ascending.
+
+    Where the source has its own parts, they are chosen from its training part and the others stay whole.
+
+    Raises:
+        HpsearchError: there are not so many, or more classes.
+    """
+    rows = np.arange(len(raw.frame))
+    pool = rows if raw.parts is None else np.flatnonzero(raw.parts == TRAIN)
+    if count > len(pool):
+        part = "" if raw.parts is None else " in its training part"
+        raise refuse("n_images", f"{count:,} are more than {raw.name} has{part}: {len(pool):,}; leave it out")
+    random = generator(seed, "data.n_images")
+    if target.classes:
+        values = target.values[pool].astype(np.int64)
+        counts = np.bincount(values, minlength=len(target.classes))
+        if count < np.count_nonzero(counts):
+            raise refuse("n_images", f"{count:,} cannot hold all {len(counts):,} classes of {raw.name}")
+        taken = _shares(counts, count, counts, np.minimum(counts, 1))
+        chosen = np.concatenate(
+            [random.permutation(pool[values == label])[:number] for label, number in enumerate(taken)]
+        )
+    else:
+        chosen = random.permutation(pool)[:count]
+    return np.sort(np.concatenate([chosen, np.setdiff1d(rows, pool)]))
+
+
+def _by_chance(
+    raw: Raw, target: Target, how: SplitSection, pool: Indices, with_test: bool, seed: int
+) -> Split:
+    """Divide the rows of `pool`, ascending, by the shares; without a test part if there is one already."""
+    rows = len(pool)
+    test = math.ceil(round(how.test * rows, 9)) if with_test else 0
     valid = max(1, round(how.valid * rows))
     if rows - valid - test < 2:
         raise DataError(
-            f"{raw.name}: {rows} rows leave {max(0, rows - valid - test)} for training beside {valid} for "
-            f"validation and {test} for the test; lower data.split.valid or data.split.test"
+            f"{raw.name}: {raw.rows(rows)} leave {max(0, rows - valid - test)} for training beside {valid} "
+            f"for validation and {test} for the test; lower data.split.valid or data.split.test"
         )
     random = generator(seed, "data.split")
-    if target.task is Task.REGRESSION:
-        order = random.permutation(rows)
-        return _split(order[valid + test :], order[:valid], order[valid : valid + test])
-    return _by_class(raw, target, valid, test, random)
+    if target.classes:
+        return Split(*(pool[part] for part in _by_class(raw, target, pool, valid, test, random)))
+    order = pool[random.permutation(rows)]
+    return _split(order[valid + test :], order[:valid], order[valid : valid + test])
 
 
 def _split(train: Indices, valid: Indices, test: Indices) -> Split:
     return Split(np.sort(train), np.sort(valid), np.sort(test))
 
 
-def _by_class(raw: Raw, target: Target, valid: int, test: int, random: np.random.Generator) -> Split:
-    """A stratified split; scikit-learn's may leave a rare class out of a part."""
-    counts = np.bincount(target.values.astype(np.int64), minlength=len(target.classes))
+def _by_class(
+    raw: Raw, target: Target, pool: Indices, valid: int, test: int, random: np.random.Generator
+) -> Split:
+    """A stratified split of positions in `pool`; scikit-learn's may leave a rare class out of a part."""
+    values = target.values[pool].astype(np.int64)
+    counts = np.bincount(values, minlength=len(target.classes))
     needed = 3 if test else 2
     rare = int(np.argmin(counts))
     if counts[rare] < needed:
         raise DataError(
-            f'{raw.name}: class "{target.classes[rare]}" of "{raw.target}" has {counts[rare]} '
-            f"{'row' if counts[rare] == 1 else 'rows'}; expected at least {needed}, one for each part: "
-            "add rows, or leave the class out" + _numbers_hint(raw)
+            f'{raw.name}: class "{target.classes[rare]}" of {raw.where} has {raw.rows(counts[rare])}; '
+            f"expected at least {needed}, one for each part: add some, or leave the class out"
+            + _numbers_hint(raw)
         )
     sizes = (
-        ("train", len(raw.frame) - valid - test, "lower data.split.valid or data.split.test"),
+        ("train", len(pool) - valid - test, "lower data.split.valid or data.split.test"),
         ("valid", valid, "raise data.split.valid"),
         ("test", test, "raise data.split.test"),
     )
     for name, size, remedy in sizes:
         if 0 < size < len(counts):
             raise DataError(
-                f"{raw.name}: the {name} part of {size} rows cannot hold all {len(counts)} classes of "
-                f'"{raw.target}"; {remedy}{_numbers_hint(raw)}'
+                f"{raw.name}: the {name} part of {raw.rows(size)} cannot hold all {len(counts)} classes of "
+                f"{raw.where}; {remedy}{_numbers_hint(raw)}"
             )
-    for_test = _shares(counts, test, counts - 2) if test else np.zeros_like(counts)
-    for_valid = _shares(counts, valid, counts - for_test - 1)
+    one = np.ones_like(counts)
+    for_test = _shares(counts, test, counts - 2, one) if test else np.zeros_like(counts)
+    for_valid = _shares(counts, valid, counts - for_test - 1, one)
     parts: tuple[list[Indices], ...] = ([], [], [])
     for label in range(len(counts)):
-        order = random.permutation(np.flatnonzero(target.values == label))
+        order = random.permutation(np.flatnonzero(values == label))
         cuts = [for_valid[label], for_valid[label] + for_test[label]]
         for part, rows in zip((1, 2, 0), np.split(order, cuts), strict=True):
             parts[part].append(rows)
     return _split(*(np.concatenate(part) for part in parts))
 
 
-def _shares(counts: Indices, size: int, most: Indices) -> Indices:
-    """Rows of each class, `size` in all: in proportion, at least 1 and at most `most`."""
+def _shares(counts: Indices, size: int, most: Indices, least: Indices) -> Indices:
+    """Rows of each class, `size` in all: in proportion, at least `least` and at most `most`."""
     ideal = counts * (size / counts.sum())
-    shares: Indices = np.clip(np.floor(ideal).astype(np.int64), 1, most)
+    shares: Indices = np.clip(np.floor(ideal).astype(np.int64), least, most)
     while shares.sum() < size:
         shares[np.argmax(np.where(shares < most, ideal - shares, -np.inf))] += 1
     while shares.sum() > size:
-        shares[np.argmin(np.where(shares > 1, ideal - shares, np.inf))] -= 1
+        shares[np.argmin(np.where(shares > least, ideal - shares, np.inf))] -= 1
     return shares
 
 
@@ -117,7 +181,7 @@ def _by_column(raw: Raw, target: Target, name: str, refuse: Refuse) -> Split:
     if name == raw.target:
         raise refuse("split.column", f'"{name}" is the target; expected another column')
     written = raw.frame[name]
-    parts = written.astype(str).str.strip().str.lower().map(_PARTS)
+    parts = written.astype(str).str.strip().str.lower().map(PARTS)
     unknown = parts.isna()
     if unknown.any():
         values = listed(str(value) for value in written[unknown].unique())
@@ -139,6 +203,6 @@ def _check_classes(raw: Raw, target: Target, split: Split) -> None:
     untrained = [name for label, name in enumerate(target.classes) if label not in trained]
     if target.classes and untrained:
         raise DataError(
-            f'{raw.name}: {listed(untrained)} of "{raw.target}" has no row in the training part; '
-            "every class needs one"
+            f"{raw.name}: {listed(untrained)} of {raw.where} is not in the training part; "
+            "every class needs to be"
         )

@@ -36,10 +36,9 @@ def read_table(path: Path, target: str | None, refuse: Refuse) -> Raw:
         DataError: the content cannot be read. HpsearchError: no such file, suffix or target.
     """
     suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
-    if os.path.isdir(path):
-        raise refuse("source", f"{path}: expected a table file; found a folder")
     if suffix is None and os.path.exists(path):
-        raise refuse("source", f"{path}: expected a name that ends in one of {', '.join(SUFFIXES)}")
+        others = "a folder or .zip of pictures, .npz or IDX files"
+        raise refuse("source", f"{path}: expected a name that ends in {', '.join(SUFFIXES)}; or {others}")
     content = _content(path, refuse)
     frame = _parquet(path, content) if suffix == ".parquet" else _delimited(path, content)
     nameless = [name for name in frame.columns if not name]
@@ -59,7 +58,7 @@ def _content(path: Path, refuse: Refuse) -> bytes:
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise refuse("source", _no_such_file(path)) from None
+        raise refuse("source", no_such_file(path)) from None
     except (OSError, ValueError) as error:
         raise refuse("source", f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
     name = path.name.lower()
@@ -76,7 +75,8 @@ def _content(path: Path, refuse: Refuse) -> bytes:
     return content
 
 
-def _no_such_file(path: Path) -> str:
+def no_such_file(path: Path) -> str:
+    """What to say of a path where nothing is."""
     beside = os.listdir(path.parent) if os.path.isdir(path.parent) and os.access(path.parent, os.R_OK) else []
     return f"{path}: no such file{nearest(path.name, beside)}"
 

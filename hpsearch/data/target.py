@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from hpsearch.records import Task
 
 MOST_NUMBERED_CLASSES = 30
 ROWS_A_NUMBERED_CLASS = 20
+NUMBERS = (Task.REGRESSION, Task.POSITIVE_REGRESSION)
+_DATE = r"\s*(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[ T]\d{1,2}:\d{2}.*)?\s*"
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ def read_target(raw: Raw, asked: str | None, refuse: Refuse) -> Target:
     """The target column, for the task `asked` or else inferred.
 
     Text, true/false and at most two distinct values are classes. So are whole numbers of at most 30
-    distinct values with at least 20 rows for each on average. All else is regression. Classes are
-    sorted: numbers by value, text by letters.
+    distinct values with at least 20 rows for each on average. All else is regression; that the numbers
+    must be positive has to be asked for. Classes are sorted: numbers by value, text by letters.
 
     Raises:
         DataError: no variation, or no usable row. HpsearchError: the task does not fit.
@@ -49,12 +52,15 @@ def read_target(raw: Raw, asked: str | None, refuse: Refuse) -> Target:
     rows = np.flatnonzero(present)
     notes = []
     if left_out := len(column) - len(rows):
-        notes.append(f'{left_out:,} {"row" if left_out == 1 else "rows"} without "{raw.target}" left out')
+        notes.append(f'{raw.rows(left_out)} without "{raw.target}" left out')
     column = _checked(column.iloc[rows], raw)
     codes, distinct = pd.factorize(column, sort=True)
     if len(distinct) < 2:
-        found = f"only {distinct[0]}" if len(distinct) else "no value"
-        raise DataError(f'{raw.name}: column "{raw.target}" has {found}: there is nothing to predict')
+        found = f"only {_class_name(distinct[0])}" if len(distinct) else "no value"
+        raise DataError(
+            f"{raw.name}: expected at least two values in {raw.where}; found {found}: "
+            "there is nothing to predict"
+        )
     task = raw.task or _inferred(column, len(distinct))
     if asked is not None:
         task = Task(asked)
@@ -64,7 +70,7 @@ def read_target(raw: Raw, asked: str | None, refuse: Refuse) -> Target:
             f'the {len(distinct)} whole numbers of "{raw.target}" are taken as classes; '
             'set data.task = "regression" if they are quantities'
         )
-    if task is Task.REGRESSION:
+    if task in NUMBERS:
         values = column.to_numpy(dtype=np.float64)
         return Target(task, rows, values, (), tuple(notes))
     classes = tuple(_class_name(value) for value in distinct)
@@ -82,19 +88,30 @@ def _is_number(column: pd.Series[Any]) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
+def first_date(column: pd.Series[Any]) -> str | None:
+    """The first value of a column of dates, or None when it is not such a column."""
+    if pd.api.types.is_numeric_dtype(column) or not len(values := column.dropna()):
+        return None
+    if not isinstance(values.iloc[0], (str, datetime.date)):
+        return None
+    distinct = pd.Series(values.astype(str).unique(), dtype=object)
+    return str(distinct[0]) if distinct.str.fullmatch(_DATE).all() else None
+
+
 def _checked(column: pd.Series[Any], raw: Raw) -> pd.Series[Any]:
     """The column, if it holds numbers, text, or true and false."""
     if _is_number(column):
         return column
+    expected = f"{raw.name}: {raw.where}: expected numbers or class names; found"
+    if (date := first_date(column)) is not None and raw.pictures is None:
+        raise DataError(
+            f'{expected} dates such as "{date}"; turn them into numbers (days since …) or classes'
+        )
     kinds = {type(value).__name__ for value in column}
     if not (kinds <= {"str"} or kinds <= {"bool"}):
-        found = ", ".join(sorted(kinds))
-        raise DataError(f'{raw.name}: column "{raw.target}": expected numbers or class names; found {found}')
-    if (stray := stray_text(column)) is not None:
-        raise DataError(
-            f'{raw.name}: column "{raw.target}": expected numbers or class names; '
-            f'found the text "{stray}" among numbers; mend it or leave it empty'
-        )
+        raise DataError(f"{expected} {', '.join(sorted(kinds))}; convert the column")
+    if raw.task is None and (stray := stray_text(column)) is not None:
+        raise DataError(f'{expected} the text "{stray}" among numbers; mend it or leave it empty')
     return column.astype(object)
 
 
@@ -110,12 +127,19 @@ def _inferred(column: pd.Series[Any], distinct: int) -> Task:
 
 
 def _check_fit(task: Task, column: pd.Series[Any], distinct: list[object], raw: Raw, refuse: Refuse) -> None:
-    if task is Task.REGRESSION and not _is_number(column):
-        text = f'"regression" needs numbers; column "{raw.target}" of {raw.name} holds {_shown(distinct)}'
-        raise refuse("task", f'{text}; use "{_inferred(column, len(distinct))}"')
+    found, fitting = f"in {raw.where} of {raw.name}", _inferred(column, len(distinct))
+    if task in NUMBERS and not _is_number(column):
+        raise refuse("task", f'"{task}" needs numbers; found {_shown(distinct)} {found}; use "{fitting}"')
     if task is Task.BINARY and len(distinct) != 2:
-        text = f'"binary" needs two classes; column "{raw.target}" of {raw.name} has {len(distinct):,}: '
-        raise refuse("task", f'{text}{_shown(distinct)}; use "{_inferred(column, len(distinct))}"')
+        text = f'"{task}" needs two classes; found {len(distinct):,} {found}: {_shown(distinct)}'
+        raise refuse("task", f'{text}; use "{fitting}"')
+    if task is Task.POSITIVE_REGRESSION:
+        values = column.to_numpy(dtype=np.float64)
+        if negative := int((values < 0).sum()):
+            lowest = int(values.argmin())
+            smallest = f"the smallest {values[lowest]:g} in row {column.index[lowest] + 1:,}"
+            text = f'"{task}" needs numbers from 0 up; found {negative:,} negative {found}, {smallest}'
+            raise refuse("task", f'{text}; use task = "regression", or mend them')
 
 
 def _shown(distinct: list[object]) -> str:

@@ -1,0 +1,116 @@
+"""Pictures and labels in IDX files, as MNIST and its like come."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import lzma
+import math
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hpsearch.data.arrays import ArrayPictures
+from hpsearch.data.files import IdxPair, idx_pairs, idx_starts
+from hpsearch.data.pixels import check_memory
+from hpsearch.data.raw import TEST, TRAIN, Raw, Refuse, class_task, listed
+from hpsearch.errors import DataError
+
+_UNSIGNED_BYTES = 0x08
+_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+
+def read_idx(path: Path, refuse: Refuse) -> Raw:
+    """The pictures of an IDX file and its labels, which are classes.
+
+    path: a file of pictures, or a folder that holds one; the file of labels, and the pair of the test part,
+    are found beside it by their names. All of them may be compressed.
+
+    Raises:
+        DataError: a file is not what it should be. HpsearchError: which files are meant is not clear.
+    """
+    if path.is_dir() and len(starts := idx_starts(path)) > 1:
+        names = listed(f"{start}images…" for start in starts)
+        raise refuse("source", f"{path}: expected one file of pictures; found {names}: give the path of one")
+    pairs = idx_pairs(path)
+    digest = hashlib.sha256()
+    images, labels = zip(*(_pair(pair, digest) for pair in pairs), strict=True)
+    if len({part.shape[1:] for part in images}) > 1:
+        sizes = " and ".join(f"{part.shape[1]} × {part.shape[2]}" for part in images)
+        raise DataError(f"{path}: expected training and test pictures of one size; found {sizes}")
+    parts = np.repeat((TRAIN, TEST)[: len(pairs)], [len(part) for part in images]).astype(np.int64)
+    target = np.concatenate(labels).astype(np.int64)
+    return Raw(
+        path.name,
+        pd.DataFrame({"label": target}),
+        "label",
+        digest.hexdigest(),
+        task=class_task(len(np.unique(target))),
+        parts=None if len(pairs) == 1 else parts,
+        pictures=ArrayPictures(path.name, np.concatenate(images)[..., None]),
+    )
+
+
+def _pair(pair: IdxPair, digest: Any) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    if pair.labels is None:
+        expected = pair.images.name.replace("images", "labels").replace("idx3", "idx1")
+        raise DataError(f'{pair.images}: expected its labels beside it, in a file such as "{expected}"')
+    images, labels = _read(pair.images, 3, digest), _read(pair.labels, 1, digest)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{pair.labels}: expected a label for each of the {len(images):,} pictures in "
+            f"{pair.images.name}; found {len(labels):,}; they do not belong together"
+        )
+    return images, labels
+
+
+def _read(path: Path, dimensions: int, digest: Any) -> NDArray[np.uint8]:
+    """The array of unsigned bytes in an IDX file; no more is unpacked than its head announces."""
+    again = "copy it again"
+    try:
+        with _opened(path) as file:
+            head = file.read(4)
+            magic = bytes([0, 0, _UNSIGNED_BYTES, dimensions])
+            if head != magic:
+                raise DataError(
+                    f"{path}: expected an IDX file of unsigned bytes and order {dimensions}, "
+                    f"which begins with the bytes {magic.hex(' ')}; "
+                    f"found {head.hex(' ') or 'nothing'}; {again}"
+                )
+            sizes = file.read(4 * dimensions)
+            shape = tuple(int(size) for size in np.frombuffer(sizes[: len(sizes) // 4 * 4], ">u4"))
+            expected = math.prod(shape) if len(shape) == dimensions else 0
+            check_memory(f"{path}: the {expected:,} pixels that its head announces", expected)
+            content = _at_most(file, expected + 1)
+    except _BROKEN as error:
+        raise DataError(f"{path}: cannot be read whole: {error}; {again}") from None
+    if not expected or len(content) != expected:
+        words = " × ".join(f"{size:,}" for size in shape)
+        found = f"{len(content):,}" if len(content) <= expected else "more"
+        raise DataError(
+            f"{path}: expected {words} = {expected:,} bytes after its head; found {found}; {again}"
+        )
+    digest.update(head + sizes)
+    digest.update(content)
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _opened(path: Path) -> BinaryIO:
+    if path.suffix == ".gz":
+        return cast(BinaryIO, gzip.open(path))
+    if path.suffix == ".xz":
+        return cast(BinaryIO, lzma.open(path))
+    return open(path, "rb")
+
+
+def _at_most(file: BinaryIO, size: int) -> bytes:
+    """The next bytes of a file; the memory grows with what is there, not with what is asked for."""
+    pieces = []
+    while size > 0 and (piece := file.read(min(size, 1 << 24))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)

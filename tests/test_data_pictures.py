@@ -1,0 +1,345 @@
+"""Pictures become the pixels that Pillow and NumPy find, each with its own label, whatever they lie in."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from hpsearch.data import Dataset, load_dataset
+from hpsearch.records import Task
+from hpsearch.study.schema import DataSection, SplitSection
+from tests.pictures import Pixels, class_folders, noise, write_picture, zip_folder
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+PARTS = ("train", "valid", "test")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+def load(path: Path, seed: int = 0, **keys: Any) -> Dataset:
+    return load_dataset(DataSection(source=path.name, **keys), seed, path.parent)
+
+
+def rows(dataset: Dataset, part: str) -> dict[bytes, str]:
+    """The class of each picture of a part, by its bytes."""
+    own = getattr(dataset, part)
+    return {
+        pixels.tobytes(): dataset.classes[int(label)]
+        for pixels, label in zip(dataset.pictures(own.x), own.y, strict=True)
+    }
+
+
+def labelled(written: dict[str, Pixels]) -> dict[bytes, str]:
+    return {pixels.tobytes(): name.split("/")[-2] for name, pixels in written.items()}
+
+
+def all_rows(dataset: Dataset) -> dict[bytes, str]:
+    return rows(dataset, "train") | rows(dataset, "valid") | rows(dataset, "test")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "shape"),
+    [(".png", (4, 6, 3)), (".PNG", (5, 3)), (".bmp", (4, 6, 3)), (".bmp", (5, 3)), (".webp", (4, 6, 3))],
+)
+def test_every_picture_has_its_own_pixels_and_label(
+    tmp_path: Path, suffix: str, shape: tuple[int, ...]
+) -> None:
+    written = class_folders(tmp_path / "animals", {"cat": 12, "dog": 11, "owl": 10}, shape, suffix)
+    dataset = load(tmp_path / "animals")
+    assert dataset.task is Task.MULTICLASS
+    assert dataset.classes == ("cat", "dog", "owl")
+    assert dataset.image is not None
+    assert (dataset.image.height, dataset.image.width) == shape[:2]
+    assert len(dataset.features) == np.prod(shape)
+    assert all_rows(dataset) == labelled(written)
+    assert dataset.notes == ()
+
+
+def test_channels_are_standardised_by_the_training_part_alone(tmp_path: Path) -> None:
+    class_folders(tmp_path / "a" / "train", {"cat": 20, "dog": 20})
+    class_folders(tmp_path / "a" / "valid", {"cat": 5, "dog": 5}, seed=7)
+    dataset = load(tmp_path / "a")
+    files = sorted((tmp_path / "a" / "train").rglob("*.png"))
+    pixels = np.stack([np.asarray(PillowImage.open(file)) for file in files]).astype(np.float64)
+    mean, std = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
+    assert dataset.image is not None
+    np.testing.assert_allclose(dataset.image.mean, mean, rtol=1e-12)
+    np.testing.assert_allclose(dataset.image.std, std, rtol=1e-12)
+    np.testing.assert_allclose(dataset.train.x, ((pixels - mean) / std).reshape(40, -1), rtol=1e-5, atol=1e-6)
+    assert dataset.features[:4] == ("0,0,red", "0,0,green", "0,0,blue", "0,1,red")
+    assert dataset.train.x.dtype == np.float32
+    assert (len(dataset.valid), len(dataset.test)) == (10, 0)
+
+
+@pytest.mark.parametrize("wrap", ["", "Archive/", "outer/inner/"])
+def test_an_archive_is_the_same_as_its_folder(tmp_path: Path, wrap: str) -> None:
+    class_folders(tmp_path / "animals", {"cat": 12, "dog": 11})
+    (tmp_path / "animals" / ".DS_Store").write_bytes(b"x")
+    archive = zip_folder(tmp_path / "animals", tmp_path / "animals.zip", wrap)
+    folder, packed = load(tmp_path / "animals"), load(archive)
+    assert folder.hash == packed.hash
+    for part in PARTS:
+        assert getattr(folder, part).x.tobytes() == getattr(packed, part).x.tobytes()
+        assert getattr(folder, part).y.tobytes() == getattr(packed, part).y.tobytes()
+    assert folder.notes == packed.notes == ()
+
+
+@pytest.mark.parametrize("words", [("train", "valid", "test"), ("Training", "validation", "TEST")])
+def test_parts_that_are_given_stay_as_they_are(tmp_path: Path, words: tuple[str, str, str]) -> None:
+    written = {
+        part: class_folders(tmp_path / "a" / "inner" / word, {"x": count, "y": 4}, seed=10 * place)
+        for place, (part, word, count) in enumerate(zip(PARTS, words, (9, 5, 3), strict=True))
+    }
+    for path in (tmp_path / "a", zip_folder(tmp_path / "a", tmp_path / "a.zip")):
+        dataset = load(path, split=SplitSection(valid=0.4, test=0.3))
+        for part in PARTS:
+            assert rows(dataset, part) == labelled(written[part])
+
+
+def test_without_a_validation_part_it_is_taken_from_training_alone(tmp_path: Path) -> None:
+    train = class_folders(tmp_path / "a" / "train", {"x": 30, "y": 10})
+    test = class_folders(tmp_path / "a" / "test", {"x": 4, "y": 4}, seed=50)
+    dataset = load(tmp_path / "a", split=SplitSection(valid=0.2, test=0.4))
+    assert rows(dataset, "test") == labelled(test)
+    assert rows(dataset, "train") | rows(dataset, "valid") == labelled(train)
+    assert sorted(rows(dataset, "valid").values()) == ["x"] * 6 + ["y"] * 2
+
+
+def test_a_training_part_alone_is_divided_into_three(tmp_path: Path) -> None:
+    written = class_folders(tmp_path / "a" / "train", {"x": 20, "y": 20})
+    dataset = load(tmp_path / "a")
+    assert [len(getattr(dataset, part)) for part in PARTS] == [24, 8, 8]
+    assert all_rows(dataset) == labelled(written)
+
+
+def test_so_many_images_of_each_class_in_proportion(tmp_path: Path) -> None:
+    written = labelled(class_folders(tmp_path / "a", {"x": 60, "y": 30, "z": 10}))
+    dataset, again, other = (load(tmp_path / "a", seed=seed, n_images=50) for seed in (0, 0, 1))
+    chosen = all_rows(dataset)
+    assert chosen.items() <= written.items()
+    assert sorted(chosen.values()) == ["x"] * 30 + ["y"] * 15 + ["z"] * 5
+    assert all_rows(again) == chosen
+    assert all_rows(other) != chosen
+    assert dataset.hash == other.hash
+
+
+def test_so_many_images_are_chosen_from_training_and_the_other_parts_stay_whole(tmp_path: Path) -> None:
+    train = labelled(class_folders(tmp_path / "a" / "train", {"x": 30, "y": 30}))
+    test = labelled(class_folders(tmp_path / "a" / "test", {"x": 7, "y": 7}, seed=50))
+    dataset = load(tmp_path / "a", n_images=20)
+    assert rows(dataset, "test") == test
+    chosen = rows(dataset, "train") | rows(dataset, "valid")
+    assert chosen.items() <= train.items()
+    assert (len(dataset.train), len(dataset.valid)) == (16, 4)
+
+
+def test_pictures_of_several_sizes_are_resized_like_pillow_does(tmp_path: Path) -> None:
+    expected = {}
+    for number in range(12):
+        pixels = noise(number, 5 + number, 9, 3)
+        write_picture(tmp_path / "a" / "cd"[number % 2] / f"{number}.png", pixels)
+        resized = PillowImage.fromarray(pixels).resize((6, 4), PillowImage.Resampling.BILINEAR)
+        expected[np.asarray(resized).tobytes()] = "cd"[number % 2]
+    assert all_rows(load(tmp_path / "a", image_size=[4, 6])) == expected
+
+
+def test_a_large_photograph_is_about_what_pillow_makes_of_all_its_pixels(tmp_path: Path) -> None:
+    coarse = [noise(number, 4, 5, 3) for number in range(10)]
+    for number, pixels in enumerate(coarse):
+        photograph = PillowImage.fromarray(pixels).resize((500, 400), PillowImage.Resampling.BICUBIC)
+        path = tmp_path / "a" / "cd"[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photograph.save(path, quality=95)
+    dataset = load(tmp_path / "a", image_size=[16, 20], split=SplitSection(valid=0.2, test=0.0))
+    found = np.concatenate([dataset.pictures(dataset.train.x), dataset.pictures(dataset.valid.x)]).astype(int)
+    for pixels in coarse:
+        full = PillowImage.fromarray(pixels).resize((500, 400), PillowImage.Resampling.BICUBIC)
+        reference = np.asarray(full.resize((20, 16), PillowImage.Resampling.BILINEAR)).astype(int)
+        assert np.abs(found - reference).mean(axis=(1, 2, 3)).min() < 3
+
+
+def test_colour_and_grey_can_be_turned_into_each_other(tmp_path: Path) -> None:
+    written = class_folders(tmp_path / "a", {"c": 6})
+    grey = class_folders(tmp_path / "a", {"d": 6}, (4, 6), seed=3)
+    as_grey = load(tmp_path / "a", colour="grey")
+    assert as_grey.image is not None
+    assert as_grey.image.channels == 1
+    expected = {np.asarray(PillowImage.fromarray(p).convert("L")).tobytes(): "c" for p in written.values()}
+    assert all_rows(as_grey) == expected | labelled(grey)
+    in_colour = load(tmp_path / "a", colour="rgb")
+    tripled = {np.repeat(p[..., None], 3, axis=2).tobytes(): "d" for p in grey.values()}
+    assert all_rows(in_colour) == labelled(written) | tripled
+
+
+def save(folder: Path, images: list[PillowImage.Image], suffix: str, **options: Any) -> None:
+    for number, image in enumerate(images):
+        path = folder / "cd"[number % 2] / f"{number}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, **options)
+
+
+def test_transparent_pixels_are_white(tmp_path: Path) -> None:
+    images = []
+    for number in range(10):
+        pixels = noise(number, 4, 4, 4)
+        pixels[..., 3] = 255
+        pixels[0, :, 3] = 0
+        images.append(PillowImage.fromarray(pixels))
+    save(tmp_path / "a", images, ".png")
+    dataset = load(tmp_path / "a")
+    pictures = dataset.pictures(dataset.train.x)
+    assert (pictures[:, 0] == 255).all()
+    assert pictures.shape[3] == 3
+    known = {np.asarray(image.convert("RGB"))[1:].tobytes() for image in images}
+    assert {picture[1:].tobytes() for picture in pictures} <= known
+
+
+def test_palettes_sixteen_bits_and_animations(tmp_path: Path) -> None:
+    deep = [PillowImage.fromarray(noise(n, 4, 4).astype(np.uint16) * 257) for n in range(10)]
+    save(tmp_path / "deep", deep, ".png")
+    shallow = {(np.asarray(image) // 257).astype(np.uint8).tobytes() for image in deep}
+    assert set(all_rows(load(tmp_path / "deep"))) == shallow
+    drawn = [PillowImage.fromarray(noise(n, 4, 4, 3)).quantize(8) for n in range(20)]
+    first = drawn[:10]
+    save(tmp_path / "gif", first, ".gif", save_all=True, append_images=drawn[10:12])
+    assert set(all_rows(load(tmp_path / "gif"))) == {
+        np.asarray(image.convert("RGB")).tobytes() for image in first
+    }
+
+
+def test_photographs_are_turned_upright(tmp_path: Path) -> None:
+    tags = PillowImage.Exif()
+    tags[0x0112] = 6  # lying on its right side
+    pixels = np.zeros((8, 16, 3), np.uint8)
+    pixels[:, 8:] = 255
+    images = [PillowImage.fromarray(pixels // (n + 1)) for n in range(10)]
+    save(tmp_path / "a", images, ".jpg", exif=tags.tobytes(), quality=95)
+    dataset = load(tmp_path / "a")
+    assert dataset.image is not None
+    assert (dataset.image.height, dataset.image.width) == (16, 8)
+    pictures = dataset.pictures(dataset.train.x).astype(int)
+    assert (pictures[:, 10:].mean(axis=(1, 2, 3)) > pictures[:, :6].mean(axis=(1, 2, 3)) + 15).all()
+
+
+def test_other_files_are_mentioned_and_hidden_ones_are_not(tmp_path: Path) -> None:
+    class_folders(tmp_path / "a", {"cat": 10, "dog": 10})
+    before = load(tmp_path / "a")
+    for name in ("README.md", "cat/notes.txt", ".hidden/x.png", "__MACOSX/cat/._000.png", "cat/.x.png"):
+        (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "a" / name).write_bytes(b"no picture")
+    dataset = load(tmp_path / "a")
+    assert dataset.notes == ('2 files left out, not named as pictures: "README.md", "cat/notes.txt"',)
+    assert dataset.hash == before.hash
+    write_picture(tmp_path / "a" / "cat" / "000.png", noise(77, 4, 6, 3))
+    assert load(tmp_path / "a").hash != before.hash
+
+
+def test_folders_named_by_numbers_are_classes_in_their_order_or_quantities(tmp_path: Path) -> None:
+    class_folders(tmp_path / "a", {"10": 8, "9": 8, "1": 8})
+    assert load(tmp_path / "a").classes == ("1", "9", "10")
+    dataset = load(tmp_path / "a", task="positive_regression")
+    assert (dataset.classes, dataset.target_mean) == ((), 0)
+    found = np.unique(np.concatenate([dataset.train.y, dataset.valid.y]) * dataset.target_std)
+    np.testing.assert_allclose(found, [1, 9, 10], rtol=1e-6)
+
+
+def idx(array: Pixels) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.mark.parametrize("end", ["", ".gz", ".xz"])
+def test_idx_files_with_a_test_part(tmp_path: Path, end: str) -> None:
+    pack = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}[end]
+    arrays = {}
+    for place, (start, count) in enumerate((("train", 60), ("t10k", 9))):
+        x, y = noise(place, count, 5, 4), (np.arange(count) % 3).astype(np.uint8)
+        arrays[start] = {picture.tobytes(): str(label) for picture, label in zip(x, y, strict=True)}
+        (tmp_path / f"{start}-images-idx3-ubyte{end}").write_bytes(pack(idx(x)))
+        (tmp_path / f"{start}-labels-idx1-ubyte{end}").write_bytes(pack(idx(y)))
+    folder, file = load(tmp_path), load(tmp_path / f"train-images-idx3-ubyte{end}")
+    for dataset in (folder, file):
+        assert dataset.task is Task.MULTICLASS
+        assert dataset.classes == ("0", "1", "2")
+        assert rows(dataset, "test") == arrays["t10k"]
+        assert rows(dataset, "train") | rows(dataset, "valid") == arrays["train"]
+        assert len(dataset.valid) == 12
+    assert folder.hash == file.hash
+    for name in (f"t10k-images-idx3-ubyte{end}", f"t10k-labels-idx1-ubyte{end}"):
+        (tmp_path / name).unlink()
+    alone = load(tmp_path)
+    assert [len(getattr(alone, part)) for part in PARTS] == [36, 12, 12]
+    assert alone.hash != folder.hash
+
+
+def test_npz_pictures_and_plain_features(tmp_path: Path) -> None:
+    x, y = noise(0, 40, 4, 5, 3), np.array(["cat", "dog"] * 20)
+    expected = {picture.tobytes(): str(label) for picture, label in zip(x, y, strict=True)}
+    np.savez(tmp_path / "bytes.npz", x=x, y=y)
+    np.savez_compressed(tmp_path / "shares.npz", X=x / 255, Y=y)
+    np.savez(tmp_path / "whole.npz", x=x.astype(np.int64), y=y[:, None])
+    for name in ("bytes", "shares", "whole"):
+        dataset = load(tmp_path / f"{name}.npz")
+        assert dataset.task is Task.BINARY
+        assert all_rows(dataset) == expected
+    np.savez(tmp_path / "plain.npz", x=x[:, 0, :, 0], y=np.linspace(0, 9, 40))
+    plain = load(tmp_path / "plain.npz")
+    assert plain.task is Task.REGRESSION
+    assert plain.image is None
+    assert plain.features == ("x0", "x1", "x2", "x3", "x4")
+
+
+def test_npz_parts(tmp_path: Path) -> None:
+    x, y = noise(0, 40, 4, 4), np.arange(40) % 3
+    np.savez(
+        tmp_path / "a.npz", x_train=x[:20], y_train=y[:20], x_val=x[20:30], y_val=y[20:30],
+        x_test=x[30:], y_test=y[30:],
+    )  # fmt: skip
+    dataset = load(tmp_path / "a.npz")
+    for part, some in zip(PARTS, (slice(20), slice(20, 30), slice(30, 40)), strict=True):
+        assert dataset.pictures(getattr(dataset, part).x).tobytes() == x[some].tobytes()
+        assert getattr(dataset, part).y.tolist() == y[some].tolist()
+
+
+def test_progress_tells_of_every_picture(tmp_path: Path) -> None:
+    class_folders(tmp_path / "a", {"c": 70, "d": 80}, (2, 2))
+    told: list[tuple[int, int]] = []
+    data = DataSection(source="a")
+    load_dataset(data, 0, tmp_path, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (150, 150)
+    assert sorted(told) == told
+    assert len(told) > 2
+    load_dataset(data, 0, tmp_path, progress=lambda done, total: pytest.fail("decoded again"))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not beside this checkout")
+def test_clothing_has_the_pictures_of_its_archive() -> None:
+    path = SHARED / "clothing64-cc0" / "clothing64-cc0.zip"
+    dataset = load(path, image_size=[32, 32])
+    assert [len(getattr(dataset, part)) for part in PARTS] == [3068, 341, 372]
+    assert dataset.classes[:3] == ("dress", "hat", "longsleeve")
+    assert np.bincount(dataset.train.y.astype(int)).tolist()[:2] == [241, 123]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not beside this checkout")
+def test_fashion_mnist_is_what_an_independent_reading_finds() -> None:
+    folder = SHARED / "fashion-mnist"
+    dataset = load(folder, n_images=3000)
+    raw = lzma.decompress((folder / "t10k-images-idx3-ubyte.xz").read_bytes())
+    pixels = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 28, 28, 1)
+    labels = np.frombuffer(
+        lzma.decompress((folder / "t10k-labels-idx1-ubyte.xz").read_bytes()), np.uint8, offset=8
+    )
+    assert (dataset.pictures(dataset.test.x) == pixels).all()
+    assert (dataset.test.y == labels).all()
+    assert np.bincount(dataset.train.y).tolist() == [240] * 10
+    assert np.bincount(dataset.valid.y).tolist() == [60] * 10
