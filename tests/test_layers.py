@@ -32,6 +32,7 @@ OWNERS = {
     "pandas": {"data", "report", "engine"},
     "sklearn": {"data"},
     "matplotlib": {"report"},
+    "PIL": {"data", "report"},
     "pydantic": {"study"},
     "optuna": {"search", "store", "study", "engine"},
     "typer": {"cli"},

@@ -61,7 +61,13 @@ def test_a_trial_shows_searched_and_fixed_hyper_parameters_layers_and_curve() ->
     assert float(words["learning_rate"][0]) == trials[26].params["learning_rate"]
     assert words["width"] == ["64", "(fixed)"]
     assert words["nesterov"] == ["false", "(fixed)"]
-    assert words["hidden"] == ["layers", "64", "→", "64"]
+    layers = [line.split() for line in text.splitlines() if line.startswith(("linear ", "all "))]
+    assert [line[2:] for line in layers[:-1]] == [
+        ["64", "→", "64", "4,160"],
+        ["64", "→", "64", "4,160"],
+        ["64", "→", "10", "650"],
+    ]
+    assert layers[-1] == ["all", "together,", "depth", "3", "8,970"]
     first, last = curves[26][0, 3], curves[26][-1, 3]
     assert words["valid_accuracy"][-2:] == [f"{100 * first:.1f}%", f"{100 * last:.1f}%"]
 
@@ -72,4 +78,28 @@ def test_a_trial_that_failed_at_once_shows_why() -> None:
     text = plain_text(trial_view(replace(RECORD, metric="rmse"), failed, 0, np.empty((0, 4))), 80)
     assert "diverged" in text
     assert "NaN in\\x1b epoch 1" in text
-    assert "none, a linear model" in text
+    assert "a linear model, depth 1" in text
+
+
+def test_a_trial_whose_units_died_says_so_and_what_helps() -> None:
+    record, trials, curves = example()
+    curve = np.column_stack([curves[26], np.linspace(0, 0.75, len(curves[26])), np.zeros(len(curves[26]))])
+    text = " ".join(plain_text(trial_view(record, trials, 26, curve), 100).split())
+    assert "dead units: 75% of hidden layer 1 were 0 on the whole validation part" in text
+    assert 'activation = "leaky_relu"' in text
+    assert "dead units" not in plain_text(trial_view(record, trials, 26, curves[26]), 100)
+
+
+def test_parameters_are_counted_as_torch_counts_them() -> None:
+    """For every kind of layer, by the modules of the plain torch model."""
+    from hpsearch.report.layers import layers_grid
+    from hpsearch.train.lanes import initial_state
+    from hpsearch.train.solo import build_model
+    from tests.problems import make_problem, varied_configurations
+
+    problem = make_problem()
+    for configuration in varied_configurations(32, depth=3):
+        model = build_model(problem, configuration, initial_state(problem, 0, configuration))
+        grid = layers_grid(problem.features, configuration, problem.outputs)
+        *rows, together = [int(row[2].replace(",", "")) for row in grid.rows]
+        assert sum(rows) == together == sum(parameter.numel() for parameter in model.parameters())

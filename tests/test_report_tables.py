@@ -172,7 +172,7 @@ def test_one_trial_s_curve_has_all_columns_and_epochs(report: Report) -> None:
 
 
 def test_markdown_has_the_same_rows_and_well_formed_tables(report: Report) -> None:
-    text = report_markdown(report, image="curves.png")
+    text = report_markdown(report, pictures=["curves.png"])
     assert "![Learning curves of the best trials](curves.png)" in text
     tables = re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE)
     assert len(tables) == 2

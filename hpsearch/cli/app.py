@@ -16,6 +16,7 @@ from hpsearch.cli.init import init
 from hpsearch.cli.report import report
 from hpsearch.cli.run import run
 from hpsearch.cli.stored import delete, list_studies, show
+from hpsearch.cli.variance import variance
 from hpsearch.errors import HpsearchError
 
 app = typer.Typer(
@@ -51,6 +52,7 @@ for _name, _command in (
     ("run", run),
     ("report", report),
     ("curves", curves),
+    ("variance", variance),
     ("list", list_studies),
     ("show", show),
     ("delete", delete),

@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from hpsearch.records import Trial
     from hpsearch.report.frames import Report
 
 DEFAULT_STORAGE = "sqlite:///hpsearch.db"
@@ -75,7 +76,13 @@ def study_name(text: str) -> str:
 
 
 def read_report(study: str, storage: str | None) -> Report:
-    """The stored study as a report.
+    """The stored study as a report; see `read_study`."""
+    report, _ = read_study(study, storage)
+    return report
+
+
+def read_study(study: str, storage: str | None) -> tuple[Report, list[Trial]]:
+    """The stored study as a report, and its trials.
 
     Raises:
         HpsearchError: there is no such study, or none of its trials is finished.
@@ -85,7 +92,8 @@ def read_report(study: str, storage: str | None) -> Report:
 
     with Database.open(storage_url(storage)) as database:
         stored = database.study(study_name(study))
-        return finished_report(stored.record, stored.trials(), stored.curves())
+        trials = stored.trials()
+        return finished_report(stored.record, trials, stored.curves()), trials
 
 
 def make_console(stream: TextIO) -> Console:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpsearch.cli.common import StorageOption, StudyArgument, make_console, read_report, show, write_out
+from hpsearch.cli.common import (
+    StorageOption,
+    StudyArgument,
+    make_console,
+    read_report,
+    show,
+    storage_url,
+    write_out,
+)
 from hpsearch.errors import HpsearchError, NothingToShowError
 
 if TYPE_CHECKING:
@@ -38,12 +46,29 @@ def curves(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write into this file instead of to stdout.")
     ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write event files for TensorBoard below this folder, by default of the best trials.",
+        ),
+    ] = None,
     storage: StorageOption = None,
 ) -> None:
-    """Show losses and metrics epoch by epoch."""
+    """Show losses and metrics epoch by epoch.
+
+    With --tensorboard each trial becomes two runs, train and valid, whose tags
+    epoch/… and step/… have the same values by epoch and by optimiser step, and
+    a row of the HParams table.
+    """
     if format_ is CurvesFormat.PARQUET and out is None and sys.stdout.isatty():
         raise HpsearchError("parquet is not text: write it with --out FILE, or into a pipe")
+    if tensorboard is not None and (out is not None or format_ is not CurvesFormat.TABLE):
+        raise HpsearchError("--tensorboard writes its own files: leave out --out and --format")
     found = _only(read_report(study, storage), trial)
+    if tensorboard is not None:
+        _write_events(found, _shown(found, trial), tensorboard, storage)
+        return
     if format_ is CurvesFormat.TABLE and out is None:
         from hpsearch.report.tables import curves_view
 
@@ -58,6 +83,27 @@ def curves(
 
     write_files({out: content})
     typer.echo(f"wrote {out}", err=True)
+
+
+def _write_events(found: Report, numbers: list[int], folder: Path, storage: str | None) -> None:
+    """Write event files of these trials, and say how to look at them."""
+    from shlex import quote
+    from time import time
+
+    from hpsearch.report.files import write_files
+    from hpsearch.report.tensorboard import event_files, folder_name
+    from hpsearch.report.text import plain, plural
+    from hpsearch.store import Database
+
+    record = found.record
+    with Database.open(storage_url(storage)) as database:
+        trials = database.study(record.name).trials()
+    files = event_files(record, trials, {number: found.curves[number] for number in numbers}, time())
+    write_files({folder / path: content for path, content in files.items()}, "--tensorboard", parents=True)
+    place = plain(quote(str(folder / folder_name(record.name))))
+    typer.echo(
+        f"wrote {plural(len(numbers), 'trial')}; to look at them: tensorboard --logdir {place}", err=True
+    )
 
 
 def _only(found: Report, numbers: list[int] | None) -> Report:

@@ -20,10 +20,13 @@ def header_lines(study: Study, dataset: Dataset, where: str = "") -> list[str]:
     parts = [f"{len(part):,} {name}" for name, part in (("train", dataset.train), ("valid", dataset.valid))]
     if len(dataset.test):
         parts.append(f"{len(dataset.test):,} test (kept back)")
-    rows = len(dataset.train) + len(dataset.valid) + len(dataset.test)
+    count = len(dataset.train) + len(dataset.valid) + len(dataset.test)
+    rows = f"{count:,} rows × {len(dataset.features):,}"
+    if (image := dataset.image) is not None:
+        rows = f"{count:,} pictures of {image.height} × {image.width} × {image.channels}"
     target = f"{len(dataset.classes)} classes" if dataset.classes else "1 number"
     lines = [
-        f"{plain(study.name)}   {rows:,} rows × {len(dataset.features):,} → {target} ({study.data.task})   "
+        f"{plain(study.name)}   {rows} → {target} ({study.data.task})   "
         f"{' · '.join(parts)}   {where}".rstrip()
     ]
     searched = " · ".join(f"{name} {entry}" for name, entry in study.space.searched.items())
@@ -38,7 +41,7 @@ def _batch_notes(study: Study, dataset: Dataset) -> list[str]:
     """What is done with batch sizes that are larger than the training part."""
     rows = len(dataset.train)
     sizes = study.space.values("batch_size") or ()
-    large = [str(size) for size in sizes if int(size) > rows]
+    large = [str(size) for size in sizes if isinstance(size, int) and size > rows]
     if not large:
         return []
     return [f"batch_size {', '.join(large)} is more than the {rows:,} training rows: all rows make one batch"]

@@ -14,7 +14,7 @@ from hpsearch.cli.common import (
     StudyArgument,
     TopOption,
     make_console,
-    read_report,
+    read_study,
     show,
     storage_words,
     write_out,
@@ -45,12 +45,19 @@ def report(
     top: TopOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Rank the trials of a study and show the learning curves of the best."""
-    found = read_report(study, storage)
+    """Rank the trials of a study, show the learning curves of the best, and answer its question if it has
+    one.
+    """
+    found, trials = read_study(study, storage)
+    pictures: dict[str, bytes] = {}
+    if out is not None or format_ is not ReportFormat.CSV:
+        from hpsearch.engine.answer import full_report
+
+        found, pictures = full_report(found, trials, out is not None, lambda text: typer.echo(text, err=True))
     if out is not None:
         from hpsearch.report.write import write_report
 
-        for path in write_report(found, out, _TABLE_ROWS if top is None else top):
+        for path in write_report(found, out, _TABLE_ROWS if top is None else top, pictures):
             typer.echo(f"wrote {path}", err=True)
     _print(found, format_, top, storage_words(storage))
 

@@ -116,11 +116,13 @@ def _find_study(text: str, storage: str | None, overrides: list[str]) -> Study:
 
 def _run(study: Study, call: _Call, dry_run: bool, err: Console) -> None:
     from hpsearch.cli.headers import dry_run_view, header_lines
+    from hpsearch.cli.reading import reading
     from hpsearch.engine.api import prepare
     from hpsearch.engine.resume import open_study
     from hpsearch.store import Database
 
-    study, dataset = prepare(study)
+    with reading(err) as progress:
+        study, dataset = prepare(study, progress)
     if dry_run:
         _say(err, header_lines(study, dataset))
         show(dry_run_view(study, dataset), make_console(sys.stdout))
@@ -135,7 +137,7 @@ def _run(study: Study, call: _Call, dry_run: bool, err: Console) -> None:
             _say(err, header_lines(study, dataset))
             more = f" (of {asked:,} asked for)" if asked < study.search.trials else ""
             _say(err, [f"complete: all {study.search.trials:,} trials{more} are finished, nothing to train"])
-            _show_result(store, call)
+            _show_result(store, call, err, study, dataset)
         else:
             _go_on(database, study, dataset, call, err)
 
@@ -181,7 +183,10 @@ def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err:
     ended = age()
     _tell_end(study, store, database.url, err)
     with suppress(NothingToShowError):  # stopped before anything was finished
-        _show_result(store, call)
+        if outcome.complete:
+            _show_result(store, call, err, study, dataset)
+        else:
+            _show_result(store, call, err)
     if call.profile:
         _say(err, profile_lines(outcome.profile, started, ended, age(), device == "cpu"))
     if not outcome.complete:
@@ -215,10 +220,11 @@ def _train(
 ) -> Outcome:
     from hpsearch.cli.display import Display
     from hpsearch.engine.api import train
+    from hpsearch.report.text import PERCENT_METRICS
 
     metric = study.train.metric or ""
     with (
-        Display(err, metric, percent=metric in ("accuracy", "error")) as display,
+        Display(err, metric, percent=metric in PERCENT_METRICS) as display,
         _interruptible(stop, display, call),
     ):
         return train(
@@ -279,10 +285,22 @@ def _resume_command(call: _Call) -> str:
     return shlex.join(["hpsearch", *words])
 
 
-def _show_result(store: StudyStore, call: _Call) -> None:
+def _show_result(
+    store: StudyStore, call: _Call, err: Console, study: Study | None = None, dataset: Dataset | None = None
+) -> None:
+    """The report; of a complete study, which is given with its data, with the comparison that it asks for."""
     from hpsearch.report.frames import finished_report
     from hpsearch.report.tables import report_view
 
-    report = finished_report(store.record, store.trials(), store.curves())
+    trials = store.trials()
+    report = finished_report(store.record, trials, store.curves())
+    if study is not None and dataset is not None and study.compare is not None:
+        from hpsearch.engine.answer import compared
+        from hpsearch.engine.pool import default_workers
+        from hpsearch.train import choose_device
+
+        device = choose_device(call.device)
+        workers = call.workers or default_workers(device)
+        report = compared(report, study, dataset, trials, device, workers, lambda text: _say(err, [text]))
     console = make_console(sys.stdout)
     show(report_view(report, console.width, _SHOWN, storage_words(call.storage)), console)

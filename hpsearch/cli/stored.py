@@ -68,6 +68,7 @@ def show(
     from hpsearch.report.details import study_view, trial_view
     from hpsearch.store import Database
 
+    console = make_console(sys.stdout)
     with Database.open(storage_url(storage)) as database:
         stored = database.study(study_name(study))
         record, trials = stored.record, stored.trials()
@@ -75,11 +76,11 @@ def show(
             view = study_view(record, trials)
         elif any(trial == known.number for known in trials):
             curve = stored.curves([trial]).get(trial, np.empty((0, len(CURVE_COLUMNS))))
-            view = trial_view(record, trials, trial, curve)
+            view = trial_view(record, trials, trial, curve, console.width)
         else:
             there = f"a trial from 0 to {len(trials) - 1}" if trials else "a study with trials"
             raise HpsearchError(f"study {record.name}: expected {there}; found trial {trial}")
-    common.show(view, make_console(sys.stdout))
+    common.show(view, console)
 
 
 def delete(

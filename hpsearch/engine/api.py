@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hpsearch.data import Dataset, load_dataset
 from hpsearch.engine.resume import open_study
 from hpsearch.errors import HpsearchError, StudyFileError
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from hpsearch.engine.pool import StopFlag
     from hpsearch.engine.profile import Profile
+    from hpsearch.train import Problem
 
 DEFAULT_STORAGE = "sqlite:///hpsearch.db"
 
@@ -44,15 +47,61 @@ class Result:
     curves: DataFrame
 
 
-def prepare(study: Study) -> tuple[Study, Dataset]:
-    """Load the data, and fill in what follows from them: task, loss and metric."""
+def prepare(study: Study, progress: Callable[[int, int], None] | None = None) -> tuple[Study, Dataset]:
+    """Load the data, and fill in what follows from them: task, loss and metric.
+
+    progress: is called with (done, total) while pictures are decoded.
+    """
     base = study.source.path.parent if study.source.path else None
-    dataset = load_dataset(study.data, study.seed, base, study.source.complaint)
+    dataset = load_dataset(study.data, study.seed, base, study.source.complaint, progress)
     study = study.resolve(dataset.task)
     if study.train.metric == "r2" and min(dataset.valid.y) == max(dataset.valid.y):
         text = f"R² needs validation targets that differ; all {len(dataset.valid)} are equal. Use rmse or mae"
         raise StudyFileError([study.source.complaint(("train", "metric"), text)])
+    if study.train.metric == "auc" and len(np.unique(dataset.valid.y)) < len(dataset.classes):
+        text = "an AUC needs validation rows of every class; use accuracy, f1 or another split"
+        raise StudyFileError([study.source.complaint(("train", "metric"), text)])
+    _check_last_batch(study, dataset)
     return study, dataset
+
+
+def _check_last_batch(study: Study, dataset: Dataset) -> None:
+    """Refuse last mini-batches of a single row for batch normalisation, which needs a variance.
+
+    Raises:
+        StudyFileError: some batch size leaves one.
+    """
+    if study.train.last_batch != "keep" or True not in (study.space.values("batch_norm") or ()):
+        return
+    sizes = study.space.values("batch_size") or ()
+    lonely = [size for size in sizes if isinstance(size, int) and len(dataset.train) % size == 1]
+    if lonely:
+        text = (
+            f"batch size {lonely[0]} leaves a last mini-batch of one row of {len(dataset.train):,}, which "
+            'has no variance for batch_norm; use last_batch = "drop" or another batch size'
+        )
+        raise StudyFileError([study.source.complaint(("train", "last_batch"), text)])
+
+
+def make_problem(study: Study, dataset: Dataset, device: str) -> Problem:
+    """What the study's trials are trained on; the study and the dataset are those of `prepare`."""
+    from hpsearch.train import Problem, pads_widths
+
+    train = study.train
+    assert train.loss is not None
+    assert train.metric is not None
+    softplus = train.representation == "softplus"
+    return Problem.from_dataset(
+        dataset,
+        f"softplus_{train.loss}" if softplus else train.loss,
+        train.metric,
+        study.seed,
+        representation=train.representation or "identity",
+        epochs=train.epochs,
+        keep_last=train.last_batch == "keep",
+        device=device,
+        pad_widths=pads_widths(study.space),
+    )
 
 
 def train(
@@ -70,19 +119,10 @@ def train(
     from hpsearch.engine.pool import Pool
     from hpsearch.engine.runner import Runner
     from hpsearch.search import make_sampler, make_stopping
-    from hpsearch.train import Problem, pads_widths, train_lanes
+    from hpsearch.train import train_lanes
 
-    assert study.train.loss is not None
-    assert study.train.metric is not None
     search = study.search
-    problem = Problem.from_dataset(
-        dataset,
-        study.train.loss,
-        study.train.metric,
-        study.seed,
-        device,
-        pad_widths=pads_widths(study.space),
-    )
+    problem = make_problem(study, dataset, device)
     pool = Pool(problem, train_lanes, workers)
     store.begin()
     try:

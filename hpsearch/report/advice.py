@@ -7,13 +7,16 @@ from collections import Counter
 from typing import Any
 
 from hpsearch.report.frames import PARAM, Report, space_of
-from hpsearch.report.text import parameter_text, toml_value
+from hpsearch.report.layers import MANY_DEAD, REMEDIES, dead_shares
+from hpsearch.report.text import metric_text, parameter_text, toml_value
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 from hpsearch.study.space import Choice, Range
 
 _BEST = 10
 _ENOUGH = 20
 _MOST_LINES = 5
+_FEW_DEAD = 3
+"""Trials on either side of which nothing is said."""
 _EDGE = 0.1
 """The share of a range, at each end, that counts as its edge."""
 
@@ -23,25 +26,53 @@ def advice_lines(report: Report) -> list[str]:
 
     Of fewer than 20 complete trials ten would be no choice.
     """
+    dead = dead_units_lines(report)
     if len(report.ranked) < _ENOUGH:
         few = f"{len(report.ranked)} complete trials are too few"
-        return [f"{few} to say where the best values lie; {_ENOUGH} are needed."]
+        return [*dead, f"{few} to say where the best values lie; {_ENOUGH} are needed."]
     best = report.ranked.head(_BEST)
     at_edge: list[str] = []
     others: list[str] = []
     for name, entry in space_of(report.record).searched.items():
-        values = best[PARAM + name].tolist()
+        values = best[PARAM + name].dropna().tolist()
+        if not values:  # of no use to any of them
+            continue
         if isinstance(entry, Choice):
             others.append(_choice_line(name, values))
             continue
         edge = _edge(entry, values)
         (at_edge if edge else others).append(_range_line(name, entry, values, edge))
-    return [*at_edge, *others][:_MOST_LINES]
+    return [*dead, *at_edge, *others][:_MOST_LINES]
+
+
+def dead_units_lines(report: Report) -> list[str]:
+    """Whether dead units explain bad trials: those with many of them are worse than the others.
+
+    Compared by the rank-sum test (Mann & Whitney 1947), one-sided at 1 %, so that it is rarely said in vain.
+    """
+    worst = {number: max(dead_shares(curve), default=0.0) for number, curve in report.curves.items()}
+    judged = report.trials[report.trials["value"].notna()]
+    many = judged["trial"].map(worst).fillna(0.0) >= MANY_DEAD
+    dead, alive = judged["value"][many], judged["value"][~many]
+    if len(dead) < _FEW_DEAD or len(alive) < _FEW_DEAD:
+        return []
+    from scipy.stats import mannwhitneyu  # 0.3 s for those who need it
+
+    maximize = report.record.direction == "maximize"
+    if mannwhitneyu(dead, alive, alternative="less" if maximize else "greater").pvalue > 0.01:
+        return []
+    metric = report.record.metric
+    values = (metric_text(metric, group.median()) for group in (dead, alive))
+    return [
+        f"dead units: {len(dead)} of {len(judged)} trials ended with half of a layer's units or more at 0 on "
+        f"the whole validation part; their median {metric} is {' against '.join(values)}; {REMEDIES}."
+    ]
 
 
 def _choice_line(name: str, values: list[Any]) -> str:
     counts = ", ".join(f"{count} × {parameter_text(value)}" for value, count in Counter(values).most_common())
-    return f"{name}: the best ten have {counts}."
+    ten = "ten" if len(values) == _BEST else f"ten, where it matters ({len(values)}),"
+    return f"{name}: the best {ten} have {counts}."
 
 
 def _edge(entry: Range, values: list[float]) -> str | None:

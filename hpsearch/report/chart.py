@@ -14,10 +14,10 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from hpsearch.records import FloatArray
 from hpsearch.report.frames import PARAM, Report
 from hpsearch.report.grids import best_few, thinned_epochs, valid_name
-from hpsearch.report.text import metric_text, parameter_text, plain, plural
+from hpsearch.report.text import PERCENT_METRICS, metric_text, parameter_text, plain, plural
 
 _HIGHLIGHTED = 5
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # told apart by colour-blind readers
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # told apart by colour-blind readers
 _SIZE = (9.0, 5.4)
 _DPI = 150
 _MOST_PARAMETERS = 6
@@ -25,8 +25,7 @@ _MOST_PARAMETERS = 6
 
 def curves_png(report: Report) -> bytes:
     """Validation curves of all trials, the best few highlighted and named, as a PNG."""
-    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(*_SIZE)
     axes = figure.add_subplot()
     best = best_few(report)[:_HIGHLIGHTED]
     curves = {number: report.valid_metric(number) for number in report.curves}
@@ -37,7 +36,7 @@ def curves_png(report: Report) -> bytes:
         curve = curves[best[place]]
         axes.plot(
             *_points(curve).T,
-            color=_COLOURS[place],
+            color=COLOURS[place],
             linewidth=2.4 if place == 0 else 1.6,
             marker="o" if len(curve) == 1 else None,
             label=_label(report, best[place]),
@@ -45,10 +44,27 @@ def curves_png(report: Report) -> bytes:
         )
     _scale(axes, report, list(curves.values()))
     _name(figure, axes, report, len(others))
+    return png_bytes(figure)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, that needs no screen."""
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as a PNG."""
     target = BytesIO()
     # Without the software's version the same report gives the same bytes.
     figure.savefig(target, format="png", metadata={"Software": None})
     return target.getvalue()
+
+
+def inert(text: str) -> str:
+    """Text that matplotlib draws as it is: a dollar sign would begin a formula."""
+    return plain(text).replace("$", r"\$")
 
 
 def _points(curve: FloatArray) -> FloatArray:
@@ -83,11 +99,12 @@ def _scale(axes: Axes, report: Report, curves: list[FloatArray]) -> None:
         low, high = np.quantile(values, (0.2, 1.0) if maximize else (0.0, 0.8))
         margin = 0.05 * (high - low) or 0.05 * (abs(high) or 1.0)
         axes.set_ylim(low - margin, high + margin)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(report.record.metric, value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: metric_tick(report.record.metric, value)))
 
 
-def _tick(metric: str, value: float) -> str:
-    if metric in ("accuracy", "error"):
+def metric_tick(metric: str, value: float) -> str:
+    """A value of the metric on an axis: whole percents, or as it is."""
+    if metric in PERCENT_METRICS:
         return metric_text(metric, value).replace(".0%", "%")
     return f"{value:g}"
 
@@ -112,5 +129,4 @@ def _label(report: Report, number: int) -> str:
     row = report.row(number)
     names = report.parameters[:_MOST_PARAMETERS]
     parameters = " · ".join(f"{name} {parameter_text(row[PARAM + name])}" for name in names)
-    # A dollar sign would begin a formula.
-    return f"{metric_text(report.record.metric, row['value'])}  #{number}   {parameters}".replace("$", r"\$")
+    return inert(f"{metric_text(report.record.metric, row['value'])}  #{number}   {parameters}")

@@ -12,10 +12,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.records import CURVE_COLUMNS, FloatArray, State, StudyRecord, Trial
+from hpsearch.records import FloatArray, State, StudyRecord, Trial
 from hpsearch.report.document import json_value
 from hpsearch.report.frames import count_states, space_of, trials_frame
-from hpsearch.report.grids import Column, Grid
+from hpsearch.report.grids import Column, Grid, curve_names, curve_text
+from hpsearch.report.layers import dead_line, layers_grid, sizes
 from hpsearch.report.tables import fitted, spaced
 from hpsearch.report.text import (
     MISSING,
@@ -117,11 +118,13 @@ def study_view(record: StudyRecord, trials: Sequence[Trial]) -> RenderableType:
 
 
 def trial_view(
-    record: StudyRecord, trials: Sequence[Trial], number: int, curve: FloatArray
+    record: StudyRecord, trials: Sequence[Trial], number: int, curve: FloatArray, width: int = 100
 ) -> RenderableType:
     """One trial: state, rank, values, all hyper-parameters (fixed ones too), layers and curve.
 
-    curve: [epochs, 4], empty before the first epoch.
+    width: columns of the terminal.
+
+    curve: [epochs, columns] (see records.Segment), empty before the first epoch.
     """
     frame = trials_frame(record, trials)
     trial = next(trial for trial in trials if trial.number == number)
@@ -139,27 +142,29 @@ def trial_view(
         )
     if not missing(row["reason"]):
         lines.append(Text(plain(row["reason"])))
+    if dead := dead_line(curve):
+        lines.append(Text(dead))
     if trial.started and trial.finished:
         took = (trial.finished - trial.started).total_seconds()
         lines.append(
             Text(f"from {_aware(trial.started).astimezone():%Y-%m-%d %H:%M:%S}, {seconds_text(took)}")
         )
     blocks: list[RenderableType] = [Group(*lines), _hyper_parameters(record, trial)]
+    if network := sizes(record, space_of(record).configuration(trial.params)):
+        blocks.append(Group(*fitted(layers_grid(*network), width)))
     if len(curve):
         blocks.append(_curve(record, curve))
     return spaced(blocks)
 
 
 def _hyper_parameters(record: StudyRecord, trial: Trial) -> RenderableType:
+    """Those that mean anything to the trial, fixed ones too."""
     space = space_of(record)
-    configuration = space.configuration(trial.params)
     values = {
         name: _exact(value) + ("" if name in space.searched else "   (fixed)")
-        for name, value in dataclasses.asdict(configuration).items()
-        if name in space.searched or name in space.fixed
+        for name, value in space.described(trial.params).items()
     }
-    layers = " → ".join(map(str, configuration.layers)) or "none, a linear model"
-    return _section("hyper-parameters", {**values, "hidden layers": layers})
+    return _section("hyper-parameters", values)
 
 
 def _curve(record: StudyRecord, curve: FloatArray) -> RenderableType:
@@ -168,14 +173,11 @@ def _curve(record: StudyRecord, curve: FloatArray) -> RenderableType:
     table.add_row(
         Text("curve", style="bold"), "", Text("first", justify="right"), Text("last", justify="right")
     )
-    for index, column in enumerate(CURVE_COLUMNS):
+    for index, column in enumerate(curve_names(curve)):
         if column.endswith("_metric") and record.metric == "loss":
             continue
         values = curve[:, index].tolist()
-        first, last = (
-            significant(value, 4) if column.endswith("_loss") else metric_text(record.metric, value)
-            for value in (values[0], values[-1])
-        )
+        first, last = (curve_text(column, record.metric, value) for value in (values[0], values[-1]))
         table.add_row(
             f"  {column.replace('metric', record.metric)}",
             sparkline(values, _SPARKLINE),

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.records import StudyRecord
+from hpsearch.report.comparison import LEVEL, Comparison, Estimate, conclusion, remarks
 from hpsearch.report.frames import PARAM, Report, curves_frame
 from hpsearch.report.text import missing, plain
 
@@ -34,8 +35,55 @@ def report_document(report: Report, top: int = 0) -> dict[str, Any]:
             "epochs_per_second": json_value(report.epochs_per_second),
             "data": {"hash": record.data_hash, **json_value(record.data_summary)},
         },
+        **({"comparison": comparison_document(report.comparison)} if report.comparison else {}),
+        **({"notes": list(report.notes)} if report.notes else {}),
         "trials": rows[:top] if top else rows,
     }
+
+
+def comparison_document(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as JSON-able values; differences are in the metric's own unit, shares not in points."""
+    c, found = comparison, {each.arm: each for each in comparison.differences}
+    arms = []
+    for arm in c.arms:
+        each = found.get(arm.name)
+        own: dict[str, Any] = {
+            "arm": arm.name,
+            "trials": arm.trials,
+            "complete": arm.complete,
+            "trial": arm.trial,
+            "epochs": arm.epochs,
+            "diverged": arm.diverged,
+            "scores": arm.scores.tolist(),
+            **_estimate_document(arm.estimate),
+            "difference": None,
+        }
+        if each is not None:
+            difference = {"seeds": each.seeds, **_estimate_document(each.estimate)}
+            own["difference"] = {**difference, "p": each.p, "verdict": each.verdict}
+        arms.append(own)
+    document: dict[str, Any] = json_value(
+        {
+            "by": c.by,
+            "metric": c.metric,
+            "baseline": c.baseline,
+            "seeds": c.seeds,
+            "part": c.part,
+            "rows": c.rows,
+            "level": LEVEL,
+            "comparisons": len(found),
+            "arms": arms,
+            "conclusion": conclusion(c),
+            "remarks": remarks(c),
+        }
+    )
+    return document
+
+
+def _estimate_document(found: Estimate | None) -> dict[str, Any]:
+    if found is None:
+        return dict.fromkeys(("mean", "sd", "low", "high"))
+    return {"mean": found.mean, "sd": found.sd, "low": found.low, "high": found.high}
 
 
 def curves_document(report: Report) -> dict[str, Any]:

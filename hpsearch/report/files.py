@@ -10,8 +10,11 @@ from pathlib import Path
 from hpsearch.errors import HpsearchError
 
 
-def write_files(contents: Mapping[Path, bytes]) -> None:
+def write_files(contents: Mapping[Path, bytes], option: str = "--out", parents: bool = False) -> None:
     """Write files, each of them whole or not at all.
+
+    Args:
+        option: that says where, for the message. parents: make the folders of the files, too.
 
     Raises:
         HpsearchError: a file cannot be written.
@@ -19,11 +22,13 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
     for path, content in contents.items():
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
+            if parents:
+                path.parent.mkdir(parents=True, exist_ok=True)
             beside.write_bytes(content)
             os.replace(beside, path)
         except OSError as error:
             with suppress(OSError):
                 beside.unlink()
             raise HpsearchError(
-                f"{path}: cannot be written: {error.strerror}. Choose another place with --out"
+                f"{path}: cannot be written: {error.strerror}. Choose another place with {option}"
             ) from None

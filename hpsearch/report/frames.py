@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ import pandas as pd
 from hpsearch.errors import NothingToShowError
 from hpsearch.records import (
     CURVE_COLUMNS,
+    DEAD,
     VALID_LOSS,
     VALID_METRIC,
     FloatArray,
@@ -26,6 +27,9 @@ from hpsearch.study.file import study_from_document
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 from hpsearch.study.space import Space
 
+if TYPE_CHECKING:
+    from hpsearch.report.comparison import Comparison
+
 PARAM = "param_"
 _DTYPES = {"float": "float64", "int": "Int64", "bool": "boolean", "name": "str", "layers": "str"}
 _GROUPS = (State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING)
@@ -35,12 +39,15 @@ _GROUPS = (State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING)
 class Report:
     """What a report is made from.
 
-    trials: as `trials_frame` gives it. curves: trial number → [epochs, 4], see `records.CURVE_COLUMNS`.
+    trials: as `trials_frame` gives it. curves: trial number → [epochs, columns], see `records.Segment`.
+    comparison: the answer to the study's question, where it has one. notes: what could not be told, and why.
     """
 
     record: StudyRecord
     trials: pd.DataFrame
     curves: Mapping[int, FloatArray]
+    comparison: Comparison | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ranked(self) -> pd.DataFrame:
@@ -126,8 +133,10 @@ def trials_frame(record: StudyRecord, trials: Iterable[Trial]) -> pd.DataFrame:
         "best_epoch": pd.Series([trial.best_epoch for trial in ordered], dtype="Int64"),
     }
     for name in space_of(record).searched:
-        dtype = _DTYPES[HYPER_PARAMETERS[name].kind]
-        columns[PARAM + name] = pd.Series([trial.params.get(name) for trial in ordered], dtype=dtype)
+        values = [trial.params.get(name) for trial in ordered]
+        words = HYPER_PARAMETERS[name].words and any(isinstance(value, str) for value in values)
+        dtype = "object" if words else _DTYPES[HYPER_PARAMETERS[name].kind]
+        columns[PARAM + name] = pd.Series(values, dtype=dtype)
     columns["reason"] = pd.Series([_reason(trial) for trial in ordered], dtype="str")
     return pd.DataFrame(columns)
 
@@ -136,12 +145,15 @@ def curves_frame(record: StudyRecord, curves: Mapping[int, FloatArray]) -> pd.Da
     """The curves as `curves --format csv` has them, one row a trial and epoch, epochs from 1.
 
     Columns: trial, epoch, train_loss, train_<metric>, valid_loss, valid_<metric>; without the two of the
-    metric when that is the loss itself.
+    metric when that is the loss itself. Then dead_1, dead_2, …: the share of units of each hidden layer that
+    are 0 on the whole validation part; NaN for trials without that layer.
     """
     numbers = sorted(curves)
     lengths = [len(curves[number]) for number in numbers]
-    empty = np.empty((0, len(CURVE_COLUMNS)))
-    values = np.concatenate([empty, *(curves[number] for number in numbers)])
+    widest = max((curve.shape[1] for curve in curves.values()), default=DEAD)
+    values = np.full((sum(lengths), widest), np.nan)
+    for number, end in zip(numbers, np.cumsum(lengths).tolist(), strict=True):
+        values[end - len(curves[number]) : end, : curves[number].shape[1]] = curves[number]
     columns = {
         "trial": np.repeat(np.array(numbers, dtype=np.int64), lengths),
         "epoch": np.concatenate([np.empty(0, np.int64), *(np.arange(1, n + 1) for n in lengths)]),
@@ -149,6 +161,8 @@ def curves_frame(record: StudyRecord, curves: Mapping[int, FloatArray]) -> pd.Da
     for index, column in enumerate(CURVE_COLUMNS):
         if not (column.endswith("_metric") and record.metric == "loss"):
             columns[column.replace("metric", record.metric)] = values[:, index]
+    for layer in range(widest - DEAD):
+        columns[f"dead_{layer + 1}"] = values[:, DEAD + layer]
     return pd.DataFrame(columns)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpsearch.records import State
+from hpsearch.records import CURVE_COLUMNS, DEAD, FloatArray, State
 from hpsearch.report.frames import PARAM, Report, count_states
 from hpsearch.report.text import (
     MISSING,
@@ -149,18 +149,26 @@ def trial_curve_grid(report: Report, number: int) -> Grid:
     """All columns of one trial's curve, epoch by epoch."""
     metric = report.record.metric
     curve = report.curves[number]
-    heads = ["train_loss", "valid_loss"]
-    indices = [0, 2]
-    if metric != "loss":
-        heads, indices = ["train_loss", f"train_{metric}", "valid_loss", f"valid_{metric}"], [0, 1, 2, 3]
+    names = curve_names(curve)
+    shown = [at for at, name in enumerate(names) if metric != "loss" or not name.endswith("_metric")]
+    heads = [names[at].replace("metric", metric) for at in shown]
     rows = []
     for epoch, values in enumerate(curve, start=1):
-        cells = [
-            significant(values[index], 4) if head.endswith("_loss") else metric_text(metric, values[index])
-            for head, index in zip(heads, indices, strict=True)
-        ]
+        cells = [curve_text(names[at], metric, values[at]) for at in shown]
         rows.append((str(epoch), *cells))
     return Grid((Column("epoch"), *map(Column, heads)), tuple(rows))
+
+
+def curve_names(curve: FloatArray) -> list[str]:
+    """Names of a curve's columns; "metric" stands for the study's own, dead_1, … for its hidden layers."""
+    return [*CURVE_COLUMNS, *(f"dead_{layer + 1}" for layer in range(curve.shape[1] - DEAD))]
+
+
+def curve_text(name: str, metric: str, value: float) -> str:
+    """A value of a curve's column."""
+    if name.startswith("dead_"):
+        return f"{100 * value:.0f}%"
+    return significant(value, 4) if name.endswith("_loss") else metric_text(metric, value)
 
 
 def _shown(report: Report, top: int) -> pd.DataFrame:

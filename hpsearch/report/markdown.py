@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from hpsearch.records import State
 from hpsearch.report.advice import advice_lines
+from hpsearch.report.comparison import Comparison, comparison_grid, conclusion, remarks
 from hpsearch.report.frames import Report
 from hpsearch.report.grids import (
     Grid,
@@ -17,11 +20,20 @@ from hpsearch.report.grids import (
 )
 from hpsearch.report.text import plain, plural
 
+CURVES, COMPARISON = "curves.png", "comparison.png"
+BOUNDARY, PICTURES, WRONG = "boundary.png", "pictures.png", "wrong.png"
+_CAPTIONS = {
+    CURVES: "Learning curves of the best trials",
+    COMPARISON: "Scores by seed, with means and intervals",
+    BOUNDARY: "Decision boundary",
+    PICTURES: "Training pictures",
+    WRONG: "Validation pictures that the best trial gets most wrong",
+}
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#~"})
 
 
-def report_markdown(report: Report, top: int = 10, image: str | None = None) -> str:
-    """The report as Markdown; `image` is the address of the picture of the curves, if there is one."""
+def report_markdown(report: Report, top: int = 10, pictures: Collection[str] = ()) -> str:
+    """The report as Markdown; `pictures` are the names of picture files beside it."""
     head, *others = summary_lines(report)
     about = head.removeprefix(plain(report.record.name)).strip()
     lines = [f"# {_escaped(plain(report.record.name))}", "", f"{_escaped(about)}  "]
@@ -34,17 +46,41 @@ def report_markdown(report: Report, top: int = 10, image: str | None = None) -> 
     numbers = best_few(report)
     if numbers:
         lines += [f"## Learning curves: {_escaped(valid_name(report))}", ""]
-        lines += [f"![Learning curves of the best trials]({image})", ""] if image else []
+        lines += _picture(CURVES, pictures)
         lines += [*_table(curves_grid(report, numbers)), ""]
     failures = failed_lines(report, top)
     if failures:
         lines += [f"## {plural(report.counts[State.FAILED], 'trial')} diverged", ""]
         lines += [f"- {_escaped(trial)} {_escaped(reason)}" for trial, reason in failures]
         lines += [""]
+    if report.comparison is not None:
+        lines += _compared(report.comparison, pictures)
+    lines += [part for note in report.notes for part in (_escaped(plain(note)), "")]
+    for name in (BOUNDARY, PICTURES, WRONG):
+        lines += [f"## {_CAPTIONS[name]}", "", *_picture(name, pictures)] if name in pictures else []
     advice = advice_lines(report)
     if advice:
         lines += ["## Where the best lie", "", *(f"- {_escaped(line)}" for line in advice), ""]
     return "\n".join(lines)
+
+
+def _compared(comparison: Comparison, pictures: Collection[str]) -> list[str]:
+    notes = [f"- {_escaped(line)}" for line in remarks(comparison)]
+    return [
+        f"## Comparison: {_escaped(plain(comparison.subject))}",
+        "",
+        f"**{_escaped(conclusion(comparison))}**",
+        "",
+        *_table(comparison_grid(comparison)),
+        "",
+        *_picture(COMPARISON, pictures),
+        *notes,
+        "",
+    ]
+
+
+def _picture(name: str, pictures: Collection[str]) -> list[str]:
+    return [f"![{_CAPTIONS[name]}]({name})", ""] if name in pictures else []
 
 
 def _table(grid: Grid) -> list[str]:

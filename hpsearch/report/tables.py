@@ -14,6 +14,7 @@ from rich.text import Text
 
 from hpsearch.records import State
 from hpsearch.report.advice import advice_lines
+from hpsearch.report.comparison import Comparison, comparison_grid, conclusion, remarks
 from hpsearch.report.frames import Report
 from hpsearch.report.grids import (
     Grid,
@@ -35,7 +36,8 @@ _ALL_EPOCHS = 40
 
 
 def report_view(report: Report, width: int, top: int = 10, storage: str = "") -> RenderableType:
-    """The whole report: summary, ranked table, learning curves of the best, failures, advice, what next.
+    """The whole report: summary, ranked table, learning curves of the best, failures, comparison, advice,
+    what next.
 
     Args:
         width: columns of the terminal, at least 40. top: rows of the ranked table, 0 for all.
@@ -52,6 +54,10 @@ def report_view(report: Report, width: int, top: int = 10, storage: str = "") ->
     failures = failed_lines(report, top)
     if failures:
         blocks.append(_failures(report.counts[State.FAILED], failures))
+    if report.comparison is not None:
+        blocks += _compared(report.comparison, width)
+    if report.notes:
+        blocks.append(Group(*(Text(plain(note)) for note in report.notes)))
     advice = advice_lines(report)
     if advice:
         blocks.append(Group(*map(Text, advice)))
@@ -156,6 +162,16 @@ def _summary(report: Report) -> RenderableType:
     first = Text(head)
     first.stylize("bold", 0, len(name))
     return Group(first, *map(Text, others))
+
+
+def _compared(comparison: Comparison, width: int) -> list[RenderableType]:
+    caption = Text(f" {plain(comparison.subject)}: each one's best trial, trained again", style="dim")
+    table = fitted(comparison_grid(comparison), width, "--format json")
+    sentence = Text(conclusion(comparison), style="bold")
+    return [
+        Group(caption, *table),
+        Group(sentence, *(Text(line, style="dim") for line in remarks(comparison))),
+    ]
 
 
 def _failures(failed: int, lines: Sequence[tuple[str, str]]) -> RenderableType:

@@ -16,7 +16,8 @@ STATE_WORDS = {
     State.FAILED: "diverged",
     State.RUNNING: "unfinished",
 }
-_PERCENT_METRICS = ("accuracy", "error")
+PERCENT_METRICS = ("accuracy", "error", "balanced_accuracy")
+"""Shares of rows, which are shown as percent."""
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -39,9 +40,14 @@ def metric_text(metric: str, value: Any) -> str:
     """A value of the study's metric: shares as percent, others with four significant digits."""
     if missing(value):
         return MISSING
-    if metric in _PERCENT_METRICS and math.isfinite(value):
+    if is_share(metric) and math.isfinite(value):
         return f"{100 * value:.1f}%"
     return significant(value, 4)
+
+
+def is_share(metric: str) -> bool:
+    """Whether the metric is a share, which is shown as percent, and its differences as points."""
+    return metric in PERCENT_METRICS
 
 
 def significant(value: Any, digits: int) -> str:

@@ -1,0 +1,135 @@
+"""The comparison that a study asks for: each arm's best trial, trained again on fresh seeds and scored once.
+
+Everything follows from the stored trials, the data and the study's seed, so that it is computed anew whenever
+it is shown, and nothing of it is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hpsearch import seeds
+from hpsearch.data import Dataset
+from hpsearch.engine.api import make_problem
+from hpsearch.errors import HpsearchError
+from hpsearch.records import VALID_METRIC, FloatArray, State, Trial
+from hpsearch.report.comparison import Arm, Comparison
+from hpsearch.report.frames import Report
+from hpsearch.study.arms import arm_name, arm_of, arm_values, baseline_value
+from hpsearch.study.file import Study
+from hpsearch.study.hyperparameters import Value
+from hpsearch.train import Lane, LaneResult, Problem, Tile, plan, train_lanes
+
+_LANE = 0
+"""The number of every lane: arms with the same layers begin from the same weights, which only the seed draws.
+"""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """An arm's best trial, to be trained again."""
+
+    lane: Lane
+    trial: int
+    epochs: int
+
+
+def compare(
+    study: Study, dataset: Dataset, trials: Sequence[Trial], report: Report, device: str, workers: int
+) -> Comparison:
+    """What `[compare]` asks: arms, and their scores on the test part, or on validation if there is none.
+
+    For each arm the best complete trial by validation is trained again with each of the seeds, for the epochs
+    after which it was best. With a seed, all arms see the same mini-batches and the same split.
+
+    Raises:
+        HpsearchError: the baseline has no complete trial.
+    """
+    asked = study.compare
+    assert asked is not None
+    members = _members(study, trials)
+    chosen = _chosen(study, trials, report)
+    names = {value: arm_name(asked.by, value) for value in members}
+    baseline = baseline_value(asked)
+    if baseline is None:
+        baseline = next(iter(chosen), None)  # they come best first
+    if baseline not in chosen:
+        what = "any arm" if baseline is None else f"the baseline {names[baseline]}"
+        raise HpsearchError(f"{what} has no complete trial to be compared with; train more of them")
+    part, name = (dataset.test, "test") if len(dataset.test) else (dataset.valid, "validation")
+    problem = make_problem(study, replace(dataset, valid=part), device)
+    scores = _scores(problem, [fresh_seed(study.seed, n) for n in range(asked.seeds)], chosen, workers)
+    arms = [
+        Arm(
+            names[value],
+            len(own),
+            sum(trial.state is State.COMPLETE for trial in own),
+            chosen[value].trial if value in chosen else None,
+            chosen[value].epochs if value in chosen else None,
+            scores.get(value, np.empty(0)),
+        )
+        for value, own in members.items()
+    ]
+    maximize = study.direction == "maximize"
+    metric = study.train.metric or ""
+    return Comparison(asked.by, metric, maximize, names[baseline], tuple(arms), asked.seeds, name, len(part))
+
+
+def fresh_seed(seed: int, index: int) -> int:
+    """The seed of retraining `index`: initial weights and orders of the rows that no trial has seen."""
+    return seeds.integer(seed, "comparison", index)
+
+
+def _members(study: Study, trials: Sequence[Trial]) -> dict[Value, list[Trial]]:
+    """The trials of each arm, arms in the study file's order."""
+    assert study.compare is not None
+    by = study.compare.by
+    members: dict[Value, list[Trial]] = {value: [] for value in arm_values(study.space, by)}
+    for trial in trials:
+        value = arm_of(study.space, trial.params, by)
+        if value is not None:
+            members[value].append(trial)
+    return members
+
+
+def _chosen(study: Study, trials: Sequence[Trial], report: Report) -> dict[Value, _Choice]:
+    """The best complete trial of each arm that has one, the best arm first."""
+    assert study.compare is not None
+    by_number = {trial.number: trial for trial in trials}
+    chosen: dict[Value, _Choice] = {}
+    for number in report.ranked["trial"].tolist():
+        trial = by_number[number]
+        value = arm_of(study.space, trial.params, study.compare.by)
+        if value is not None and value not in chosen and trial.best_epoch is not None:
+            lane = Lane(_LANE, study.space.configuration(trial.params))
+            chosen[value] = _Choice(lane, number, trial.best_epoch)
+    return chosen
+
+
+def _scores(
+    problem: Problem, fresh: Sequence[int], chosen: Mapping[Value, _Choice], workers: int
+) -> dict[Value, FloatArray]:
+    """[seeds] of each arm: the metric after its last epoch, NaN where it diverged."""
+    scores = {value: np.full(len(fresh), np.nan) for value in chosen}
+    lanes = [choice.lane for choice in chosen.values()]
+    targets = [choice.epochs for choice in chosen.values()]
+    values = dict(zip(lanes, chosen, strict=True))
+    work: list[tuple[int, Problem, Tile]] = []
+    for at, seed in enumerate(fresh):
+        own = replace(problem, seed=seed)
+        work += [(at, own, tile) for tile in plan(own, lanes, targets, 1)]
+    with ThreadPoolExecutor(workers) as threads:
+        for (at, _, tile), results in zip(work, threads.map(_train, work), strict=True):
+            for lane, result in zip(tile.lanes, results, strict=True):
+                if result.failure is None:
+                    scores[values[lane]][at] = result.curve[-1, VALID_METRIC]
+    return scores
+
+
+def _train(work: tuple[int, Problem, Tile]) -> list[LaneResult]:
+    _, problem, tile = work
+    return train_lanes(problem, tile.lanes, tile.last_epoch)

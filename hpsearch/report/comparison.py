@@ -1,0 +1,294 @@
+"""The answer to a study's question: each arm's scores on fresh seeds, and intervals of their differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hpsearch.records import FloatArray
+from hpsearch.report.grids import Column, Grid
+from hpsearch.report.text import MISSING, is_share, metric_text, plain, plural, significant
+from hpsearch.study.arms import LINEAR
+
+LEVEL = 0.95
+FEWEST_SEEDS = 3
+"""An interval from fewer would say nothing."""
+
+BETTER, WORSE, EQUAL = "better", "worse", "no detectable difference"
+
+_SAME = 1e-9
+"""Differences that vary by less than this share of the scores are rounding: they are all equal."""
+
+_UNEQUAL = 2
+"""Arms with so many times the trials of another were tuned better."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean of values that vary by seed, and its t interval; without one where all values are equal."""
+
+    mean: float
+    sd: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the values that are compared, by its best complete trial.
+
+    trials, complete: of the study that have this value. trial, epochs: the best one, and the epochs after
+    which it was best; None without a complete one. scores: [seeds] of its configuration trained again from
+    fresh weights for so many epochs; NaN where that diverged, empty without a trial.
+    """
+
+    name: str
+    trials: int
+    complete: int
+    trial: int | None
+    epochs: int | None
+    scores: FloatArray
+
+    @property
+    def diverged(self) -> int:
+        """Seeds with which it diverged."""
+        return int(np.isnan(self.scores).sum())
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """Of the seeds with which it did not diverge; None if these are too few."""
+        return estimate(self.scores[~np.isnan(self.scores)])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm minus the baseline, paired by seed: `seeds` pairs of which neither diverged.
+
+    Interval, p-value and verdict are corrected for the number of comparisons, so that all of a study's
+    hold together.
+    """
+
+    arm: str
+    seeds: int
+    estimate: Estimate
+    p: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All arms of a study on the same fresh seeds, scored on `rows` rows of the part "test" or "validation".
+
+    by: what differs. baseline: name of the arm that the others are compared with. maximize: whether
+    larger scores are better.
+    """
+
+    by: str
+    metric: str
+    maximize: bool
+    baseline: str
+    arms: tuple[Arm, ...]
+    seeds: int
+    part: str
+    rows: int
+
+    @property
+    def subject(self) -> str:
+        """What differs, as a heading."""
+        return "linear or deep" if self.by == LINEAR else self.by
+
+    @cached_property
+    def differences(self) -> tuple[Difference, ...]:
+        """Of every arm that can be compared with the baseline, in the order of the arms."""
+        (base,) = (arm for arm in self.arms if arm.name == self.baseline)
+        pairs = {arm.name: _paired(arm, base) for arm in self.arms if arm.name != self.baseline}
+        usable = {name: values for name, values in pairs.items() if len(values) >= FEWEST_SEEDS}
+        every = np.concatenate([np.zeros(1), *(arm.scores for arm in self.arms)])
+        scale = float(np.nanmax(np.abs(every)))
+        return tuple(
+            difference(name, values, len(usable), self.maximize, scale) for name, values in usable.items()
+        )
+
+
+def _paired(arm: Arm, base: Arm) -> FloatArray:
+    if len(arm.scores) != len(base.scores):
+        return np.empty(0)
+    values: FloatArray = arm.scores - base.scores
+    return values[~np.isnan(values)]
+
+
+# -- statistics ----------------------------------------------------------------------------------
+
+
+def estimate(values: FloatArray, level: float = LEVEL, scale: float | None = None) -> Estimate | None:
+    """Mean, standard deviation and Student's t interval (1908) of values [n]; None of fewer than three.
+
+    scale: of the numbers from which the values were taken, to tell equal ones from rounding.
+    """
+    if len(values) < FEWEST_SEEDS:
+        return None
+    mean, sd = float(values.mean()), float(values.std(ddof=1))
+    if np.ptp(values) <= _SAME * (np.abs(values).max() if scale is None else scale):
+        return Estimate(mean, 0.0, None, None)
+    from scipy import stats  # 0.3 s that reports without a comparison need not pay
+
+    interval = stats.ttest_1samp(values, 0.0).confidence_interval(level)
+    return Estimate(mean, sd, float(interval.low), float(interval.high))
+
+
+def difference(arm: str, values: FloatArray, comparisons: int, maximize: bool, scale: float) -> Difference:
+    """What differences [n ≥ 3] of an arm, paired by seed, say; corrected for so many comparisons
+    (Bonferroni).
+
+    Where all are equal there is no variance to go by; the sign test then says how likely n equal signs are.
+    """
+    error = (1 - LEVEL) / comparisons
+    from scipy import stats
+
+    found = estimate(values, 1 - error, scale)
+    assert found is not None
+    if found.low is not None:
+        p = float(stats.ttest_1samp(values, 0.0).pvalue)
+    elif abs(found.mean) > _SAME * scale:
+        p = float(stats.binomtest(len(values), len(values)).pvalue)
+    else:
+        p = 1.0
+    verdict = EQUAL if p >= error else BETTER if (found.mean > 0) == maximize else WORSE
+    return Difference(arm, len(values), found, min(1.0, comparisons * p), verdict)
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+def conclusion(comparison: Comparison) -> str:
+    """One sentence with the numbers that answer the question."""
+    c, found = comparison, comparison.differences
+    if not found:
+        return f"{plain(c.by)}: fewer than two arms were trained to their end; nothing can be compared."
+    about = f"{plural(c.seeds, 'seed')}, {plural(c.rows, f'{c.part} row')}"
+    if len(found) == 1:
+        (only,) = found
+        change = _change(c, only.estimate, "95 % interval ", f", {about}")
+        tail = only.verdict if only.verdict == EQUAL else f"{plain(only.arm)} is {only.verdict}"
+        return f"{plain(only.arm)} against {plain(c.baseline)}: {c.metric} {change}: {tail}."
+    (base,) = (arm for arm in c.arms if arm.name == c.baseline)
+    assert base.estimate is not None
+    parts = [f"{plain(each.arm)} {_change(c, each.estimate)}, {each.verdict}" for each in found]
+    return (
+        f"Against {plain(c.baseline)} ({c.metric} {metric_text(c.metric, base.estimate.mean)}; {about}; "
+        f"95 % intervals that hold for all {len(found)} together): {'; '.join(parts)}."
+    )
+
+
+def remarks(comparison: Comparison) -> list[str]:
+    """What the reader must know to take the numbers for no more than they are."""
+    c = comparison
+    lines = [
+        "The intervals are about other initial weights and orders of the rows, for these trials'"
+        " hyper-parameters on this split; another search or other data would differ by more."
+    ]
+    if len(c.differences) > 1:
+        lines.append(f"Intervals and p are corrected for {len(c.differences)} comparisons (Bonferroni).")
+    if c.part != "test":
+        lines.append(
+            "There is no test part: the scores are from the validation part, on which the trials were "
+            "chosen, too, and flatter."
+        )
+    for arm in c.arms:
+        name = plain(arm.name)
+        if arm.trial is None:
+            lines.append(
+                f"{name}: none of its {plural(arm.trials, 'trial')} is complete; it is not compared."
+            )
+        elif arm.diverged == len(arm.scores):
+            lines.append(f"{name}: diverged with all {arm.diverged} seeds; it is not compared.")
+        elif arm.diverged:
+            kept = len(arm.scores) - arm.diverged
+            lines.append(
+                f"{name}: diverged with {arm.diverged} of {len(arm.scores)} seeds; its numbers are those of "
+                f"the other {kept}."
+            )
+    counts = [arm.trials for arm in c.arms]
+    if max(counts) >= _UNEQUAL * min(counts):
+        lines.append(
+            f"The arms had {min(counts):,} to {max(counts):,} trials: those with more were tuned better. "
+            'sampler = "qmc" or "random" with stopping = "none" gives all arms about as many.'
+        )
+    return lines
+
+
+def comparison_grid(comparison: Comparison) -> Grid:
+    """One row an arm: mean and interval, difference to the baseline, verdict, and what it was chosen from."""
+    c, found = comparison, {each.arm: each for each in comparison.differences}
+    heads = (c.metric, "95 % interval", "difference", "its interval")
+    any_diverged = any(arm.diverged for arm in c.arms)
+    columns = (Column(c.subject, numeric=False), *map(Column, heads), Column("verdict", numeric=False))
+    last = ("p", "sd", *(["diverged"] if any_diverged else []), "trials", "trial", "epochs")
+    rows = []
+    for arm in c.arms:
+        rows.append(
+            (
+                plain(arm.name).removeprefix(f"{c.by} "),
+                *_level_cells(c.metric, arm.estimate),
+                *_difference_cells(c, arm, found.get(arm.name)),
+                MISSING if arm.estimate is None else _sd_text(c.metric, arm.estimate.sd),
+                *([str(arm.diverged) if arm.diverged else ""] if any_diverged else []),
+                f"{arm.trials:,}",
+                MISSING if arm.trial is None else str(arm.trial),
+                MISSING if arm.epochs is None else str(arm.epochs),
+            )
+        )
+    return Grid((*columns, *map(Column, last)), tuple(rows))
+
+
+def _level_cells(metric: str, found: Estimate | None) -> tuple[str, str]:
+    """Mean and interval of an arm."""
+    if found is None:
+        return MISSING, MISSING
+    mean = metric_text(metric, found.mean)
+    if found.low is None or found.high is None:
+        return mean, "the same"
+    bounds = (0.0, 1.0) if is_share(metric) else (-np.inf, np.inf)
+    low, high = (metric_text(metric, float(np.clip(end, *bounds))) for end in (found.low, found.high))
+    return mean, f"{low.removesuffix('%')} … {high}"
+
+
+def _difference_cells(comparison: Comparison, arm: Arm, found: Difference | None) -> tuple[str, ...]:
+    """Difference, its interval, verdict and p."""
+    if arm.name == comparison.baseline:
+        return "", "", "(baseline)", ""
+    if found is None:
+        return MISSING, MISSING, "not compared", ""
+    mean, *interval = _signed(comparison.metric, found.estimate)
+    p = "<0.001" if found.p < 0.001 else f"{found.p:.3f}"
+    return mean, " … ".join(interval) or "the same", found.verdict, p
+
+
+def _change(comparison: Comparison, found: Estimate, before: str = "", after: str = "") -> str:
+    """ "+47.1 points (+46.2 … +48.0)", or that it was the same with every seed."""
+    mean, *interval = _signed(comparison.metric, found)
+    unit = " points" if is_share(comparison.metric) else ""
+    inside = f"{before}{' … '.join(interval)}" if interval else "the same with every seed"
+    return f"{mean}{unit} ({inside}{after})"
+
+
+def _signed(metric: str, found: Estimate) -> list[str]:
+    """A difference and the ends of its interval, if it has one, with signs."""
+    values = [value for value in (found.mean, found.low, found.high) if value is not None]
+    if is_share(metric):
+        points = [100 * value for value in values]
+        decimals = 1 if len(points) == 1 or points[2] - points[1] >= 0.4 else 2
+        texts = [f"{abs(value):.{decimals}f}" for value in points]
+    else:
+        texts = [significant(abs(value), 3) for value in values]
+    return [_sign(text, value) + text for text, value in zip(texts, values, strict=True)]
+
+
+def _sign(text: str, value: float) -> str:
+    return "" if not float(text) else "+" if value > 0 else "−"
+
+
+def _sd_text(metric: str, sd: float) -> str:
+    return f"{100 * sd:.1f}" if is_share(metric) else significant(sd, 3)

@@ -1,0 +1,356 @@
+"""Comparisons: arms and their best trials, retraining on fresh seeds, intervals that are right, and words."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from typer.testing import CliRunner
+
+from hpsearch.cli.app import app
+from hpsearch.data import Dataset
+from hpsearch.engine.api import make_problem, prepare, run
+from hpsearch.engine.compare import compare, fresh_seed
+from hpsearch.errors import StudyChangedError, StudyFileError
+from hpsearch.records import State, Trial
+from hpsearch.report.comparison import (
+    BETTER,
+    EQUAL,
+    WORSE,
+    Arm,
+    Comparison,
+    comparison_grid,
+    conclusion,
+    estimate,
+    remarks,
+)
+from hpsearch.report.frames import Report, finished_report
+from hpsearch.store import Database
+from hpsearch.study.file import Study, load_study
+from hpsearch.train.lanes import Lane
+from hpsearch.train.solo import train_solo
+from tests.studies import hpsearch, url
+
+GUIDE = sorted((Path(__file__).parents[1] / "studies/guide").glob("*.toml"))
+HEAD = '[data]\nsource = "iris"\n[space]\n'
+STUDY = """
+[study]
+name = "small"
+[data]
+source = "breast_cancer"
+split = {{ valid = 0.2, test = {test} }}
+[space]
+activation = ["relu", "sigmoid"]
+learning_rate = {{ low = 1e-3, high = 1.0, log = true }}
+batch_size = 64
+depth = 3
+width = 8
+[train]
+epochs = 4
+[search]
+sampler = "random"
+stopping = "none"
+trials = 12
+[compare]
+by = "activation"
+seeds = 4
+"""
+
+
+# -- the study file ------------------------------------------------------------------------------
+
+BAD = [
+    ("momentum = [0.0, 0.9]", "", "compare.by: is missing; expected a searched hyper-parameter"),
+    ("depth = [1, 2]", 'by = "dept"', 'compare.by: unknown hyper-parameter; did you mean "depth"? (expected'),
+    ("depth = [1, 2]", 'by = "momentum"', 'compare.by: "momentum" is not searched: [space] gives it no list'),
+    (
+        "momentum = { low = 0.0, high = 0.9 }",
+        'by = "momentum"',
+        'compare.by: "momentum" is a range; expected a list of at most 12 values, such as momentum =',
+    ),
+    (
+        "width = { low = 1, high = 40 }",
+        'by = "width"',
+        'compare.by: "width" has 40 values; expected a list of at most 12',
+    ),
+    ("depth = [2, 3]", 'by = "linear"', "compare.by: needs networks of both kinds: a linear one (depth 1"),
+    (
+        'activation = ["relu", "tanh"]',
+        'by = "activation"\nbaseline = "than"',
+        'compare.baseline: expected one of the arms relu, tanh; found "than"; did you mean "tanh"?',
+    ),
+    (
+        "momentum = [0.0, 0.9]",
+        'by = "momentum"\nbaseline = 0.5',
+        "compare.baseline: expected one of the arms 0.0, 0.9; found 0.5",
+    ),
+    (
+        "momentum = [0.0, 0.9]",
+        'by = "momentum"\nseeds = 2',
+        "compare.seeds: expected greater than or equal to 3; found 2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("space", "section", "expected"), BAD)
+def test_a_complaint_says_where_what_and_how(tmp_path: Path, space: str, section: str, expected: str) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(f"{HEAD}{space}\n[compare]\n{section}\n", encoding="utf-8")
+    with pytest.raises(StudyFileError) as caught:
+        load_study(path)
+    (complaint,) = caught.value.complaints
+    line = 5 if complaint.key == "compare.by" and not section else 6 if complaint.key == "compare.by" else 7
+    assert str(complaint).startswith(f"{path}:{line}:1: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("space", "section"),
+    [
+        ("momentum = [0, 0.9]", 'by = "momentum"\nbaseline = 0'),
+        ("hidden = [[], [5, 5]]", 'by = "hidden"\nbaseline = [5, 5]'),
+        ("hidden = [[], [5, 5]]", 'by = "linear"\nbaseline = "deep"'),
+        ("depth = { low = 1, high = 3 }", 'by = "depth"'),
+        ('activation = ["none", "relu"]', 'by = "linear"'),
+    ],
+)
+def test_good_comparisons_survive_the_stored_document(tmp_path: Path, space: str, section: str) -> None:
+    from hpsearch.study.arms import arm_values, baseline_value
+    from hpsearch.study.file import study_from_document
+
+    path = tmp_path / "s.toml"
+    path.write_text(f"{HEAD}{space}\n[compare]\n{section}\n", encoding="utf-8")
+    study = load_study(path)
+    again = study_from_document(json.loads(json.dumps(study.document())))
+    assert study.compare is not None
+    assert again.compare == study.compare
+    assert baseline_value(study.compare) in (None, *arm_values(study.space, study.compare.by))
+
+
+@pytest.mark.parametrize("path", GUIDE, ids=lambda path: path.stem)
+def test_the_guides_studies_give_every_arm_its_share_of_whole_trials(path: Path) -> None:
+    study = load_study(path)
+    assert study.compare is not None
+    assert study.compare.seeds >= 10
+    assert study.search.sampler in ("qmc", "random")
+    assert study.search.stopping == "none"
+    index = (path.parents[2] / "reports/guide/README.md").read_text(encoding="utf-8")
+    assert f"\n## {path.stem}\n" in index
+
+
+# -- statistics ----------------------------------------------------------------------------------
+
+
+def compared(scores: dict[str, Any], **settings: Any) -> Comparison:
+    arms = tuple(
+        Arm(name, 10, 10, at, 5, np.asarray(values, dtype=np.float64))
+        for at, (name, values) in enumerate(scores.items())
+    )
+    given: dict[str, Any] = {"by": "activation", "metric": "accuracy", "maximize": True, "part": "test"}
+    given |= {"baseline": next(iter(scores)), "seeds": len(arms[0].scores), "rows": 80}
+    return Comparison(arms=arms, **(given | settings))
+
+
+def test_intervals_and_p_are_those_of_a_paired_t_test_divided_by_the_comparisons() -> None:
+    random = np.random.default_rng(0)
+    base = random.normal(0.9, 0.02, 12)
+    near, far = base + random.normal(0.001, 0.02, 12), base + random.normal(0.05, 0.02, 12)
+    found = compared({"base": base, "near": near, "far": far})
+    for each, values in zip(found.differences, (near, far), strict=True):
+        mean, error = (values - base).mean(), stats.sem(values - base)
+        half = stats.t.ppf(1 - 0.025 / 2, 11) * error
+        ends = (each.estimate.mean, each.estimate.low, each.estimate.high)
+        assert ends == pytest.approx((mean, mean - half, mean + half))
+        p = stats.ttest_rel(values, base).pvalue
+        assert each.p == pytest.approx(min(1, 2 * p))
+        assert (each.verdict == EQUAL) == (each.estimate.low < 0 < each.estimate.high) == (2 * p >= 0.05)
+    assert [each.verdict for each in found.differences] == [EQUAL, BETTER]
+    lower = compared({"base": base, "far": far}, metric="rmse", maximize=False)
+    assert lower.differences[0].verdict == WORSE
+
+
+def test_equal_arms_are_seldom_told_apart_and_intervals_cover() -> None:
+    """Of studies with three equal arms 5 % may find a difference, and in 95 % all intervals must cover it."""
+    random, studies, seeds, gain = np.random.default_rng(1), 600, 8, 0.7
+    found_any = covered = 0
+    for noise in random.normal(0, 1, (studies, 4, seeds)):
+        scores = noise + random.normal(0, 2, seeds)  # what a seed does to all arms cancels
+        equal = compared(dict(zip("abcd", scores, strict=True))).differences
+        found_any += any(each.verdict != EQUAL for each in equal)
+        scores[1:] += gain
+        better = compared(dict(zip("abcd", scores, strict=True))).differences
+        covered += all(each.estimate.low < gain < each.estimate.high for each in better)
+    tolerance = 3 * np.sqrt(0.05 * 0.95 / studies)
+    assert found_any / studies <= 0.05 + tolerance
+    assert covered / studies >= 0.95 - tolerance
+    assert covered / studies <= 0.99  # intervals as wide as the sea would cover, too
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(10, BETTER), (4, EQUAL)])
+def test_differences_that_are_all_equal_have_no_interval(n: int, verdict: str) -> None:
+    seeds = 0.5 + 0.01 * np.arange(n)
+    found = compared({"a": seeds, "b": seeds + 0.1, "c": seeds}, rows=1000)
+    b, c = found.differences
+    assert (b.verdict, c.verdict) == (verdict, EQUAL)
+    assert b.estimate.low is None
+    assert b.p == pytest.approx(min(1.0, 2 * 2 * 0.5**n))  # all n signs equal, either way, two comparisons
+    text = conclusion(found)
+    assert "b +10.0 points (the same with every seed)" in text
+    assert "c 0.0 points (the same with every seed), no detectable difference" in text
+    assert "nan" not in text + str(comparison_grid(found).rows) + str(remarks(found))
+
+
+def test_retrainings_that_diverged_are_counted_and_said() -> None:
+    random, lost = np.random.default_rng(2), np.array([np.nan] * 3 + [0.5] * 5)
+    found = compared({"a": random.normal(0.9, 0.01, 8), "b": lost, "c": np.full(8, np.nan)})
+    assert [each.arm for each in found.differences] == ["b"]
+    assert found.differences[0].seeds == 5
+    said = "\n".join(remarks(found))
+    assert "b: diverged with 3 of 8 seeds; its numbers are those of the other 5." in said
+    assert "c: diverged with all 8 seeds; it is not compared." in said
+    grid = comparison_grid(found)
+    heads = [column.head for column in grid.columns]
+    assert [row[heads.index("diverged")] for row in grid.rows] == ["", "3", "8"]
+
+
+def test_words_carry_sign_unit_and_rows() -> None:
+    base = np.array([0.5, 0.52, 0.51, 0.49])
+    text = conclusion(
+        compared({"linear": base, "deep": base + np.array((0.40, 0.41, 0.42, 0.41))}, by="linear")
+    )
+    assert text.startswith(
+        "deep against linear: accuracy +41.0 points (95 % interval +39.7 … +42.3, 4 seeds, "
+    )
+    assert text.endswith("80 test rows): deep is better.")
+    rmse = {"metric": "rmse", "maximize": False, "part": "validation"}
+    found = compared({"a": base * 100, "b": base * 100 - np.array((3.0, 3.1, 3.2, 3.1))}, **rmse)
+    assert conclusion(found).startswith(
+        "b against a: rmse −3.10 (95 % interval −3.23 … −2.97, 4 seeds, 80 val"
+    )
+    assert any("no test part" in line for line in remarks(found))
+    assert estimate(np.array([1.0, 2.0])) is None
+
+
+# -- trained again -------------------------------------------------------------------------------
+
+
+def stored(folder: Path, test: float = 0.3) -> tuple[Study, Dataset, list[Trial], Report]:
+    path = folder / "small.toml"
+    path.write_text(STUDY.format(test=test), encoding="utf-8")
+    study, dataset = prepare(load_study(path))
+    run(study, storage=url(folder / "x.db"))
+    with Database.open(url(folder / "x.db")) as database:
+        store = database.study("small")
+        trials = store.trials()
+        return study, dataset, trials, finished_report(store.record, trials, store.curves())
+
+
+def test_arms_are_their_best_trials_trained_again_by_the_book(tmp_path: Path) -> None:
+    study, dataset, trials, report = stored(tmp_path)
+    found = compare(study, dataset, trials, report, "cpu", 2)
+    assert (found.part, found.rows) == ("test", len(dataset.test))
+    tops = {}
+    for arm in found.arms:
+        own = [trial for trial in trials if trial.params["activation"] == arm.name]
+        complete = [trial for trial in own if trial.state is State.COMPLETE]
+        best = min(complete, key=lambda t: (-(t.value or 0), t.loss, t.number))
+        assert (arm.trials, arm.complete) == (len(own), len(complete))
+        assert (arm.trial, arm.epochs) == (best.number, best.best_epoch)
+        tops[arm.name] = best
+        configuration = study.space.configuration(best.params)
+        for seed, score in enumerate(arm.scores):
+            problem = replace(
+                make_problem(study, dataset, "cpu"),
+                seed=fresh_seed(study.seed, seed),
+                x_valid=dataset.test.x,
+                y_valid=dataset.test.y,
+            )
+            (alone,) = train_solo(problem, [Lane(0, configuration)], arm.epochs or 0)
+            assert score == pytest.approx(alone.curve[-1, 3], abs=1.5 / len(dataset.test))
+    assert found.baseline == max(tops.values(), key=lambda t: (t.value, -(t.loss or 0))).params["activation"]
+    assert len({fresh_seed(0, n) for n in range(50)} | {0}) == 51
+    again = compare(study, dataset, list(reversed(trials)), report, "cpu", 1)
+    assert all(np.array_equal(a.scores, b.scores) for a, b in zip(found.arms, again.arms, strict=True))
+
+
+def test_without_a_test_part_the_validation_part_scores_and_the_reader_is_told(tmp_path: Path) -> None:
+    study, dataset, trials, report = stored(tmp_path, test=0)
+    found = compare(study, dataset, trials, report, "cpu", 1)
+    assert (found.part, found.rows) == ("validation", len(dataset.valid))
+    assert any("no test part" in line for line in remarks(found))
+
+
+def test_an_arm_without_a_complete_trial_is_told_and_not_compared(tmp_path: Path) -> None:
+    study, dataset, trials, _ = stored(tmp_path)
+    lost = [
+        replace(t, state=State.FAILED, value=None) if t.params["activation"] == "sigmoid" else t
+        for t in trials
+    ]
+    with Database.open(url(tmp_path / "x.db")) as database:
+        report = finished_report(database.study("small").record, lost, {})
+    found = compare(study, dataset, lost, report, "cpu", 1)
+    (sigmoid,) = (arm for arm in found.arms if arm.name == "sigmoid")
+    assert (sigmoid.trial, len(sigmoid.scores), sigmoid.complete) == (None, 0, 0)
+    assert found.differences == ()
+    assert any("sigmoid: none of its" in line for line in remarks(found))
+    assert "nothing can be compared" in conclusion(found)
+
+
+# -- the commands --------------------------------------------------------------------------------
+
+
+def test_run_and_report_end_with_the_same_answer_and_files(tmp_path: Path) -> None:
+    path, storage = tmp_path / "small.toml", ("--storage", url(tmp_path / "x.db"))
+
+    def report(*arguments: object) -> str:
+        result = CliRunner().invoke(app, ["report", "small", *storage, *map(str, arguments)])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    path.write_text(STUDY.format(test=0.3).replace('"breast_cancer"', '"data.csv"'), encoding="utf-8")
+    random = np.random.default_rng(4)
+    rows = [f"{a},{b},{c},{'yes' if a * b > 0 else 'no'}" for a, b, c in random.normal(size=(120, 3))]
+    (tmp_path / "data.csv").write_text("a,b,c,answer\n" + "\n".join(rows), encoding="utf-8")
+    path.write_text(path.read_text().replace("[space]", 'target = "answer"\n[space]'), encoding="utf-8")
+
+    first = hpsearch("run", path, *storage)
+    assert first.returncode == 0, first.stderr
+    written = report("--format", "json", "--out", tmp_path / "out")
+    document = json.loads(written)["comparison"]
+    assert [arm["arm"] for arm in document["arms"]] == ["relu", "sigmoid"]
+    assert all(len(arm["scores"]) == 4 for arm in document["arms"])
+    assert document["conclusion"] in " ".join(first.stdout.split())
+    assert json.loads((tmp_path / "out/report.json").read_text())["comparison"] == document
+    assert (tmp_path / "out/comparison.png").read_bytes().startswith(b"\x89PNG")
+    text = (tmp_path / "out/report.md").read_text(encoding="utf-8")
+    assert "(comparison.png)" in text
+    assert text.index("## Comparison") < text.index("## Where the best lie")
+    assert report("--format", "json") == written
+    assert document["conclusion"] in " ".join(report().split())
+
+    (tmp_path / "data.csv").unlink()
+    gone = report()
+    assert "12 trials: 12 complete" in gone
+    (note,) = json.loads(report("--format", "json"))["notes"]
+    assert note.startswith("neither comparison nor pictures: study small: its data cannot be read again: ")
+    assert "".join(note.split()) in "".join(gone.split())  # wrapped, even within a path
+
+
+def test_a_comparison_may_be_added_to_a_stored_study_and_changed(tmp_path: Path) -> None:
+    path, storage = tmp_path / "small.toml", url(tmp_path / "x.db")
+    whole = STUDY.format(test=0.3)
+    path.write_text(whole[: whole.index("[compare]")], encoding="utf-8")
+    run(path, storage=storage)
+    path.write_text(whole, encoding="utf-8")
+    assert run(path, storage=storage).complete
+    path.write_text(whole.replace("seeds = 4", "seeds = 5"), encoding="utf-8")
+    run(path, storage=storage)
+    with Database.open(storage) as database:
+        assert database.study("small").record.document["compare"]["seeds"] == 5
+    path.write_text(whole.replace("width = 8", "width = 9"), encoding="utf-8")
+    with pytest.raises(StudyChangedError, match=r"space\.width"):
+        run(path, storage=storage)
