@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench report docs lock clean
+.PHONY: help setup demo test check format bench report guide docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -51,6 +51,9 @@ report: setup ## renew the sample under reports/digits
 	@$(BIN)/hpsearch run studies/digits.toml --storage sqlite:///reports.db >/dev/null
 	@$(BIN)/hpsearch report digits --storage sqlite:///reports.db --out reports/digits >/dev/null
 	@rm -f reports.db
+
+guide: setup ## run the studies of studies/guide, in a minute; writes their answers to reports/guide
+	@$(BIN)/python -m docs.guide
 
 docs: setup ## renew the generated pages under docs/
 	@$(BIN)/python -m docs.generate
