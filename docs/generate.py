@@ -15,6 +15,7 @@ os.environ.update(COLUMNS="92", TERM="dumb", NO_COLOR="1", _TYPER_FORCE_DISABLE_
 from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
+from docs.losses import losses_page
 from hpsearch.cli.app import app
 from hpsearch.cli.init import TEMPLATE
 from hpsearch.data.builtin import BUILT_IN
@@ -107,7 +108,10 @@ def _space() -> str:
     parts.append(
         "\n`hidden` stands for `depth` and `width`: `hidden = [100, 50, 50]` is one architecture, "
         "`hidden = [[100, 50, 50], [200]]` a choice. A batch larger than the training part becomes all of it; "
-        "otherwise the last incomplete mini-batch of an epoch is dropped. The number of epochs is not searched.\n"
+        "otherwise the last incomplete mini-batch of an epoch is dropped, unless `train.last_batch` keeps it. The "
+        "number of epochs is not searched.\n\nNames with a dot belong to one value of another hyper-parameter: "
+        "`sgd.learning_rate` and `adam.learning_rate` are two parameters, because 0.1 means something else to each. A "
+        "trial is stored with those that mean something to it alone.\n"
     )
     return "".join(parts)
 
@@ -154,6 +158,7 @@ def _marked(text: str, name: str, content: str) -> str:
 PAGES = {
     ROOT / "docs/study-file.md": study_file_page,
     ROOT / "docs/commands.md": commands_page,
+    ROOT / "docs/losses.md": lambda: losses_page(GENERATED),
     ROOT / "README.md": readme,
 }
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,6 +123,31 @@ def test_initial_weights_are_distributed_as_in_torch() -> None:
     reference = nn.Linear(100, 400).weight.detach()
     assert np.abs(first).max() <= 0.1
     assert first.std().item() == pytest.approx(reference.std().item(), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("init", "reference"),
+    [
+        ("kaiming", lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu")),
+        ("xavier", nn.init.xavier_uniform_),
+        ("normal", lambda w: nn.init.normal_(w, std=w.shape[1] ** -0.5)),
+        ("zeros", nn.init.zeros_),
+    ],
+)
+def test_other_initialisations_are_distributed_as_in_torch(init: str, reference: Any) -> None:
+    """Quantiles of the first layer's 100 × 400 weights; biases are 0."""
+    problem = make_problem(features=100)
+    lane = make_lanes(problem, [Configuration(hidden="400", init=init, init_scale=2.0)])[0]
+    assert lane.state is not None
+    weights, biases = lane.state.parameters[:40_000], lane.state.parameters[40_000:40_400]
+    torch.manual_seed(0)
+    expected = 2 * reference(torch.empty(400, 100)).numpy().ravel()
+    quantiles = [0.01, 0.25, 0.5, 0.75, 0.99]
+    spread = expected.std()
+    np.testing.assert_allclose(
+        np.quantile(weights, quantiles), np.quantile(expected, quantiles), atol=0.05 * spread
+    )
+    assert not biases.any()
 
 
 @pytest.mark.parametrize("nesterov", [False, True])

@@ -2,7 +2,7 @@
 
 Logits are [T, B, O]; targets [B] are the same for all lanes. To add a loss, add an entry to `LOSSES`. All of
 them take raw outputs, because σ, softmax and their logarithms lose everything where they saturate
-(docs/losses.md): log σ(−104) is −∞ in single precision, though the loss is 104.
+(docs/losses.md): log(1 − σ(17)) is −∞ in single precision, though the loss is 17.
 """
 
 from __future__ import annotations
