@@ -90,6 +90,13 @@ BAD = [
         "compare.baseline: expected one of the arms 0.0, 0.9; found 0.5",
     ),
     (
+        'activation = ["relu", "tanh"]\ninit = ["default", "kaiming"]',
+        'by = ["activation", "init"]\nbaseline = ["relu", "xavier"]',
+        'compare.baseline: expected one of the arms ["relu", "default"], ["relu", "kaiming"], ["tanh", '
+        '"default"], ["tanh", "kaiming"]; found ["relu", "xavier"]',
+    ),
+    ("depth = [1, 2]", 'by = ["depth", "depth"]', "compare.by: expected one hyper-parameter, or a list of"),
+    (
         "momentum = [0.0, 0.9]",
         'by = "momentum"\nseeds = 2',
         "compare.seeds: expected greater than or equal to 3; found 2",
@@ -105,6 +112,7 @@ def test_a_complaint_says_where_what_and_how(tmp_path: Path, space: str, section
         load_study(path)
     (complaint,) = caught.value.complaints
     line = 5 if complaint.key == "compare.by" and not section else 6 if complaint.key == "compare.by" else 7
+    line += space.count("\n")
     assert str(complaint).startswith(f"{path}:{line}:1: {expected}")
 
 
@@ -115,11 +123,15 @@ def test_a_complaint_says_where_what_and_how(tmp_path: Path, space: str, section
         ("hidden = [[], [5, 5]]", 'by = "hidden"\nbaseline = [5, 5]'),
         ("hidden = [[], [5, 5]]", 'by = "linear"\nbaseline = "deep"'),
         ("depth = { low = 1, high = 3 }", 'by = "depth"'),
+        (
+            'activation = ["relu", "tanh"]\ninit = ["default", "kaiming"]',
+            'by = ["activation", "init"]\nbaseline = ["relu", "default"]',
+        ),
         ('activation = ["none", "relu"]', 'by = "linear"'),
     ],
 )
 def test_good_comparisons_survive_the_stored_document(tmp_path: Path, space: str, section: str) -> None:
-    from hpsearch.study.arms import arm_values, baseline_value
+    from hpsearch.study.arms import arm_values, baseline_arm, names_of
     from hpsearch.study.file import study_from_document
 
     path = tmp_path / "s.toml"
@@ -128,7 +140,7 @@ def test_good_comparisons_survive_the_stored_document(tmp_path: Path, space: str
     again = study_from_document(json.loads(json.dumps(study.document())))
     assert study.compare is not None
     assert again.compare == study.compare
-    assert baseline_value(study.compare) in (None, *arm_values(study.space, study.compare.by))
+    assert baseline_arm(study.compare) in (None, *arm_values(study.space, names_of(study.compare)))
 
 
 @pytest.mark.parametrize("path", GUIDE, ids=lambda path: path.stem)
@@ -215,6 +227,17 @@ def test_retrainings_that_diverged_are_counted_and_said() -> None:
     grid = comparison_grid(found)
     heads = [column.head for column in grid.columns]
     assert [row[heads.index("diverged")] for row in grid.rows] == ["", "3", "8"]
+
+
+def test_better_in_its_whole_runs_but_diverging_more_often_is_no_clear_answer() -> None:
+    base = np.array([0.5, 0.52, 0.51, 0.49, 0.5, 0.51])
+    lost = np.where(np.arange(6) < 2, np.nan, base + np.array((0.2, 0.21, 0.2, 0.22, 0.2, 0.21)))
+    found = compared({"a": base, "b": lost})
+    assert found.differences[0].verdict == "no clear answer"
+    assert conclusion(found).endswith(": no clear answer.")
+    assert compared({"a": lost, "b": base}).differences[0].verdict == "no clear answer"
+    above = base + np.array((0.3, 0.31, 0.3, 0.32, 0.3, 0.33))
+    assert compared({"a": above, "b": lost}).differences[0].verdict == "worse"
 
 
 def test_words_carry_sign_unit_and_rows() -> None:

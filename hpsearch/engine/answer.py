@@ -12,6 +12,7 @@ from hpsearch.engine.pool import default_workers
 from hpsearch.errors import HpsearchError
 from hpsearch.records import StudyRecord, Trial
 from hpsearch.report.frames import Report
+from hpsearch.study.arms import names_of
 from hpsearch.study.file import Study
 from hpsearch.train import choose_device
 
@@ -67,9 +68,8 @@ def compared(
 
     if study.compare is None:
         return report
-    say(
-        f"comparing {study.compare.by}: each one's best trial is trained again on {study.compare.seeds} seeds"
-    )
+    by, seeds = " · ".join(names_of(study.compare)), study.compare.seeds
+    say(f"comparing {by}: each one's best trial is trained again on {seeds} seeds")
     total = _total(report.record.document)
     finished = sum(trial.state.finished for trial in trials)
     if finished < total:

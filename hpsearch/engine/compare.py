@@ -19,9 +19,9 @@ from hpsearch.errors import HpsearchError
 from hpsearch.records import VALID_METRIC, FloatArray, State, Trial
 from hpsearch.report.comparison import Arm, Comparison
 from hpsearch.report.frames import Report
-from hpsearch.study.arms import arm_name, arm_of, arm_values, baseline_value
+from hpsearch.study.arms import Arm as ArmValues
+from hpsearch.study.arms import arm_name, arm_of, arm_values, baseline_arm, names_of
 from hpsearch.study.file import Study
-from hpsearch.study.hyperparameters import Value
 from hpsearch.train import Lane, LaneResult, Problem, Tile, plan, train_lanes
 
 _LANE = 0
@@ -53,8 +53,9 @@ def compare(
     assert asked is not None
     members = _members(study, trials)
     chosen = _chosen(study, trials, report)
-    names = {value: arm_name(asked.by, value) for value in members}
-    baseline = baseline_value(asked)
+    by = names_of(asked)
+    names = {value: arm_name(by, value) for value in members}
+    baseline = baseline_arm(asked)
     if baseline is None:
         baseline = next(iter(chosen), None)  # they come best first
     if baseline not in chosen:
@@ -76,7 +77,9 @@ def compare(
     ]
     maximize = study.direction == "maximize"
     metric = study.train.metric or ""
-    return Comparison(asked.by, metric, maximize, names[baseline], tuple(arms), asked.seeds, name, len(part))
+    return Comparison(
+        " · ".join(by), metric, maximize, names[baseline], tuple(arms), asked.seeds, name, len(part)
+    )
 
 
 def fresh_seed(seed: int, index: int) -> int:
@@ -84,11 +87,11 @@ def fresh_seed(seed: int, index: int) -> int:
     return seeds.integer(seed, "comparison", index)
 
 
-def _members(study: Study, trials: Sequence[Trial]) -> dict[Value, list[Trial]]:
+def _members(study: Study, trials: Sequence[Trial]) -> dict[ArmValues, list[Trial]]:
     """The trials of each arm, arms in the study file's order."""
     assert study.compare is not None
-    by = study.compare.by
-    members: dict[Value, list[Trial]] = {value: [] for value in arm_values(study.space, by)}
+    by = names_of(study.compare)
+    members: dict[ArmValues, list[Trial]] = {value: [] for value in arm_values(study.space, by)}
     for trial in trials:
         value = arm_of(study.space, trial.params, by)
         if value is not None:
@@ -96,14 +99,14 @@ def _members(study: Study, trials: Sequence[Trial]) -> dict[Value, list[Trial]]:
     return members
 
 
-def _chosen(study: Study, trials: Sequence[Trial], report: Report) -> dict[Value, _Choice]:
+def _chosen(study: Study, trials: Sequence[Trial], report: Report) -> dict[ArmValues, _Choice]:
     """The best complete trial of each arm that has one, the best arm first."""
     assert study.compare is not None
     by_number = {trial.number: trial for trial in trials}
-    chosen: dict[Value, _Choice] = {}
+    chosen: dict[ArmValues, _Choice] = {}
     for number in report.ranked["trial"].tolist():
         trial = by_number[number]
-        value = arm_of(study.space, trial.params, study.compare.by)
+        value = arm_of(study.space, trial.params, names_of(study.compare))
         if value is not None and value not in chosen and trial.best_epoch is not None:
             lane = Lane(_LANE, study.space.configuration(trial.params))
             chosen[value] = _Choice(lane, number, trial.best_epoch)
@@ -111,8 +114,8 @@ def _chosen(study: Study, trials: Sequence[Trial], report: Report) -> dict[Value
 
 
 def _scores(
-    problem: Problem, fresh: Sequence[int], chosen: Mapping[Value, _Choice], workers: int
-) -> dict[Value, FloatArray]:
+    problem: Problem, fresh: Sequence[int], chosen: Mapping[ArmValues, _Choice], workers: int
+) -> dict[ArmValues, FloatArray]:
     """[seeds] of each arm: the metric after its last epoch, NaN where it diverged."""
     scores = {value: np.full(len(fresh), np.nan) for value in chosen}
     lanes = [choice.lane for choice in chosen.values()]

@@ -14,7 +14,7 @@ from hpsearch.records import FloatArray, Task, Trial
 from hpsearch.report.frames import Report
 from hpsearch.report.markdown import BOUNDARY, PICTURES, WRONG
 from hpsearch.report.text import metric_text, significant
-from hpsearch.study.arms import DEEP, LINEAR, arm_of
+from hpsearch.study.arms import DEEP, LINEAR, kind_of
 from hpsearch.study.file import Study
 from hpsearch.train import Problem
 
@@ -97,7 +97,7 @@ def _linear_and_deep(study: Study, best: list[Trial]) -> list[Trial]:
     """The best linear and the best deep trial, or the best one where there are not both."""
     firsts: dict[object, Trial] = {}
     for trial in best:
-        firsts.setdefault(arm_of(study.space, trial.params, LINEAR), trial)
+        firsts.setdefault(kind_of(study.space, trial.params), trial)
     return [firsts[kind] for kind in (LINEAR, DEEP) if kind in firsts]
 
 
@@ -112,7 +112,7 @@ def _boundary(study: Study, problem: Problem, dataset: Dataset, trials: list[Tri
     panels = []
     for trial in trials:
         shares = _shares(dataset, predict(study, problem, trial, grid)).reshape(_SIDE, _SIDE, -1)
-        kind = arm_of(study.space, trial.params, LINEAR)
+        kind = kind_of(study.space, trial.params)
         metric = study.train.metric or ""
         title = f"{kind}: trial {trial.number}, validation {metric} {metric_text(metric, trial.value)}"
         panels.append(Panel(title, shares))

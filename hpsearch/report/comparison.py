@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,8 @@ FEWEST_SEEDS = 3
 """An interval from fewer would say nothing."""
 
 BETTER, WORSE, EQUAL = "better", "worse", "no detectable difference"
+UNCLEAR = "no clear answer"
+"""Better where both arms were trained to the end, but it diverged more often; or worse, and less often."""
 
 _SAME = 1e-9
 """Differences that vary by less than this share of the scores are rounding: they are all equal."""
@@ -107,9 +109,20 @@ class Comparison:
         usable = {name: values for name, values in pairs.items() if len(values) >= FEWEST_SEEDS}
         every = np.concatenate([np.zeros(1), *(arm.scores for arm in self.arms)])
         scale = float(np.nanmax(np.abs(every)))
-        return tuple(
+        diverged = {arm.name: arm.diverged - base.diverged for arm in self.arms}
+        found = [
             difference(name, values, len(usable), self.maximize, scale) for name, values in usable.items()
-        )
+        ]
+        return tuple(_with_failures(each, diverged[each.arm]) for each in found)
+
+
+def _with_failures(found: Difference, more: int) -> Difference:
+    """The difference of an arm that diverged with so many `more` seeds than the baseline.
+
+    Pairs of which one diverged have no number, so they speak through the verdict.
+    """
+    contradicted = (found.verdict == BETTER and more > 0) or (found.verdict == WORSE and more < 0)
+    return replace(found, verdict=UNCLEAR) if contradicted else found
 
 
 def _paired(arm: Arm, base: Arm) -> FloatArray:
@@ -171,7 +184,8 @@ def conclusion(comparison: Comparison) -> str:
     if len(found) == 1:
         (only,) = found
         change = _change(c, only.estimate, "95 % interval ", f", {about}")
-        tail = only.verdict if only.verdict == EQUAL else f"{plain(only.arm)} is {only.verdict}"
+        open_ = only.verdict in (EQUAL, UNCLEAR)
+        tail = only.verdict if open_ else f"{plain(only.arm)} is {only.verdict}"
         return f"{plain(only.arm)} against {plain(c.baseline)}: {c.metric} {change}: {tail}."
     (base,) = (arm for arm in c.arms if arm.name == c.baseline)
     assert base.estimate is not None

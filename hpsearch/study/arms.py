@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from hpsearch.errors import nearest
 from hpsearch.records import Params
@@ -18,51 +20,97 @@ DEEP = "deep"
 _MOST_ARMS = 12
 
 
-def arm_values(space: Space, by: str) -> tuple[Value, ...]:
-    """The arms' values in the study file's order, or "linear" and "deep"."""
-    return (LINEAR, DEEP) if by == LINEAR else space.values(by) or ()
+Arm = tuple[Value, ...]
+"""A value of each hyper-parameter that is compared: one, or several that are compared together."""
 
 
-def arm_of(space: Space, params: Params, by: str) -> Value | None:
+def names_of(compare: CompareSection) -> tuple[str, ...]:
+    """The hyper-parameters whose values are compared, or "linear"."""
+    return (compare.by,) if isinstance(compare.by, str) else tuple(compare.by)
+
+
+def arm_values(space: Space, by: Sequence[str]) -> list[Arm]:
+    """The arms in the study file's order: every combination of values, "linear" and "deep" for "linear"."""
+    return list(itertools.product(*(_values(space, name) for name in by)))
+
+
+def _values(space: Space, name: str) -> tuple[Value, ...]:
+    return (LINEAR, DEEP) if name == LINEAR else space.values(name) or ()
+
+
+def arm_of(space: Space, params: Params, by: Sequence[str]) -> Arm | None:
     """The arm of the trial whose searched hyper-parameters are `params`; None if it has none.
 
     Adam's trials are in no arm of a comparison of momenta.
     """
-    if by != LINEAR:
-        return params.get(by)
+    values = [kind_of(space, params) if name == LINEAR else params.get(name) for name in by]
+    known = tuple(value for value in values if value is not None)
+    return known if len(known) == len(values) else None
+
+
+def kind_of(space: Space, params: Params) -> str:
+    """ "linear" or "deep"."""
     return LINEAR if space.configuration(params).linear else DEEP
 
 
-def arm_name(by: str, value: Value) -> str:
-    """How an arm is called in a sentence: "relu", "momentum 0.9", "deep"."""
-    if by == LINEAR or HYPER_PARAMETERS[by].kind == "name":
+def arm_name(by: Sequence[str], arm: Arm) -> str:
+    """How an arm is called in a sentence: "relu", "momentum 0.9", "deep", "relu · kaiming"."""
+    return " · ".join(_value_name(name, value) for name, value in zip(by, arm, strict=True))
+
+
+def _value_name(name: str, value: Value) -> str:
+    if name == LINEAR or HYPER_PARAMETERS[name].kind == "name":
         return str(value)
     shown = f"{value:g}" if isinstance(value, float) else str(value).lower()
-    return f"{by} {shown or LINEAR}"
+    return f"{name} {shown or LINEAR}"
 
 
-def baseline_value(compare: CompareSection) -> Value | None:
+def baseline_arm(compare: CompareSection) -> Arm | None:
     """The baseline as the space writes it; None where the study leaves it open.
 
     Of linear and deep it is linear then, of all others the best arm.
     """
-    if compare.by == LINEAR:
-        return LINEAR if compare.baseline is None else str(compare.baseline)
-    parameter, written = HYPER_PARAMETERS[compare.by], compare.baseline
-    return parameter.normal(written) if written is not None and parameter.accepts(written) else written
+    by, written = names_of(compare), compare.baseline
+    if written is None:
+        return (LINEAR,) if by == (LINEAR,) else None
+    values = written if len(by) > 1 and isinstance(written, list) else [written]
+    if len(values) != len(by):
+        return tuple(values)
+    return tuple(_normal(name, value) for name, value in zip(by, values, strict=True))
+
+
+def _normal(name: str, written: Any) -> Value:
+    if name == LINEAR:
+        return str(written)
+    parameter = HYPER_PARAMETERS[name]
+    value: Value = parameter.normal(written) if parameter.accepts(written) else written
+    return value
 
 
 def check_compare(compare: CompareSection, space: Space, complain: Callable[[str, str], None]) -> None:
     """Complain, with key and text, of a comparison that the space has no arms for."""
-    if text := _wrong_by(space, compare.by):
+    by = names_of(compare)
+    wrong = [text for name in by if (text := _wrong_by(space, name))]
+    if len(set(by)) < len(by) or not by:
+        wrong.append("expected one hyper-parameter, or a list of different ones")
+    for text in wrong:
         complain("by", text)
+    arms = [] if wrong else arm_values(space, by)
+    if len(arms) > _MOST_ARMS:
+        complain("by", f"makes {len(arms)} arms; expected at most {_MOST_ARMS}: compare fewer together")
         return
-    values, baseline = arm_values(space, compare.by), baseline_value(compare)
-    if baseline is not None and baseline not in values:
-        names = [str(value) for value in values]
-        found = f'"{baseline}"' if isinstance(baseline, str) else str(baseline)
-        hint = nearest(baseline, names) if isinstance(baseline, str) else ""
-        complain("baseline", f"expected one of the arms {', '.join(names)}; found {found}{hint}")
+    baseline = baseline_arm(compare)
+    if not wrong and baseline is not None and baseline not in arms:
+        several = len(by) > 1
+        names = [_quoted(arm) if several else str(arm[0]) for arm in arms]
+        near = "" if several else nearest(str(baseline[0]), names)
+        complain("baseline", f"expected one of the arms {', '.join(names)}; found {_quoted(baseline)}{near}")
+
+
+def _quoted(arm: Arm) -> str:
+    """An arm as a study file has it."""
+    values = [f'"{value}"' if isinstance(value, str) else f"{value}" for value in arm]
+    return values[0] if len(values) == 1 else f"[{', '.join(values)}]"
 
 
 def _wrong_by(space: Space, by: str) -> str | None:

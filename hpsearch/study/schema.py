@@ -145,12 +145,14 @@ class SearchSection(Section):
 class CompareSection(Section):
     """`[compare]`: the question that the report answers, with an interval. It changes no trial."""
 
-    by: str = Field(
-        description="a searched hyper-parameter whose values are compared, or linear: networks without a "
-        "non-linearity against all others"
+    by: str | list[str] = Field(
+        description="a searched hyper-parameter whose values are compared, or a list of some, whose "
+        "combinations are; or linear: networks without a non-linearity against all others"
     )
     baseline: Any = Field(
-        None, description="the value that the others are compared with; by default the best"
+        None,
+        description="the value (for a list, the values) that the others are compared with; by default the "
+        "best",
     )
     seeds: int = Field(10, ge=3, description="how often each value's best trial is trained again")
 
