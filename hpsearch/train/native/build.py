@@ -16,7 +16,7 @@ from typing import ClassVar
 from hpsearch import cache
 
 _FOLDER = Path(__file__).parent
-_SOURCES = ("tile.c", "vector.h", "batch.h", "product.h", "judge.h")
+_SOURCES = ("tile.c", "vector.h", "batch.h", "product.h", "judge.h", "activate.h", "net.h")
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-std=gnu11")
 _VARIABLE = "HPSEARCH_KERNEL"
 

@@ -3,7 +3,7 @@
  * A matrix [rows, columns] is kept as panels of at most PANEL columns, each [rows, width] row by row, so that
  * a panel lies in one piece of memory whatever the matrix's width. */
 
-enum { BIAS, ADD, ASSIGN, UPDATE };
+enum { BIAS, ADD, ASSIGN, DESCEND, ADAPT };
 
 enum { SGD, ADAM, ADAMW };
 
@@ -17,9 +17,9 @@ typedef struct {
  *
  * SGD: g ← g + λθ, v ← ρv + g, θ ← θ − ε v, as torch.optim.SGD does it. Adam: m ← β₁m + (1 − β₁)g,
  * s ← β₂s + (1 − β₂)g², θ ← θ − factor · m / (root · √s + ϵ), with g ← g + λθ first, or θ ← keep · θ for AdamW. */
-INLINE void update(float *theta, float *velocity, int64_t apart, vf g, const Step *s) {
+INLINE void update(const int adaptive, float *theta, float *velocity, int64_t apart, vf g, const Step *s) {
     vf w = load(theta);
-    if (s->optimizer == SGD) {
+    if (!adaptive) {
         g = g + s->weight_decay * w;
         vf v = s->momentum * load(velocity) + g;
         store(velocity, v);
@@ -39,8 +39,8 @@ INLINE void update(float *theta, float *velocity, int64_t apart, vf g, const Ste
 /* What a product is made of:  C (mode) Σ_k S(r, k) P(k, j)  for `rows` rows r and the columns j of a panel.
  *
  * S(r, k) is s[r · rs + k · cs] within a stretch of `length` k's; each further stretch begins `stretch` floats on.
- * P and C are panels of the same width. BIAS begins with bias[r], ADD with C, ASSIGN and UPDATE with 0; UPDATE
- * takes the sum for C's gradient and makes a step; `velocity` has C's layout, and so has what lies `apart`. */
+ * P and C are panels of the same width. BIAS begins with bias[r], ADD with C, ASSIGN, DESCEND and ADAPT with
+ * 0; the last two take the sum for C's gradient and make a step, of SGD or Adam; `velocity` has C's layout, and so has what lies `apart`. */
 typedef struct {
     int64_t rows, count;
     const float *s;
@@ -85,8 +85,8 @@ INLINE void block(const int m, const int n, const int mode, const Product *x, in
 #pragma GCC unroll 8
         for (int j = 0; j < n; j++) {
             const int64_t at = i * width + j * VEC;
-            if (mode == UPDATE)
-                update(c + at, x->velocity + row * width + at, x->apart, sum[i][j], x->step);
+            if (mode == DESCEND || mode == ADAPT)
+                update(mode == ADAPT, c + at, x->velocity + row * width + at, x->apart, sum[i][j], x->step);
             else
                 store(c + at, sum[i][j]);
         }
