@@ -141,11 +141,19 @@ def readme() -> str:
     text = _marked(text, "report", f"```\n{report}\n```")
     study = (ROOT / "studies/digits.toml").read_text(encoding="utf-8").rstrip("\n")
     text = _marked(text, "study", f"```toml\n{study}\n```")
+    text = _marked(text, "guide", _guide())
     benchmarks = ROOT / "docs/benchmarks.md"
     if benchmarks.exists():
         (table, *_) = re.findall(r"(?:^\|.*\n)+", benchmarks.read_text(encoding="utf-8"), re.MULTILINE)
         text = _marked(text, "benchmarks", table.rstrip("\n"))
     return text
+
+
+def _guide() -> str:
+    """The answers of the guide's studies, one a line."""
+    page = (ROOT / "reports/guide/README.md").read_text(encoding="utf-8")
+    found = re.findall(r"^## (\S+)\n.*?^\*\*(.*?)\*\*$", page, re.DOTALL | re.MULTILINE)
+    return "\n".join(f"- [{name}](reports/guide/{name}/report.md): {answer}" for name, answer in found)
 
 
 def _marked(text: str, name: str, content: str) -> str:
