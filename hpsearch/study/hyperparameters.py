@@ -168,7 +168,7 @@ class Configuration:
         return not self.layers or self.activation == "none"
 
 
-def _all() -> list[HyperParameter]:
+def _of_optimisation() -> list[HyperParameter]:
     sgd, adaptive = ("optimizer", ("sgd",)), ("optimizer", ADAPTIVE)
     return [
         _of("learning_rate", "float", "step size ε of gradient descent", above=0),
@@ -218,6 +218,11 @@ def _all() -> list[HyperParameter]:
             ("schedule", ("step",)),
             low=1,
         ),
+    ]
+
+
+def _of_networks() -> list[HyperParameter]:
+    return [
         _of(
             "depth",
             "int",
@@ -286,7 +291,9 @@ def _alpha(activation: str, default: float, doc: str, **bounds: Any) -> HyperPar
     return HyperParameter(f"{activation}.alpha", "float", default, doc, "alpha", applies, **bounds)
 
 
-HYPER_PARAMETERS: Mapping[str, HyperParameter] = {parameter.name: parameter for parameter in _all()}
+HYPER_PARAMETERS: Mapping[str, HyperParameter] = {
+    parameter.name: parameter for parameter in (*_of_optimisation(), *_of_networks())
+}
 
 NAMESPACES = frozenset(name.partition(".")[0] for name in HYPER_PARAMETERS if "." in name)
 """Words before the dot: `sgd.learning_rate = …` is a table of its own to TOML."""
