@@ -52,7 +52,7 @@ report: setup ## renew the sample under reports/digits
 	@$(BIN)/hpsearch report digits --storage sqlite:///reports.db --out reports/digits >/dev/null
 	@rm -f reports.db
 
-guide: setup ## run the studies of studies/guide, in a minute; writes their answers to reports/guide
+guide: setup ## run the studies of studies/guide, in two minutes; writes their answers to reports/guide
 	@$(BIN)/python -m docs.guide
 
 docs: setup ## renew the generated pages under docs/

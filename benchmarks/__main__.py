@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks import page
 from benchmarks.fashion import fashion
-from benchmarks.lanes import lecture, small
+from benchmarks.lanes import kinds, lecture, small
 from benchmarks.live import live
 from benchmarks.measure import HEADER, Part, markdown
 from benchmarks.memory import memory
@@ -19,7 +19,8 @@ from benchmarks.search import search
 from benchmarks.target import target
 
 PARTS: dict[str, Callable[[], Part]] = {
-    part.__name__: part for part in (start, search, target, small, lecture, fashion, live, memory, overhead)
+    part.__name__: part
+    for part in (start, search, target, small, kinds, lecture, fashion, live, memory, overhead)
 }
 
 

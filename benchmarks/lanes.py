@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.measure import CORES, Part, Row, gemm_peak, versus
 from benchmarks.timing import (
     cohort_seconds,
@@ -12,9 +14,9 @@ from benchmarks.timing import (
     tiles_seconds,
 )
 from hpsearch.study.hyperparameters import Configuration
+from hpsearch.study.layout import layer_shapes
 from hpsearch.train import plan_tiles
 from hpsearch.train.cohort import train_cohort
-from hpsearch.train.lanes import layer_shapes
 
 SMALL_ROWS, SMALL_LANES, SMALL_EPOCHS = 2048, 64, 18
 LECTURE_ROWS, LECTURE_FEATURES, LECTURE_LANES, LECTURE_EPOCHS = 4096, 3072, 16, 3
@@ -56,6 +58,37 @@ def small() -> Part:
             other = "the same lanes stacked in torch, 2 threads"
             rows.append(versus(work, speeds[0], other, f"{steps / stacked:,.0f}", stacked / ours))
     return Part("64-64-64-10", rows, SMALL_HOW)
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "Adam": {"optimizer": "adam", "learning_rate": 1e-3},
+    "GELU": {"activation": "gelu"},
+    "PReLU": {"activation": "prelu"},
+    "maxout": {"activation": "maxout"},
+    "batch normalisation": {"batch_norm": True},
+    "dropout": {"dropout": 0.2},
+}
+KINDS_HOW = f"""\
+As above, 64-64-64-10 at batch 32 with {SMALL_LANES} lanes, against the same lanes with ReLU and SGD. The
+kernel takes Adam and GELU; PReLU, maxout, batch normalisation and dropout train stacked in torch."""
+
+
+def kinds() -> Part:
+    """What other networks and optimisers cost, against ReLU and SGD."""
+    problem, rows = random_problem(SMALL_ROWS, 64, 10), []
+    steps = SMALL_EPOCHS * (SMALL_ROWS // 32)
+
+    def seconds(**settings: Any) -> float:
+        configuration = Configuration(**{"learning_rate": 0.05, "batch_size": 32, "depth": 3, **settings})
+        return cohort_seconds(problem, lanes(SMALL_LANES, configuration), SMALL_EPOCHS) / SMALL_LANES
+
+    plain = seconds()
+    for name, settings in KINDS.items():
+        ours = seconds(**settings)
+        work = f"64-64-64-10, batch 32, {SMALL_LANES} lanes, {name}: lane-steps/s"
+        speeds = f"{steps / ours:,.0f}", f"{steps / plain:,.0f}"
+        rows.append(versus(work, speeds[0], "ReLU and SGD", speeds[1], plain / ours, shown=".2f"))
+    return Part("Other networks", rows, KINDS_HOW)
 
 
 def lecture() -> Part:

@@ -359,7 +359,7 @@ def test_run_and_report_end_with_the_same_answer_and_files(tmp_path: Path) -> No
     gone = report()
     assert "12 trials: 12 complete" in gone
     (note,) = json.loads(report("--format", "json"))["notes"]
-    assert note.startswith("neither comparison nor pictures: study small: its data cannot be read again: ")
+    assert note.startswith("no comparison: study small: its data, which this needs, cannot be read again: ")
     assert "".join(note.split()) in "".join(gone.split())  # wrapped, even within a path
 
 

@@ -242,7 +242,8 @@ def test_advice_counts_choices_and_is_silent_about_few_trials() -> None:
         "activation: the best ten have 9 × relu, 1 × tanh."
     ]
     assert advice_on(LOG_RANGE, [0.9] * 19) == [
-        "19 complete trials are too few to say where the best values lie; 20 are needed."
+        "19 complete trials are too few to say where the best values lie; 20 are needed, "
+        "which about --trials 20 would bring."
     ]
 
 
@@ -284,3 +285,16 @@ def test_a_record_without_time_has_no_speed() -> None:
     record: StudyRecord = replace(RECORD, seconds=0.0)
     _, trials, curves = example(30)
     assert "epochs/s" not in plain_text(report_view(finished_report(record, trials, curves), 80), 80)
+
+
+def test_advice_of_a_study_in_which_nothing_varies_says_how_far_apart_trials_end() -> None:
+    document = RECORD.document | {"space": {"learning_rate": 0.1}}
+    trials = [
+        Trial(n, 0, {}, State.COMPLETE, epochs=1, value=value, loss=1.0, best_epoch=1)
+        for n, value in enumerate((0.90, 0.92, 0.94))
+    ]
+    (line,) = advice_lines(finished_report(replace(RECORD, document=document), trials, {}))
+    assert line == (
+        "3 trials that differ by their initial weights alone: accuracy 92.0% on average, standard deviation "
+        "2.00 points, from 90.0% to 94.0%."
+    )

@@ -16,7 +16,7 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import _split_trials
 from optuna.trial import TrialState
 
-from hpsearch.records import State, Trial
+from hpsearch.records import Params, State, Trial
 from hpsearch.search import make_sampler, make_stopping
 from hpsearch.search.parzen import draw, log_density
 from hpsearch.search.sampler import _merit
@@ -260,3 +260,29 @@ def test_without_stopping_nobody_stops() -> None:
     rule = make_stopping("none", 27, 3, None)
     assert rule.rungs == (3, 9, 27)
     assert not rule.judge({0: (0.0, 0.0), 1: (1.0, 0.0)}, [0, 1]).stopped
+
+
+def test_tpe_learns_from_parameters_that_only_some_trials_have() -> None:
+    """Adam's trials are good near its rate of 0.01, SGD's near 0.3; no trial has both rates."""
+    entries: dict[str, object] = {
+        "optimizer": ["sgd", "adam"],
+        "sgd.learning_rate": {"low": 1e-4, "high": 1.0, "log": True},
+        "adam.learning_rate": {"low": 1e-4, "high": 1.0, "log": True},
+    }
+    space = read_space(entries, lambda key, text: pytest.fail(f"{key}: {text}"))
+    best = {"sgd": 0.3, "adam": 0.01}
+
+    def distance(params: Params) -> float:
+        optimizer = params["optimizer"]
+        return abs(math.log10(params[f"{optimizer}.learning_rate"] / best[optimizer]))
+
+    past = []
+    for n, drawn in enumerate(make_sampler("random", space, True)(0, 0, 200, [])):
+        params = space.active(drawn)
+        past.append(Trial(n, 0, params, State.COMPLETE, 27, -distance(params), 0.5, 3))
+    asked = make_sampler("tpe", space, True)(7, 1, 200, past)
+    assert {params["optimizer"] for params in asked} == {"sgd", "adam"}
+    for optimizer in best:
+        far = np.mean([distance(t.params) for t in past if t.params["optimizer"] == optimizer])
+        near = np.mean([distance(params) for params in asked if params["optimizer"] == optimizer])
+        assert near < far / 2

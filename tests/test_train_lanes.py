@@ -64,7 +64,14 @@ class Whole:
     scope="module",
     params=itertools.product(
         (train_cohort, train_by_kernel),
-        (("cross_entropy", 17, 16), ("bce", 32, 50), ("mse", 50, 33), ("cross_entropy", 150, 70)),
+        (
+            ("cross_entropy", 17, 16),
+            ("bce", 32, 50),
+            ("mse", 50, 33),
+            ("cross_entropy", 150, 70),
+            ("softplus_poisson", 53, 20),
+            ("softplus_mse", 17, 16),
+        ),
     ),
     ids=lambda param: f"{param[0].__name__}-{'-'.join(map(str, param[1]))}",
 )

@@ -313,7 +313,7 @@ def test_metrics_of_both_trainers_equal_solo(kernel: Kernel, loss: str, metric: 
     alone = train_solo(problem, lanes, EPOCHS)
     # Two rows whose scores are equal but for rounding may change places in an AUC.
     for ours in (train_cohort(problem, lanes, EPOCHS), train_native(kernel, problem, lanes, EPOCHS)):
-        assert_equal(ours, alone, rtol=1e-5, atol=3e-4 if metric == "auc" else 3e-7)
+        assert_equal(ours, alone, rtol=1e-5, atol=1e-3 if metric == "auc" else 3e-7)
 
 
 def test_native_goes_on_from_a_state_and_from_a_stacked_one(kernel: Kernel) -> None:

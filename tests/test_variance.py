@@ -354,7 +354,7 @@ def test_changed_or_missing_data_are_refused(folder: Path) -> None:
         ):
             reload(record)
         path.unlink()
-        with pytest.raises(HpsearchError, match=r"its data cannot be read again:\n.*points\.csv"):
+        with pytest.raises(HpsearchError, match=r"cannot be read again:\n.*points\.csv"):
             reload(record)
     finally:
         path.write_text(content, encoding="utf-8")

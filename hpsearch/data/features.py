@@ -121,7 +121,7 @@ def _transformed(
     )
     columns = ColumnTransformer([place for place in places if place[2].start < place[2].stop])
     try:
-        with np.errstate(over="raise"):
+        with np.errstate(over="raise", invalid="ignore"):
             columns.fit(clean.iloc[train])
             x = np.ascontiguousarray(columns.transform(clean), dtype=np.float32)
     except FloatingPointError:

@@ -23,8 +23,8 @@ def reload(record: StudyRecord) -> tuple[Study, Dataset]:
         study, dataset = prepare(study_from_document(record.document, record.origin))
     except HpsearchError as error:
         raise HpsearchError(
-            f"study {record.name}: its data cannot be read again:\n{error}\n"
-            "Trials are trained again for this; restore the data where they were"
+            f"study {record.name}: its data, which this needs, cannot be read again:\n{error}.\n"
+            "Restore the data where they were."
         ) from None
     if dataset.hash != record.data_hash:
         raise StudyChangedError(

@@ -40,7 +40,8 @@ def full_report(
     try:
         study, dataset = reload(report.record)
     except HpsearchError as error:
-        return with_note(report, f"neither comparison nor pictures: {error}"), {}
+        asked = "no comparison" if "compare" in report.record.document else "no pictures of the data"
+        return with_note(report, f"{asked}: {error}"), {}
     device = choose_device("auto")
     if study.compare is not None:
         report = compared(report, study, dataset, trials, device, default_workers(device), say)

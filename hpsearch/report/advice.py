@@ -8,7 +8,7 @@ from typing import Any
 
 from hpsearch.report.frames import PARAM, Report, space_of
 from hpsearch.report.layers import MANY_DEAD, REMEDIES, dead_shares
-from hpsearch.report.text import metric_text, parameter_text, toml_value
+from hpsearch.report.text import is_share, metric_text, parameter_text, plural, significant, toml_value
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 from hpsearch.study.space import Choice, Range
 
@@ -27,13 +27,15 @@ def advice_lines(report: Report) -> list[str]:
     Of fewer than 20 complete trials ten would be no choice.
     """
     dead = dead_units_lines(report)
+    searched = space_of(report.record).searched
+    if not searched:
+        return [*dead, *_spread_lines(report)]
     if len(report.ranked) < _ENOUGH:
-        few = f"{len(report.ranked)} complete trials are too few"
-        return [*dead, f"{few} to say where the best values lie; {_ENOUGH} are needed."]
+        return [*dead, _too_few(report)]
     best = report.ranked.head(_BEST)
     at_edge: list[str] = []
     others: list[str] = []
-    for name, entry in space_of(report.record).searched.items():
+    for name, entry in searched.items():
         values = best[PARAM + name].dropna().tolist()
         if not values:  # of no use to any of them
             continue
@@ -43,6 +45,32 @@ def advice_lines(report: Report) -> list[str]:
         edge = _edge(entry, values)
         (at_edge if edge else others).append(_range_line(name, entry, values, edge))
     return [*dead, *at_edge, *others][:_MOST_LINES]
+
+
+def _too_few(report: Report) -> str:
+    """What to do for an answer: as many trials as make enough complete ones, at the share so far."""
+    complete, trials = len(report.ranked), len(report.trials)
+    few = f"{plural(complete, 'complete trial')} {'is' if complete == 1 else 'are'} too few"
+    line = f"{few} to say where the best values lie; {_ENOUGH} are needed"
+    if not complete:
+        return f"{line}."
+    more = -(-trials * _ENOUGH // complete)
+    return f"{line}, which about --trials {-(-more // 10) * 10} would bring."
+
+
+def _spread_lines(report: Report) -> list[str]:
+    """How far apart trials end that differ by their initial weights alone."""
+    values = report.ranked["value"]
+    if len(values) < _FEW_DEAD:
+        return []
+    metric = report.record.metric
+    mean, low, high = (metric_text(metric, each) for each in (values.mean(), values.min(), values.max()))
+    sd = 100 * values.std() if is_share(metric) else values.std()
+    spread = f"{sd:.2f} points" if is_share(metric) else significant(sd, 3)
+    return [
+        f"{plural(len(values), 'trial')} that differ by their initial weights alone: {metric} {mean} on "
+        f"average, standard deviation {spread}, from {low} to {high}."
+    ]
 
 
 def dead_units_lines(report: Report) -> list[str]:

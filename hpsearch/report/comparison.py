@@ -236,17 +236,22 @@ def remarks(comparison: Comparison) -> list[str]:
 def comparison_grid(comparison: Comparison) -> Grid:
     """One row an arm: mean and interval, difference to the baseline, verdict, and what it was chosen from."""
     c, found = comparison, {each.arm: each for each in comparison.differences}
-    heads = (c.metric, "95 % interval", "difference", "its interval")
     any_diverged = any(arm.diverged for arm in c.arms)
-    columns = (Column(c.subject, numeric=False), *map(Column, heads), Column("verdict", numeric=False))
-    last = ("p", "sd", *(["diverged"] if any_diverged else []), "trials", "trial", "epochs")
+    columns = (
+        Column(c.subject, numeric=False),
+        *map(Column, (c.metric, "difference", "its interval")),
+        Column("verdict", numeric=False),
+    )
+    last = ("p", "95 % interval", "sd", *(["diverged"] if any_diverged else []), "trials", "trial", "epochs")
     rows = []
     for arm in c.arms:
+        mean, interval = _level_cells(c.metric, arm.estimate)
         rows.append(
             (
                 plain(arm.name).removeprefix(f"{c.by} "),
-                *_level_cells(c.metric, arm.estimate),
+                mean,
                 *_difference_cells(c, arm, found.get(arm.name)),
+                interval,
                 MISSING if arm.estimate is None else _sd_text(c.metric, arm.estimate.sd),
                 *([str(arm.diverged) if arm.diverged else ""] if any_diverged else []),
                 f"{arm.trials:,}",

@@ -60,8 +60,14 @@ def report_view(report: Report, width: int, top: int = 10, storage: str = "") ->
         blocks.append(Group(*(Text(plain(note)) for note in report.notes)))
     advice = advice_lines(report)
     if advice:
-        blocks.append(Group(*map(Text, advice)))
+        blocks.append(Group(*(Text(part) for line in advice for part in _unbroken(line, width))))
     return spaced([*blocks, Text(next_line(report, storage), style="dim")])
+
+
+def _unbroken(line: str, width: int) -> list[str]:
+    """An advice with its piece of a study file in a line of its own, where it would be broken otherwise."""
+    says, _, piece = line.partition("; try ")
+    return [line] if cell_len(line) <= width or not piece else [f"{says}; try", f"  {piece}"]
 
 
 def curves_view(report: Report, numbers: Sequence[int], width: int) -> RenderableType:

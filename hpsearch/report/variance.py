@@ -118,8 +118,8 @@ def _caption(found: Variance, varied: str, values: pd.DataFrame) -> str:
     """What the table of one epoch shows, with what its values never exceed."""
     bound, gradient = (significant(values[name].iloc[0], 3) for name in ("bound", "gradient"))
     if varied == BATCH_SIZE:
-        return f"E‖g_B − g‖² of mini-batches; one row's is σ² = {bound}, ‖g‖² = {gradient}"
-    one = f"one mini-batch's ({plural(found.batch_size, 'row')}) is V = {bound}"
+        return f"E‖g_B − g‖² of mini-batches; one row's is σ² = {bound} (Jensen's bound), ‖g‖² = {gradient}"
+    one = f"one mini-batch's ({plural(found.batch_size, 'row')}) is V = {bound} (Jensen's bound)"
     return f"E‖v − g‖² of the velocity v = (1−ρ) Σ ρᵏ g_(t−k); {one}"
 
 

@@ -105,7 +105,7 @@ _LISTED = (
     Activation("none", _nothing, _nothing, lambda a: nn.Identity()),
 )
 ACTIVATIONS = {activation.name: activation for activation in _LISTED}
-"""By name; PReLU and maxout, which are more than a function of one number, are in train.layer."""
+"""By name; PReLU and maxout, which are more than a function of one number, are in train.hidden."""
 
 
 def module(configuration: Configuration, width: int) -> nn.Module:

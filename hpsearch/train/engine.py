@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hpsearch.errors import TrialTooLargeError
 from hpsearch.train.lanes import Lane, LaneResult
 from hpsearch.train.memory import is_out_of_memory, known_limit, lane_bytes, lower_limit
-from hpsearch.train.native import fits, load_kernel, train_native
+from hpsearch.train.native import fits, load_kernel, source_hash, train_native
 from hpsearch.train.planner import Tile, plan_tiles
 from hpsearch.train.problem import Problem
 
@@ -75,4 +75,4 @@ def engine_name(device: str) -> str:
     kernel = load_kernel()
     if kernel is None or device != "cpu":
         return "torch"
-    return f"native 2, {kernel.vector_width * 32}-bit vectors"
+    return f"native {source_hash()[:8]}, {kernel.vector_width * 32}-bit vectors"

@@ -67,32 +67,44 @@ def _l1_gradient(logits: Tensor, targets: Tensor, out: Tensor) -> None:
     out.sign_().div_(out.shape[1])
 
 
+def softplus(o: Tensor) -> Tensor:
+    """log(1 + eᵒ), of exp and log alone: torch's own has other last bits where a vector is cut short, so that
+    a lane's numbers would depend on its neighbours.
+    """
+    e = torch.exp(-o.abs())
+    u = e + 1
+    log = torch.where(u == 1, e, torch.log(u) * (e / (u - 1)))  # log(1 + e), exact where e is small (Kahan)
+    return torch.where(o > 0, o, o - o) + log  # o − o: NaN stays NaN
+
+
+def sigmoid(o: Tensor) -> Tensor:
+    """1/(1 + e⁻ᵒ), of exp alone, for the same reason."""
+    e = torch.exp(-o.abs())
+    return torch.where(o >= 0, 1 / (1 + e), e / (1 + e))
+
+
 def _through_softplus(gradient: Callable[[Tensor, Tensor, Tensor], None]) -> Callable[..., None]:
     """The gradient of a loss of softplus(o): softplus′ is σ."""
 
     def whole(logits: Tensor, targets: Tensor, out: Tensor) -> None:
-        gradient(functional.softplus(logits), targets, out)
-        out.mul_(torch.sigmoid(logits))
+        gradient(softplus(logits), targets, out)
+        out.mul_(sigmoid(logits))
 
     return whole
 
 
-def _log_softplus(o: Tensor) -> Tensor:
-    """log(log(1 + eᵒ)), which is o where eᵒ underflows."""
-    exponential = o.clamp(max=_SMALL).exp()
-    return torch.where(o < _SMALL, o - exponential / 2, functional.softplus(o.clamp(min=_SMALL)).log())
-
-
 def _poisson_values(logits: Tensor, targets: Tensor) -> Tensor:
+    """r − y log r for r = softplus(o), whose logarithm is o where eᵒ underflows."""
     o = logits[:, :, 0]
-    return functional.softplus(o) - targets * _log_softplus(o)
+    small = o.clamp(max=_SMALL)
+    log = torch.where(o < _SMALL, small - small.exp() / 2, softplus(o.clamp(min=_SMALL)).log())
+    return softplus(o) - targets * log
 
 
 def _poisson_gradient(logits: Tensor, targets: Tensor, out: Tensor) -> None:
     """σ(o) − y σ(o)/softplus(o), where σ/softplus → 1 for o → −∞."""
-    share = torch.sigmoid(logits)
-    raw = logits.clamp(min=_SMALL)
-    ratio = torch.where(logits < _SMALL, torch.ones_like(share), share / functional.softplus(raw))
+    share = sigmoid(logits)
+    ratio = torch.where(logits < _SMALL, torch.ones_like(share), share / softplus(logits.clamp(min=_SMALL)))
     torch.sub(share, targets[:, None] * ratio, out=out)
     out.div_(out.shape[1])
 
@@ -114,13 +126,13 @@ LOSSES = {
         Loss("l1", lambda o, y: (o[:, :, 0] - y).abs_(), _l1_gradient, _one(nn.L1Loss())),
         Loss(
             "softplus_mse",
-            lambda o, y: (functional.softplus(o[:, :, 0]) - y).square_(),
+            lambda o, y: (softplus(o[:, :, 0]) - y).square_(),
             _through_softplus(_mse_gradient),
             _softplus(nn.MSELoss()),
         ),
         Loss(
             "softplus_l1",
-            lambda o, y: (functional.softplus(o[:, :, 0]) - y).abs_(),
+            lambda o, y: (softplus(o[:, :, 0]) - y).abs_(),
             _through_softplus(_l1_gradient),
             _softplus(nn.L1Loss()),
         ),

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from hpsearch.train.losses import LOSSES, Loss
+from hpsearch.train.losses import LOSSES, Loss, softplus
 from hpsearch.train.metrics import METRICS, OWN_LOSS, WHOLE, Metric, loss_metric
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class Tensors:
     def contributions(self, logits: Tensor, targets: Tensor) -> Tensor:
         """[T, M] each row's share in the metric, of raw outputs [T, M, O]."""
         if self.problem.representation == "softplus" and self.metric.name != "loss":
-            logits = functional.softplus(logits)
+            logits = softplus(logits)
         elif self.problem.representation == "relu" and self.metric.name != "loss":
             logits = logits.clamp(min=0)
         return self.metric.contributions(logits, targets)

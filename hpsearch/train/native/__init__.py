@@ -1,6 +1,6 @@
 """The native trainer: tiles of lanes on a processor, in its cache. See `tile.c`."""
 
-from hpsearch.train.native.build import Kernel, load_kernel, missing_kernel
+from hpsearch.train.native.build import Kernel, load_kernel, missing_kernel, source_hash
 from hpsearch.train.native.trainer import fits, train_native
 
-__all__ = ["Kernel", "fits", "load_kernel", "missing_kernel", "train_native"]
+__all__ = ["Kernel", "fits", "load_kernel", "missing_kernel", "source_hash", "train_native"]

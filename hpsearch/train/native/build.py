@@ -90,6 +90,11 @@ class Kernel:
         self.vector_width = int(self._library.vector_width())
 
 
+def source_hash() -> str:
+    """Of the C sources: kernels of other sources may give other last bits."""
+    return hashlib.sha256(b"\0".join((_FOLDER / name).read_bytes() for name in _SOURCES)).hexdigest()
+
+
 def load_kernel() -> Kernel | None:
     """The kernel, compiled if it is not in the cache yet; None where that cannot be done.
 

@@ -43,6 +43,7 @@ typedef struct {
 typedef struct {
     float *hidden[LAYERS + 1]; /* outputs of layer l − 1, [units[l], rows] */
     float *inputs[LAYERS];     /* what layer l saw, [rows, units[l]] in panels of units */
+    float *slopes[LAYERS];     /* derivatives of the activation before layer l, where they must be kept */
     float *gradient[2];
     float *x_rows, *x_columns; /* a panel of the mini-batch's features, [rows, width] and [features, rows] */
 } Work;
@@ -75,6 +76,7 @@ static float *take(Arena *arena, int64_t count) {
 
 static void arrange(Arena *arena, Net *nets, int count, Work *work, int64_t rows) {
     int64_t widest = 0, hidden[LAYERS + 1] = {0};
+    int keeping = 0;
     for (int i = 0; i < count; i++) {
         Net *net = &nets[i];
         for (int l = 0; l < net->layers; l++) {
@@ -85,6 +87,7 @@ static void arrange(Arena *arena, Net *nets, int count, Work *work, int64_t rows
             net->v_bias[l] = take(arena, moments * padded(outputs));
             if (l) net->alive[l] = take(arena, net->units[l]);
             hidden[l + 1] = most(hidden[l + 1], outputs);
+            keeping |= keeps_slopes(net->lane->activation);
             widest = most(widest, outputs);
         }
         net->first = take(arena, net->units[1] * rows);
@@ -92,6 +95,7 @@ static void arrange(Arena *arena, Net *nets, int count, Work *work, int64_t rows
     }
     for (int l = 1; l < LAYERS; l++) {
         work->inputs[l] = take(arena, padded(hidden[l]) * rows);
+        work->slopes[l] = keeping ? take(arena, hidden[l] * rows) : 0;
         work->hidden[l + 1] = take(arena, hidden[l + 1] * rows);
     }
     for (int i = 0; i < 2; i++) work->gradient[i] = take(arena, widest * rows);

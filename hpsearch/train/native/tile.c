@@ -129,7 +129,10 @@ static float *forward(const Net *net, const Batch *b, const Work *work, int keep
     float *h = net->first;
     for (int l = 1; l < net->layers; l++) {
         const int64_t inputs = net->units[l];
-        activate(net->lane->activation, net->lane->slope, inputs * columns(b), h);
+        if (keeps_slopes(net->lane->activation))
+            activate_keeping(net->lane->activation, inputs * columns(b), h, keep ? work->slopes[l] : 0);
+        else
+            activate(net->lane->activation, net->lane->slope, inputs * columns(b), h);
         if (keep) to_rows(b, inputs, h, work->inputs[l]);
         float *out = work->hidden[l + 1];
         for (int64_t from = 0; from < inputs; from += PANEL)
@@ -145,8 +148,11 @@ static void backward(const Net *net, const Batch *b, const Work *work, const flo
         const int64_t inputs = net->units[l];
         float *below = l == 1 ? net->d_first : work->gradient[l % 2];
         linear_back(net, l, b, g, below); /* before the weights change */
-        activate_back(net->lane->activation, net->lane->slope, inputs * columns(b),
-                      l == 1 ? net->first : work->hidden[l], below);
+        if (keeps_slopes(net->lane->activation))
+            multiply(inputs * columns(b), work->slopes[l], below);
+        else
+            activate_back(net->lane->activation, net->lane->slope, inputs * columns(b),
+                          l == 1 ? net->first : work->hidden[l], below);
         for (int64_t from = 0; from < inputs; from += PANEL)
             step_weights(net, l, b, from, least(PANEL, inputs - from), work->inputs[l] + from * columns(b), g);
         step_biases(net, l, b, g);

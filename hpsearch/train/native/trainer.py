@@ -17,7 +17,7 @@ from hpsearch.train.native.build import Kernel, LaneStruct, PartStruct, PlanStru
 from hpsearch.train.problem import Problem
 from hpsearch.train.rates import is_constant, step_sizes
 
-_ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid", "none")
+_ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid", "none", "gelu", "silu")
 _LOSSES = ("cross_entropy", "bce", "mse", "l1", "softplus_mse", "softplus_l1", "softplus_poisson")
 _METRICS = {"accuracy": 0, "error": 0, "mae": 1, "rmse": 2, "r2": 2, **dict.fromkeys((*OWN_LOSS, *WHOLE), 3)}
 _REPRESENTATIONS = ("identity", "softplus", "relu")

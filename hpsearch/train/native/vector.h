@@ -129,6 +129,39 @@ INLINE vf vlog1p(vf e) {
     return choose(d == splat(0.0f), e, vlog(u) * (e / d));
 }
 
+/* erf x (Cephes' erff: a polynomial up to 1, beyond it 1 − erfc). */
+INLINE vf verf(vf x) {
+    const vf a = vabs(x), z = x * x;
+    vf p = splat(7.853861353153693e-5f);
+    p = p * z - 8.010193625184903e-4f;
+    p = p * z + 5.188327685732524e-3f;
+    p = p * z - 2.685381193529856e-2f;
+    p = p * z + 1.128358514861418e-1f;
+    p = p * z - 3.761262582423300e-1f;
+    p = p * z + 1.128379165726710e+0f;
+    const vf safe = choose(a > splat(1.0f), a, splat(1.0f)), q = 1.0f / safe, y = q * q;
+    vf near = splat(2.326819970068386e-2f);
+    near = near * y - 1.387039388740657e-1f;
+    near = near * y + 3.687424674597105e-1f;
+    near = near * y - 5.824733027278666e-1f;
+    near = near * y + 6.210004621745983e-1f;
+    near = near * y - 4.944515323274145e-1f;
+    near = near * y + 3.404879937665872e-1f;
+    near = near * y - 2.741127028184656e-1f;
+    near = near * y + 5.638259427386472e-1f;
+    vf far = splat(-1.047766399936249e+1f);
+    far = far * y + 1.297719955372516e+1f;
+    far = far * y - 7.495518717768503e+0f;
+    far = far * y + 2.921019019210786e+0f;
+    far = far * y - 1.015265279202700e+0f;
+    far = far * y + 4.218463358204948e-1f;
+    far = far * y - 2.820767439740514e-1f;
+    far = far * y + 5.641895067754075e-1f;
+    const vf rest = vexp(-safe * safe) * q * choose(safe < splat(2.0f), near, far);
+    const vf beyond = choose(x < splat(0.0f), rest - 1.0f, 1.0f - rest);
+    return choose(a > splat(1.0f), beyond, x * p); /* NaN stays NaN */
+}
+
 INLINE vf vsqrt(vf x) {
     vf root;
     for (int i = 0; i < VEC; i++) root[i] = __builtin_sqrtf(x[i]);
