@@ -45,7 +45,9 @@ def _made_up(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[L
         level = (lane.trial * 0.618034) % 1
         metric = level * (1 - np.exp(-epochs / 5))
         curve = np.column_stack([1 - metric, metric, 1 - metric, metric])
-        results.append(LaneResult(lane.trial, curve, LaneState(last_epoch, nothing, nothing, nothing, nothing), None))
+        results.append(
+            LaneResult(lane.trial, curve, LaneState(last_epoch, nothing, nothing, nothing, nothing), None)
+        )
     return results
 
 
