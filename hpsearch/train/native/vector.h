@@ -50,6 +50,16 @@ static void restore_subnormals(unsigned before) {
 #endif
 }
 
+/* Horner's scheme, the highest power first; all coefficients are constants in the code. */
+INLINE vf polynomial(vf x, const int n, const float *coefficients) {
+    vf sum = splat(coefficients[0]);
+#pragma GCC unroll 16
+    for (int i = 1; i < n; i++) sum = sum * x + coefficients[i];
+    return sum;
+}
+#define POLYNOMIAL(x, ...) \
+    polynomial(x, sizeof((const float[]){__VA_ARGS__}) / sizeof(float), (const float[]){__VA_ARGS__})
+
 /* -- functions: Cephes' single-precision polynomials (Moshier), about 2 ulp ----------------------- */
 
 /* e^x − 2^n and 2^n, of which the sum is e^x and the difference with 1 is e^x − 1. x in ±87. */
@@ -61,12 +71,8 @@ INLINE void exp_parts(vf x, vf *rest, vf *power) {
     vf n = shifted - magic;
     vf r = x - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
-    vf p = splat(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
+    const vf p = POLYNOMIAL(r, 1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
+        1.6666665459e-1f, 5.0000001201e-1f);
     *power = (vf)(((vi)shifted + (127 - 0x4B400000)) << 23);
     *rest = *power * (p * r * r + r);
 }
@@ -92,11 +98,8 @@ INLINE vf vtanh(vf x) {
     vf large = 1.0f - 2.0f / (vexp(size + size) + 1.0f);
     large = choose(x < splat(0.0f), -large, large);
     vf z = x * x;
-    vf p = splat(-5.70498872745e-3f);
-    p = p * z + 2.06390887954e-2f;
-    p = p * z - 5.37397155531e-2f;
-    p = p * z + 1.33314422036e-1f;
-    p = p * z - 3.33332819422e-1f;
+    const vf p = POLYNOMIAL(z, -5.70498872745e-3f, 2.06390887954e-2f, -5.37397155531e-2f, 1.33314422036e-1f,
+        -3.33332819422e-1f);
     return choose(size < splat(0.625f), x + x * z * p, large);
 }
 
@@ -110,15 +113,8 @@ INLINE vf vlog(vf x) {
     m = choose(small, m + m, m) - 1.0f;
     vf n = __builtin_convertvector(exponent, vf);
     vf z = m * m;
-    vf p = splat(7.0376836292e-2f);
-    p = p * m - 1.1514610310e-1f;
-    p = p * m + 1.1676998740e-1f;
-    p = p * m - 1.2420140846e-1f;
-    p = p * m + 1.4249322787e-1f;
-    p = p * m - 1.6668057665e-1f;
-    p = p * m + 2.0000714765e-1f;
-    p = p * m - 2.4999993993e-1f;
-    p = p * m + 3.3333331174e-1f;
+    const vf p = POLYNOMIAL(m, 7.0376836292e-2f, -1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f,
+        1.4249322787e-1f, -1.6668057665e-1f, 2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f);
     vf y = m * z * p - n * 2.12194440e-4f - z * 0.5f;
     return choose(x == x, m + y + n * 0.693359375f, x);
 }
@@ -132,31 +128,15 @@ INLINE vf vlog1p(vf e) {
 /* erf x (Cephes' erff: a polynomial up to 1, beyond it 1 − erfc). */
 INLINE vf verf(vf x) {
     const vf a = vabs(x), z = x * x;
-    vf p = splat(7.853861353153693e-5f);
-    p = p * z - 8.010193625184903e-4f;
-    p = p * z + 5.188327685732524e-3f;
-    p = p * z - 2.685381193529856e-2f;
-    p = p * z + 1.128358514861418e-1f;
-    p = p * z - 3.761262582423300e-1f;
-    p = p * z + 1.128379165726710e+0f;
+    const vf p = POLYNOMIAL(z, 7.853861353153693e-5f, -8.010193625184903e-4f, 5.188327685732524e-3f,
+        -2.685381193529856e-2f, 1.128358514861418e-1f, -3.761262582423300e-1f, 1.128379165726710e+0f);
     const vf safe = choose(a > splat(1.0f), a, splat(1.0f)), q = 1.0f / safe, y = q * q;
-    vf near = splat(2.326819970068386e-2f);
-    near = near * y - 1.387039388740657e-1f;
-    near = near * y + 3.687424674597105e-1f;
-    near = near * y - 5.824733027278666e-1f;
-    near = near * y + 6.210004621745983e-1f;
-    near = near * y - 4.944515323274145e-1f;
-    near = near * y + 3.404879937665872e-1f;
-    near = near * y - 2.741127028184656e-1f;
-    near = near * y + 5.638259427386472e-1f;
-    vf far = splat(-1.047766399936249e+1f);
-    far = far * y + 1.297719955372516e+1f;
-    far = far * y - 7.495518717768503e+0f;
-    far = far * y + 2.921019019210786e+0f;
-    far = far * y - 1.015265279202700e+0f;
-    far = far * y + 4.218463358204948e-1f;
-    far = far * y - 2.820767439740514e-1f;
-    far = far * y + 5.641895067754075e-1f;
+    const vf near = POLYNOMIAL(y, 2.326819970068386e-2f, -1.387039388740657e-1f, 3.687424674597105e-1f,
+        -5.824733027278666e-1f, 6.210004621745983e-1f, -4.944515323274145e-1f, 3.404879937665872e-1f,
+        -2.741127028184656e-1f, 5.638259427386472e-1f);
+    const vf far = POLYNOMIAL(y, -1.047766399936249e+1f, 1.297719955372516e+1f, -7.495518717768503e+0f,
+        2.921019019210786e+0f, -1.015265279202700e+0f, 4.218463358204948e-1f, -2.820767439740514e-1f,
+        5.641895067754075e-1f);
     const vf rest = vexp(-safe * safe) * q * choose(safe < splat(2.0f), near, far);
     const vf beyond = choose(x < splat(0.0f), rest - 1.0f, 1.0f - rest);
     return choose(a > splat(1.0f), beyond, x * p); /* NaN stays NaN */
