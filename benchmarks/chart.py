@@ -34,16 +34,16 @@ def draw(parts: Sequence[Part], file: Path) -> None:
 
 def ratios(axes: Axes, rows: Sequence[Row]) -> None:
     """A bar for each row that has a ratio, with what was wanted as a line across it."""
-    farthest = 10.0
+    nearest, farthest = 1.0, 10.0
     for at, row in enumerate(rows):
         faster, goal = row.faster or 0.0, row.goal or 0.0
-        farthest = max(farthest, faster, goal)
+        nearest, farthest = min(nearest, faster), max(farthest, faster, goal)
         axes.barh(at, faster, height=0.62, color=_colour(row), zorder=2)
         axes.annotate(row.ratio, (max(faster, goal), at), (5, 0), textcoords="offset points", va="center")
         if goal:
             axes.plot([goal, goal], [at - 0.42, at + 0.42], color="black", linewidth=1.8, zorder=3)
     axes.set_xscale("log")
-    axes.set_xlim(0.5, 1.6 * farthest)
+    axes.set_xlim(0.5 * nearest, 1.6 * farthest)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())

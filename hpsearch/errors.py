@@ -67,6 +67,11 @@ class StudyFileError(HpsearchError):
         super().__init__("\n".join(str(complaint) for complaint in self.complaints))
 
 
+def plural(count: int, noun: str) -> str:
+    """ "1 row", "2,000 trials"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean "…"?` for the known word most like `word`, or an empty string."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

@@ -23,7 +23,7 @@ from hpsearch.cli.app import app
 from hpsearch.errors import HpsearchError
 from hpsearch.records import Cohort, FloatArray, Segment, State, StudyRecord, Trial
 from hpsearch.report.files import write_files
-from hpsearch.report.tensorboard import EVENTS, event_files, folder_name, steps_per_epoch
+from hpsearch.report.tensorboard import EVENTS, event_files, folder_name, optimiser_steps
 from hpsearch.store import Database
 from tests.report_study import EPOCHS, RECORD, example
 
@@ -107,7 +107,7 @@ def test_values_beyond_single_precision_are_infinite(tmp_path: Path) -> None:
 def test_steps_of_an_epoch(batch_size: int | str, last_batch: str | None, steps: int) -> None:
     train = {**_RECORD.document["train"], **({"last_batch": last_batch} if last_batch else {})}
     record = replace(_RECORD, document={**_RECORD.document, "train": train})
-    assert steps_per_epoch(record, batch_size) == steps
+    assert optimiser_steps(record, batch_size) == steps
 
 
 def test_the_hparams_page_has_every_trial_with_its_values(tmp_path: Path) -> None:

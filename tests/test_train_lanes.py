@@ -17,8 +17,7 @@ from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train import Lane, LaneResult, Problem, Trainer, initial_state, plan_tiles
 from hpsearch.train.cohort import train_cohort
 from hpsearch.train.native import load_kernel, train_native
-from hpsearch.train.network import stack_key
-from hpsearch.train.planner import bucket
+from hpsearch.train.planner import bucket, stack_key
 from tests.problems import (
     kernel_lanes,
     make_lanes,

@@ -178,7 +178,7 @@ def test_metrics_of_all_rows_equal_scikit_learn(seed: int, classes: int, rows: i
     y = random.integers(0, classes, rows)
     for lane in range(3):
         own = scores[lane]
-        decided = decide(Task.BINARY if outputs == 1 else Task.MULTICLASS, own)
+        decided = decide(own)
         known = np.isin(decided, y)  # scikit-learn warns of classes that are predicted but not there
         if known.all():
             expected = metrics.balanced_accuracy_score(y, decided)
@@ -235,7 +235,7 @@ def test_representations() -> None:
     o = np.array([[-1e4], [-1.0], [0.0], [2.0], [1e4]], np.float32)
     probabilities = represent(Task.BINARY, o, "identity")
     np.testing.assert_allclose(probabilities, [0, 1 / (1 + np.e), 0.5, 1 / (1 + np.exp(-2)), 1])
-    assert decide(Task.BINARY, o).tolist() == [0, 0, 0, 1, 1]
+    assert decide(o).tolist() == [0, 0, 0, 1, 1]
     np.testing.assert_allclose(represent(Task.POSITIVE_REGRESSION, o, "relu"), [0, 0, 0, 2, 1e4])
     softplus = represent(Task.POSITIVE_REGRESSION, o, "softplus")
     np.testing.assert_allclose(softplus, [0, np.log1p(np.exp(-1)), np.log(2), 2 + np.log1p(np.exp(-2)), 1e4])

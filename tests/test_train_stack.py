@@ -15,9 +15,9 @@ from hpsearch.train import Lane
 from hpsearch.train.cohort import Evaluation, Step, Sums
 from hpsearch.train.lanes import LaneState
 from hpsearch.train.losses import LOSSES
-from hpsearch.train.network import StackedNetwork, sort_key, stack_key
+from hpsearch.train.network import StackedNetwork, sort_key
 from hpsearch.train.optimizer import StackedOptimizer
-from hpsearch.train.planner import padded_widths
+from hpsearch.train.planner import padded_widths, stack_key
 from hpsearch.train.stack import Network, Parameter
 from tests.problems import (
     METRIC_OF,

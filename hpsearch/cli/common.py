@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
+
+from hpsearch.errors import HpsearchError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -75,12 +78,6 @@ def study_name(text: str) -> str:
     return load_study(text).name
 
 
-def read_report(study: str, storage: str | None) -> Report:
-    """The stored study as a report; see `read_study`."""
-    report, _ = read_study(study, storage)
-    return report
-
-
 def read_study(study: str, storage: str | None) -> tuple[Report, list[Trial]]:
     """The stored study as a report, and its trials.
 
@@ -94,6 +91,19 @@ def read_study(study: str, storage: str | None) -> tuple[Report, list[Trial]]:
         stored = database.study(study_name(study))
         trials = stored.trials()
         return finished_report(stored.record, trials, stored.curves()), trials
+
+
+def find_trial(study: str, trials: Sequence[Trial], number: int) -> Trial:
+    """The trial of that number.
+
+    Raises:
+        HpsearchError: the study has none.
+    """
+    for trial in trials:
+        if trial.number == number:
+            return trial
+    there = f"a trial from 0 to {len(trials) - 1}" if trials else "a study with trials"
+    raise HpsearchError(f"study {study}: expected {there}; found trial {number}")
 
 
 def make_console(stream: TextIO) -> Console:

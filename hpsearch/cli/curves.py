@@ -14,14 +14,14 @@ from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
     make_console,
-    read_report,
+    read_study,
     show,
-    storage_url,
     write_out,
 )
-from hpsearch.errors import HpsearchError, NothingToShowError
+from hpsearch.errors import HpsearchError, NothingToShowError, plural
 
 if TYPE_CHECKING:
+    from hpsearch.records import Trial
     from hpsearch.report.frames import Report
 
 
@@ -65,9 +65,10 @@ def curves(
         raise HpsearchError("parquet is not text: write it with --out FILE, or into a pipe")
     if tensorboard is not None and (out is not None or format_ is not CurvesFormat.TABLE):
         raise HpsearchError("--tensorboard writes its own files: leave out --out and --format")
-    found = _only(read_report(study, storage), trial)
+    report, trials = read_study(study, storage)
+    found = _only(report, trial)
     if tensorboard is not None:
-        _write_events(found, _shown(found, trial), tensorboard, storage)
+        _write_events(found, trials, _shown(found, trial), tensorboard)
         return
     if format_ is CurvesFormat.TABLE and out is None:
         from hpsearch.report.tables import curves_view
@@ -85,19 +86,16 @@ def curves(
     typer.echo(f"wrote {out}", err=True)
 
 
-def _write_events(found: Report, numbers: list[int], folder: Path, storage: str | None) -> None:
+def _write_events(found: Report, trials: list[Trial], numbers: list[int], folder: Path) -> None:
     """Write event files of these trials, and say how to look at them."""
     from shlex import quote
     from time import time
 
     from hpsearch.report.files import write_files
     from hpsearch.report.tensorboard import event_files, folder_name
-    from hpsearch.report.text import plain, plural
-    from hpsearch.store import Database
+    from hpsearch.report.text import plain
 
     record = found.record
-    with Database.open(storage_url(storage)) as database:
-        trials = database.study(record.name).trials()
     files = event_files(record, trials, {number: found.curves[number] for number in numbers}, time())
     write_files({folder / path: content for path, content in files.items()}, "--tensorboard", parents=True)
     place = plain(quote(str(folder / folder_name(record.name))))

@@ -112,7 +112,7 @@ def _suited(source: str, target: str | None, task: str | None, path: Path) -> st
     from hpsearch.cli.common import make_console
     from hpsearch.cli.reading import reading
     from hpsearch.data import load_dataset
-    from hpsearch.engine.begin import source_beside, study_text
+    from hpsearch.engine.begin import study_text
     from hpsearch.errors import Complaint, nearest
     from hpsearch.records import Task
     from hpsearch.study.schema import DataSection
@@ -128,7 +128,9 @@ def _suited(source: str, target: str | None, task: str | None, path: Path) -> st
     data = DataSection.model_validate({"source": source, "target": target, "task": task})
     with reading(make_console(sys.stderr)) as progress:
         dataset = load_dataset(data, 0, None, complain, progress)
-    shown = source_beside(source, path) if os.path.exists(source) else source
+    shown = source
+    if os.path.exists(source) and not os.path.isabs(source):
+        shown = Path(os.path.relpath(source, path.parent)).as_posix()
     return study_text(dataset, shown, target, task, path.stem)
 
 

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpsearch.cli.common import StorageOption, StudyArgument, make_console, show, storage_url, storage_words
-from hpsearch.errors import HpsearchError, NothingToShowError, StorageError, UnknownStudyError, nearest
+from hpsearch.errors import (
+    HpsearchError,
+    NothingToShowError,
+    StorageError,
+    UnknownStudyError,
+    nearest,
+    plural,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -165,7 +172,7 @@ def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err:
     asked = study.search.trials
     warnings: list[str] = []
     store, study = open_study(database, study, dataset, provenance(device, workers), warnings.append)
-    _say(err, header_lines(study, dataset, f"{device}, {workers} thread{'s' if workers > 1 else ''}"))
+    _say(err, header_lines(study, dataset, f"{device}, {plural(workers, 'thread')}"))
     _say(err, (f"warning  {text}" for text in warnings))
     if device == "cpu" and (reason := missing_kernel()):
         _say(err, [f"note     small networks train through torch, several times slower: {reason}"])
@@ -220,11 +227,11 @@ def _train(
 ) -> Outcome:
     from hpsearch.cli.display import Display
     from hpsearch.engine.api import train
-    from hpsearch.report.text import PERCENT_METRICS
+    from hpsearch.report.text import is_share
 
     metric = study.train.metric or ""
     with (
-        Display(err, metric, percent=metric in PERCENT_METRICS) as display,
+        Display(err, metric, percent=is_share(metric)) as display,
         _interruptible(stop, display, call),
     ):
         return train(

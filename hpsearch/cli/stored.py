@@ -12,6 +12,7 @@ from hpsearch.cli import common
 from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
+    find_trial,
     make_console,
     storage_url,
     study_name,
@@ -74,12 +75,10 @@ def show(
         record, trials = stored.record, stored.trials()
         if trial is None:
             view = study_view(record, trials)
-        elif any(trial == known.number for known in trials):
+        else:
+            find_trial(record.name, trials, trial)
             curve = stored.curves([trial]).get(trial, np.empty((0, len(CURVE_COLUMNS))))
             view = trial_view(record, trials, trial, curve, console.width)
-        else:
-            there = f"a trial from 0 to {len(trials) - 1}" if trials else "a study with trials"
-            raise HpsearchError(f"study {record.name}: expected {there}; found trial {trial}")
     common.show(view, console)
 
 
@@ -89,7 +88,8 @@ def delete(
     storage: StorageOption = None,
 ) -> None:
     """Delete a stored study with all its trials and curves."""
-    from hpsearch.report.text import plain, plural
+    from hpsearch.errors import plural
+    from hpsearch.report.text import plain
     from hpsearch.store import Database
 
     with Database.open(storage_url(storage)) as database:

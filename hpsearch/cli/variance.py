@@ -13,6 +13,7 @@ import typer
 from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
+    find_trial,
     make_console,
     show,
     storage_url,
@@ -123,11 +124,7 @@ def _stored(study: str, number: int, storage: str | None) -> tuple[StudyRecord, 
     with Database.open(storage_url(storage)) as database:
         store = database.study(study_name(study))
         record, trials = store.record, store.trials()
-    for trial in trials:
-        if trial.number == number:
-            return record, trial
-    there = f"a trial from 0 to {len(trials) - 1}" if trials else "a study with trials"
-    raise HpsearchError(f"study {record.name}: expected {there}; found trial {number}")
+    return record, find_trial(record.name, trials, number)
 
 
 def _measured(

@@ -16,7 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from hpsearch.data.dataset import Image
 from hpsearch.data.raw import Pixels, Raw, listed
 from hpsearch.data.target import first_date, stray_text
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, plural
 
 MISSING = "missing"
 FEW_CATEGORIES = 50
@@ -141,16 +141,12 @@ def _notes(numbers: NDArray[np.float64], texts: pd.DataFrame, constant: list[str
     notes = []
     holes, blanks = int(np.isnan(numbers).sum()), int(texts.isna().to_numpy().sum())
     if holes:
-        notes.append(f"{holes:,} missing {_plural('number', holes)} replaced by the training part's median")
+        notes.append(f"{plural(holes, 'missing number')} replaced by the training part's median")
     if blanks:
-        notes.append(f'{blanks:,} missing {_plural("text", blanks)} kept as the category "{MISSING}"')
+        notes.append(f'{plural(blanks, "missing text")} kept as the category "{MISSING}"')
     if constant:
         notes.append(
-            f"{len(constant):,} {_plural('feature', len(constant))} constant in the training part, "
+            f"{plural(len(constant), 'feature')} constant in the training part, "
             f"counted as 0: {listed(constant)}"
         )
     return tuple(notes)
-
-
-def _plural(noun: str, count: int) -> str:
-    return noun if count == 1 else f"{noun}s"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.errors import HpsearchError, nearest
+from hpsearch.errors import HpsearchError, nearest, plural
 from hpsearch.records import Task
 
 Refuse = Callable[[str, str], HpsearchError]
@@ -86,11 +86,6 @@ class Raw:
     def rows(self, count: int) -> str:
         """ "1 row", "2,000 pictures"."""
         return plural(count, "row" if self.pictures is None else "picture")
-
-
-def plural(count: int, noun: str) -> str:
-    """ "1 row", "2,000 pictures"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def class_task(classes: int) -> Task:

@@ -20,11 +20,14 @@ import pandas as pd
 
 from hpsearch.data.files import PICTURE_SUFFIXES, files_below, is_hidden, is_picture
 from hpsearch.data.pixels import Look, UnreadableError, blank, decoded, in_threads, look
-from hpsearch.data.raw import PARTS, Advance, Form, Indices, Pixels, Raw, Refuse, class_task, listed, plural
-from hpsearch.errors import DataError
+from hpsearch.data.raw import PARTS, Advance, Form, Indices, Pixels, Raw, Refuse, class_task, listed
+from hpsearch.errors import DataError, plural
 
 MOST_BYTES = 1 << 28
 """Of one picture's file."""
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError)
+"""What zipfile raises of an archive that is damaged, or of a kind that it does not know."""
 
 _ENCRYPTED = 1
 _MOST_SHOWN = 12
@@ -80,7 +83,7 @@ def _open_member(archive: zipfile.ZipFile, name: str) -> BinaryIO:
         raise UnreadableError("encrypted")
     try:
         return BytesIO(archive.read(about))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
+    except _BROKEN as error:
         raise UnreadableError(f"damaged in the archive: {error}") from None
 
 
@@ -95,7 +98,7 @@ def open_tree(path: Path) -> Tree:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {info.filename for info in archive.infolist() if not info.is_dir()}
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
+    except _BROKEN as error:
         raise DataError(f"{path}: not a whole zip archive ({error}); copy or pack it again") from None
     if strange := sorted(name for name in names if name.startswith("/") or ".." in name.split("/")):
         raise DataError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from hpsearch.data import Dataset
@@ -118,11 +116,3 @@ def _train_lines(dataset: Dataset, epochs: int) -> list[str]:
 def _width(dataset: Dataset) -> int:
     """Units in each hidden layer: about as many as a small picture or a usual table wants."""
     return 100 if len(dataset.features) >= 500 else 64 if len(dataset.features) >= 5 else 16
-
-
-def source_beside(source: str, study: Path) -> str:
-    """A data path, given from the current folder, as it is to stand in the study file."""
-    path = Path(source)
-    if path.is_absolute() or study.parent == Path():
-        return path.as_posix()
-    return Path(*[".."] * len(study.parent.parts), path).as_posix()

@@ -6,9 +6,10 @@ import math
 from collections import Counter
 from typing import Any
 
+from hpsearch.errors import plural
 from hpsearch.report.frames import PARAM, Report, space_of
 from hpsearch.report.layers import MANY_DEAD, REMEDIES, dead_shares
-from hpsearch.report.text import is_share, metric_text, parameter_text, plural, significant, toml_value
+from hpsearch.report.text import is_share, metric_text, parameter_text, significant, toml_value
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 from hpsearch.study.space import Choice, Range
 

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from hpsearch.report.chart import inert, metric_tick, new_figure, png_bytes
+from hpsearch.errors import plural
+from hpsearch.report.chart import inert, metric_tick, new_figure, png_bytes, quiet
 from hpsearch.report.comparison import BETTER, WORSE, Arm, Comparison, Estimate, comparison_grid
-from hpsearch.report.text import is_share, plural
+from hpsearch.report.text import is_share
 
 _VERDICTS = {BETTER: "#009e73", WORSE: "#d55e00"}
 _NEUTRAL, _DOTS = "#404040", "#0072b2"
@@ -24,9 +25,7 @@ def comparison_png(comparison: Comparison) -> bytes:
     scores, differences = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     names = [row[0] for row in comparison_grid(c).rows]
     for axes in (scores, differences):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="x", color="#e6e6e6", linewidth=0.6)
-        axes.set_axisbelow(True)
+        quiet(axes, "x")
         axes.xaxis.set_major_locator(MaxNLocator(5))
     scores.set_yticks(range(count), [inert(name) for name in names])
     scores.set_ylim(count - 0.4, -0.6)

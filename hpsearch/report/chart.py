@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,10 +12,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from hpsearch.errors import plural
 from hpsearch.records import FloatArray
 from hpsearch.report.frames import PARAM, Report
 from hpsearch.report.grids import best_few, thinned_epochs, valid_name
-from hpsearch.report.text import PERCENT_METRICS, metric_text, parameter_text, plain, plural
+from hpsearch.report.text import is_share, metric_text, parameter_text, plain
 
 _HIGHLIGHTED = 5
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # told apart by colour-blind readers
@@ -52,6 +54,13 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def quiet(axes: Axes, grid: Literal["both", "x"] = "both") -> None:
+    """Pale lines behind what is drawn, and no frame above and on the right."""
+    axes.grid(axis=grid, color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def png_bytes(figure: Figure) -> bytes:
@@ -104,7 +113,7 @@ def _scale(axes: Axes, report: Report, curves: list[FloatArray]) -> None:
 
 def metric_tick(metric: str, value: float) -> str:
     """A value of the metric on an axis: whole percents, or as it is."""
-    if metric in PERCENT_METRICS:
+    if is_share(metric):
         return metric_text(metric, value).replace(".0%", "%")
     return f"{value:g}"
 
@@ -115,9 +124,7 @@ def _name(figure: Figure, axes: Axes, report: Report, others: int) -> None:
     note = f"{valid_name(report)} by epoch" + (f"; {plural(others, 'other trial')} in grey" if others else "")
     axes.set_title(note, loc="right", fontsize="medium", color="#505050")
     axes.set_xlabel("epoch")
-    axes.grid(color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    quiet(axes)
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return

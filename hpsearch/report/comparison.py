@@ -7,9 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
+from hpsearch.errors import plural
 from hpsearch.records import FloatArray
 from hpsearch.report.grids import Column, Grid
-from hpsearch.report.text import MISSING, is_share, metric_text, plain, plural, significant
+from hpsearch.report.text import MISSING, is_share, metric_text, plain, significant
 from hpsearch.study.arms import LINEAR
 
 LEVEL = 0.95

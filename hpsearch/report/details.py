@@ -12,10 +12,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hpsearch.errors import plural
 from hpsearch.records import FloatArray, State, StudyRecord, Trial
 from hpsearch.report.document import json_value
-from hpsearch.report.frames import count_states, space_of, trials_frame
-from hpsearch.report.grids import Column, Grid, curve_names, curve_text
+from hpsearch.report.frames import count_states, curve_columns, space_of, trials_frame
+from hpsearch.report.grids import Column, Grid, curve_text
 from hpsearch.report.layers import dead_line, layers_grid, sizes
 from hpsearch.report.tables import fitted, spaced
 from hpsearch.report.text import (
@@ -26,7 +27,6 @@ from hpsearch.report.text import (
     missing,
     parameter_text,
     plain,
-    plural,
     seconds_text,
     significant,
     sparkline,
@@ -173,13 +173,11 @@ def _curve(record: StudyRecord, curve: FloatArray) -> RenderableType:
     table.add_row(
         Text("curve", style="bold"), "", Text("first", justify="right"), Text("last", justify="right")
     )
-    for index, column in enumerate(curve_names(curve)):
-        if column.endswith("_metric") and record.metric == "loss":
-            continue
-        values = curve[:, index].tolist()
-        first, last = (curve_text(column, record.metric, value) for value in (values[0], values[-1]))
+    for place, name in curve_columns(record.metric, curve.shape[1]):
+        values = curve[:, place].tolist()
+        first, last = (curve_text(place, record.metric, value) for value in (values[0], values[-1]))
         table.add_row(
-            f"  {column.replace('metric', record.metric)}",
+            f"  {name}",
             sparkline(values, _SPARKLINE),
             Text(first, justify="right"),
             Text(last, justify="right"),

@@ -15,6 +15,7 @@ from hpsearch.errors import NothingToShowError
 from hpsearch.records import (
     CURVE_COLUMNS,
     DEAD,
+    TRAIN_METRIC,
     VALID_LOSS,
     VALID_METRIC,
     FloatArray,
@@ -158,12 +159,21 @@ def curves_frame(record: StudyRecord, curves: Mapping[int, FloatArray]) -> pd.Da
         "trial": np.repeat(np.array(numbers, dtype=np.int64), lengths),
         "epoch": np.concatenate([np.empty(0, np.int64), *(np.arange(1, n + 1) for n in lengths)]),
     }
-    for index, column in enumerate(CURVE_COLUMNS):
-        if not (column.endswith("_metric") and record.metric == "loss"):
-            columns[column.replace("metric", record.metric)] = values[:, index]
-    for layer in range(widest - DEAD):
-        columns[f"dead_{layer + 1}"] = values[:, DEAD + layer]
+    for place, name in curve_columns(record.metric, widest):
+        columns[name] = values[:, place]
     return pd.DataFrame(columns)
+
+
+def curve_columns(metric: str, count: int) -> list[tuple[int, str]]:
+    """(place, name) of what is shown of a curve of `count` columns.
+
+    Those of the metric have its name, and are left out when it is the loss itself; dead_1, … are of the
+    hidden layers.
+    """
+    names = [column.replace("metric", metric) for column in CURVE_COLUMNS]
+    names += [f"dead_{layer + 1}" for layer in range(count - DEAD)]
+    twice = (TRAIN_METRIC, VALID_METRIC) if metric == "loss" else ()
+    return [(place, name) for place, name in enumerate(names) if place not in twice]
 
 
 def _ranked(trial: Trial) -> bool:

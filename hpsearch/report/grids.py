@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpsearch.records import CURVE_COLUMNS, DEAD, FloatArray, State
-from hpsearch.report.frames import PARAM, Report, count_states
+from hpsearch.errors import plural
+from hpsearch.records import DEAD, TRAIN_LOSS, VALID_LOSS, State
+from hpsearch.report.frames import PARAM, Report, count_states, curve_columns
 from hpsearch.report.text import (
     MISSING,
     STATE_WORDS,
@@ -19,7 +20,6 @@ from hpsearch.report.text import (
     missing,
     parameter_text,
     plain,
-    plural,
     seconds_text,
     significant,
     sparkline,
@@ -149,26 +149,19 @@ def trial_curve_grid(report: Report, number: int) -> Grid:
     """All columns of one trial's curve, epoch by epoch."""
     metric = report.record.metric
     curve = report.curves[number]
-    names = curve_names(curve)
-    shown = [at for at, name in enumerate(names) if metric != "loss" or not name.endswith("_metric")]
-    heads = [names[at].replace("metric", metric) for at in shown]
+    shown = curve_columns(metric, curve.shape[1])
     rows = []
     for epoch, values in enumerate(curve, start=1):
-        cells = [curve_text(names[at], metric, values[at]) for at in shown]
+        cells = [curve_text(place, metric, values[place]) for place, _ in shown]
         rows.append((str(epoch), *cells))
-    return Grid((Column("epoch"), *map(Column, heads)), tuple(rows))
+    return Grid((Column("epoch"), *(Column(name) for _, name in shown)), tuple(rows))
 
 
-def curve_names(curve: FloatArray) -> list[str]:
-    """Names of a curve's columns; "metric" stands for the study's own, dead_1, … for its hidden layers."""
-    return [*CURVE_COLUMNS, *(f"dead_{layer + 1}" for layer in range(curve.shape[1] - DEAD))]
-
-
-def curve_text(name: str, metric: str, value: float) -> str:
-    """A value of a curve's column."""
-    if name.startswith("dead_"):
+def curve_text(place: int, metric: str, value: float) -> str:
+    """A value of the column at that place of a curve."""
+    if place >= DEAD:
         return f"{100 * value:.0f}%"
-    return significant(value, 4) if name.endswith("_loss") else metric_text(metric, value)
+    return significant(value, 4) if place in (TRAIN_LOSS, VALID_LOSS) else metric_text(metric, value)
 
 
 def _shown(report: Report, top: int) -> pd.DataFrame:

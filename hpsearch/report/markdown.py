@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from hpsearch.errors import plural
 from hpsearch.records import State
 from hpsearch.report.advice import advice_lines
 from hpsearch.report.comparison import Comparison, comparison_grid, conclusion, remarks
@@ -18,7 +19,7 @@ from hpsearch.report.grids import (
     summary_lines,
     valid_name,
 )
-from hpsearch.report.text import plain, plural
+from hpsearch.report.text import plain
 
 CURVES, COMPARISON = "curves.png", "comparison.png"
 BOUNDARY, PICTURES, WRONG = "boundary.png", "pictures.png", "wrong.png"

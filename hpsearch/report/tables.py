@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from hpsearch.errors import plural
 from hpsearch.records import State
 from hpsearch.report.advice import advice_lines
 from hpsearch.report.comparison import Comparison, comparison_grid, conclusion, remarks
@@ -27,7 +28,7 @@ from hpsearch.report.grids import (
     trial_curve_grid,
     valid_name,
 )
-from hpsearch.report.text import plain, plural
+from hpsearch.report.text import plain
 
 _GAP = 2
 _LONGEST_TEXT = 32

@@ -27,7 +27,8 @@ from hpsearch.records import (
     StudyRecord,
     Trial,
 )
-from hpsearch.report.frames import space_of
+from hpsearch.report.frames import curve_columns, space_of
+from hpsearch.study.batches import steps_per_epoch
 from hpsearch.study.space import Choice, Range, Space
 
 try:
@@ -72,7 +73,7 @@ def event_files(
         settings = {name: _value(space, name, v) for name, v in space.described(trial.params).items()}
         files[run / EVENTS] = _file(_session(record, trial, settings, now), now)
         for part in _COLUMNS:
-            steps = steps_per_epoch(record, space.configuration(trial.params).batch_size)
+            steps = optimiser_steps(record, space.configuration(trial.params).batch_size)
             files[run / part / EVENTS] = _file(_scalars(record, part, curves[trial.number], steps, now), now)
     return files
 
@@ -83,12 +84,10 @@ def folder_name(study: str) -> str:
     return f"%2E{name[1:]}" if name.startswith(".") else name or "%"
 
 
-def steps_per_epoch(record: StudyRecord, batch_size: int | str) -> int:
-    """Optimiser steps of an epoch: its mini-batches, of which an incomplete last one may be left out."""
-    rows = int(record.data_summary["rows"]["train"])
-    batch = rows if isinstance(batch_size, str) else min(batch_size, rows)
-    kept = record.document["train"].get("last_batch") == "keep"
-    return -(-rows // batch) if kept else rows // batch
+def optimiser_steps(record: StudyRecord, batch_size: int | str) -> int:
+    """Optimiser steps of an epoch of a trial."""
+    keep_last = record.document["train"].get("last_batch") == "keep"
+    return steps_per_epoch(record.data_summary["rows"]["train"], batch_size, keep_last)
 
 
 def _scalars(record: StudyRecord, part: str, curve: FloatArray, steps: int, now: float) -> Iterable[Event]:
@@ -99,7 +98,8 @@ def _scalars(record: StudyRecord, part: str, curve: FloatArray, steps: int, now:
     loss, metric = _COLUMNS[part]
     names = {"loss": loss, record.metric: loss if record.metric == "loss" else metric}
     if part == "valid":
-        names |= {f"dead_{column - DEAD + 1}": column for column in range(DEAD, curve.shape[1])}
+        columns = curve_columns(record.metric, curve.shape[1])
+        names |= {name: place for place, name in columns if place >= DEAD}
     with np.errstate(over="ignore"):
         values = curve.astype(np.float32)  # what the file format holds
     for epoch, row in enumerate(values, start=1):

@@ -16,7 +16,7 @@ STATE_WORDS = {
     State.FAILED: "diverged",
     State.RUNNING: "unfinished",
 }
-PERCENT_METRICS = ("accuracy", "error", "balanced_accuracy")
+_PERCENT_METRICS = ("accuracy", "error", "balanced_accuracy")
 """Shares of rows, which are shown as percent."""
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -47,7 +47,7 @@ def metric_text(metric: str, value: Any) -> str:
 
 def is_share(metric: str) -> bool:
     """Whether the metric is a share, which is shown as percent, and its differences as points."""
-    return metric in PERCENT_METRICS
+    return metric in _PERCENT_METRICS
 
 
 def significant(value: Any, digits: int) -> str:
@@ -86,11 +86,6 @@ def counts_text(counts: Mapping[State, int]) -> str:
     """ "84 complete, 169 stopped early, 3 diverged"; states without trials are left out."""
     parts = [f"{counts[state]:,} {word}" for state, word in STATE_WORDS.items() if counts.get(state)]
     return ", ".join(parts)
-
-
-def plural(count: int, noun: str) -> str:
-    """ "1 trial", "1,024 trials"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def toml_value(value: Any) -> str:

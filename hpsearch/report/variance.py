@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from hpsearch.errors import plural
 from hpsearch.report.document import json_value
 from hpsearch.report.grids import Column, Grid
 from hpsearch.report.tables import fitted, spaced
-from hpsearch.report.text import plain, plural, significant
+from hpsearch.report.text import plain, significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 VARIANCE_FORMAT = "hpsearch.variance/1"
 BATCH_SIZE, MOMENTUM = "batch_size", "momentum"
 _BAR = 16
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-_DPI = 150
+_MORE_COLOURS = ("#56b4e9", "#000000")
+"""After the usual ones: as many epochs can be told apart."""
 _LINES: tuple[tuple[Literal["-", "--", ":"], str], ...] = (
     ("-", "the law without replacement, as training draws"),
     ("--", "the law for independent draws: σ²/B and V·(1−ρ)/(1+ρ)"),
@@ -85,26 +85,23 @@ def variance_view(found: Variance, width: int) -> RenderableType:
 
 def variance_png(found: Variance) -> bytes:
     """Variance by batch size and by momentum, logarithmic both ways, with the laws as lines, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+    from hpsearch.report.chart import inert, new_figure, png_bytes
+
     parts = list(_parts(found))
-    figure = Figure(figsize=(5.2 * len(parts) + 0.6, 5.0), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(5.2 * len(parts) + 0.6, 5.0)
     for axes, (varied, frame) in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
         _draw(axes, varied, frame)
         _name(axes, varied, found)
-    title = f"{plain(found.study)} #{found.trial}: variance of the gradient".replace("$", r"\$")
+    title = inert(f"{found.study} #{found.trial}: variance of the gradient")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     measured, _ = figure.axes[0].get_legend_handles_labels()
     laws = [Line2D([], [], color="#505050", linestyle=style, label=name) for style, name in _LINES]
     figure.legend(
         handles=[*laws, *measured], loc="outside lower left", ncols=2, fontsize="small", frameon=False
     )
-    target = BytesIO()
-    figure.savefig(target, format="png", metadata={"Software": None})
-    return target.getvalue()
+    return png_bytes(figure)
 
 
 def _parts(found: Variance) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -151,8 +148,11 @@ def _bar(value: float, positive: Sequence[float]) -> str:
 
 def _draw(axes: Axes, varied: str, frame: pd.DataFrame) -> None:
     """One colour an epoch: measured values with two standard errors each way, laws as lines."""
+    from hpsearch.report.chart import COLOURS
+
+    colours = (*COLOURS, *_MORE_COLOURS)
     for place, (epoch, values) in enumerate(frame.sort_values(varied).groupby("epoch")):
-        colour = _COLOURS[place % len(_COLOURS)]
+        colour = colours[place % len(colours)]
         shown = values[values["variance"] > 0]
         axes.errorbar(
             _along(varied, shown),
@@ -177,6 +177,8 @@ def _along(varied: str, frame: pd.DataFrame) -> pd.Series:
 def _name(axes: Axes, varied: str, found: Variance) -> None:
     from matplotlib.ticker import NullLocator
 
+    from hpsearch.report.chart import quiet
+
     axes.set_xscale("log", base=2 if varied == BATCH_SIZE else 10)
     axes.set_yscale("log")
     frame = found.frame[found.frame["varied"] == varied]
@@ -191,6 +193,4 @@ def _name(axes: Axes, varied: str, found: Variance) -> None:
         axes.set_xlabel("momentum ρ, spaced by log 1/(1−ρ)")
         axes.set_ylabel("E‖v − g‖²,  v = (1−ρ) Σ ρᵏ g_(t−k)")
         axes.set_title(f"velocity, {found.batch_size} rows a mini-batch", fontsize="medium")
-    axes.grid(color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    quiet(axes)

@@ -12,9 +12,9 @@ from hpsearch.records import DEAD, VALID_LOSS
 from hpsearch.train.lanes import Lane, LaneResult, finish_lane
 from hpsearch.train.memory import LOGITS_AT_ONCE, VALID_ROWS
 from hpsearch.train.metrics import WHOLE
-from hpsearch.train.network import StackedNetwork, sort_key, stack_key
+from hpsearch.train.network import StackedNetwork, sort_key
 from hpsearch.train.optimizer import StackedOptimizer
-from hpsearch.train.planner import padded_widths
+from hpsearch.train.planner import padded_widths, stack_key
 from hpsearch.train.problem import Problem
 from hpsearch.train.stack import Network, aligned
 from hpsearch.train.tensors import Tensors, one_torch_thread
@@ -136,7 +136,8 @@ class Sums:
         self._data, self._rows = data, 0
         self._sums = torch.zeros(2, lanes, dtype=data.sums_dtype, device=data.device)
         self._whole = WHOLE.get(data.problem.metric)
-        self._all: list[tuple[Tensor, Tensor]] = []
+        self._logits: list[Tensor] = []
+        self._targets: list[Tensor] = []
 
     def add(self, logits: Tensor, targets: Tensor) -> None:
         """logits [T, S, B, O] of S mini-batches with targets [S, B]."""
@@ -148,17 +149,15 @@ class Sums:
             total += each.sum(1, dtype=total.dtype)
         self._rows += S * B
         if self._whole is not None:
-            self._all.append((joined.clone(), flat.clone()))
+            self._logits.append(joined.clone())
+            self._targets.append(flat.clone())
 
     def means(self, targets: Tensor) -> Tensor:
         """[2, T] float64: mean loss, and the metric that the mean contributions stand for."""
         loss, metric = self._sums / self._rows
         if self._whole is None:
             return torch.stack([loss, self._data.finish(metric, targets)])
-        logits, seen = (
-            torch.cat(each, dim).cpu().numpy()
-            for dim, each in ((1, [a for a, _ in self._all]), (0, [b for _, b in self._all]))
-        )
+        logits, seen = torch.cat(self._logits, 1).cpu().numpy(), torch.cat(self._targets).cpu().numpy()
         values = self._whole(logits, seen.astype(np.int64))
         return torch.stack([loss, torch.from_numpy(values).to(loss)])
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.records import FloatArray
+from hpsearch.train.representation import decide
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,16 +83,9 @@ def finish_metric(name: str, mean: Any, variance: Any, target_std: float) -> Any
 # -- metrics of all rows at once -----------------------------------------------------------------
 
 
-def _decided(scores: Scores) -> tuple[Classes, int]:
-    """[T, M] the class that each row's scores [T, M, O] speak for, and the number of classes."""
-    if scores.shape[2] == 1:
-        return (scores[:, :, 0] > 0).astype(np.int64), 2
-    return scores.argmax(2), scores.shape[2]
-
-
 def _counts(scores: Scores, targets: Classes) -> tuple[FloatArray, FloatArray, FloatArray]:
     """[T, C] rows of each class that were found, rows that were taken for it, and [C] rows that are of it."""
-    decided, classes = _decided(scores)
+    decided, classes = decide(scores), max(2, scores.shape[2])
     places = decided + classes * np.arange(len(decided))[:, None]
     count = len(decided) * classes
 

@@ -285,10 +285,3 @@ def _rows(piece: Piece) -> int:
 def sort_key(lane: Lane) -> tuple[object, ...]:
     """Deepest first, then by what follows the linear layers, so that runs are long."""
     return -len(lane.configuration.layers), *run_key(lane.configuration)
-
-
-def stack_key(lane: Lane) -> tuple[int, ...]:
-    """What lanes of one stacked network must have in common: linear outputs a unit, and the kind of
-    optimiser.
-    """
-    return lane.configuration.fan, int(lane.configuration.optimizer in ADAPTIVE)

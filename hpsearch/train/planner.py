@@ -65,15 +65,20 @@ def bucket(width: int) -> int:
     return -(-width // step) * step
 
 
+def stack_key(lane: Lane) -> tuple[int, ...]:
+    """What lanes of one stacked network must share: linear outputs a unit, and the kind of optimiser."""
+    return lane.configuration.fan, int(lane.configuration.optimizer in ADAPTIVE)
+
+
 def group_key(problem: Problem, lane: Lane) -> tuple[int, ...]:
-    """What must be equal in a tile, besides the epochs: mini-batches, kind of optimiser, fan, padded widths.
+    """What must be equal in a stacked tile, besides the epochs: mini-batches, `stack_key`, padded widths.
 
     Lanes whose hidden layers all have one padded width stack whatever their depth; others only with
     lanes of the same padded layers. A linear model has no hidden layer and stacks with anything; it
     goes with those of the study's default width.
     """
     c = lane.configuration
-    shared = problem.batch(c.batch_size), int(c.optimizer in ADAPTIVE), c.fan
+    shared = problem.batch(c.batch_size), *stack_key(lane)
     widths = padded_widths(problem, [lane])
     if len(set(widths)) > 1:
         return *shared, *widths

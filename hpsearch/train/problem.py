@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
+from hpsearch.study.batches import batch_rows, steps_per_epoch
 from hpsearch.train.representation import Representation
 
 if TYPE_CHECKING:
@@ -84,12 +85,11 @@ class Problem:
 
     def batch(self, batch_size: int | str) -> int:
         """Rows in a mini-batch: `batch_size`, or all rows when it is "all" or the data are fewer."""
-        return self.rows if isinstance(batch_size, str) else min(batch_size, self.rows)
+        return batch_rows(self.rows, batch_size)
 
     def steps(self, batch_size: int | str) -> int:
         """Mini-batches in an epoch."""
-        batch = self.batch(batch_size)
-        return -(-self.rows // batch) if self.keep_last else self.rows // batch
+        return steps_per_epoch(self.rows, batch_size, self.keep_last)
 
     def seen(self, batch_size: int | str) -> int:
         """Rows that an epoch's mini-batches hold: the first so many of its order."""

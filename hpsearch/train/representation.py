@@ -33,8 +33,7 @@ def represent(task: Task, logits: NDArray[np.floating[Any]], representation: Rep
     return np.maximum(o, 0) if representation == "relu" else o
 
 
-def decide(task: Task, logits: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    """The class [M] that raw outputs [M, O] speak for: o > 0, or the largest."""
-    if task is Task.BINARY:
-        return (logits[:, 0] > 0).astype(np.int64)
-    return np.asarray(logits.argmax(axis=1), dtype=np.int64)
+def decide(logits: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """The class […] that raw outputs […, O] speak for: the largest, or of a single one o > 0."""
+    decided = logits[..., 0] > 0 if logits.shape[-1] == 1 else logits.argmax(axis=-1)
+    return decided.astype(np.int64)

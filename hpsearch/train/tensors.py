@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,9 +14,18 @@ from torch import Tensor
 
 from hpsearch.train.losses import LOSSES, Loss, softplus
 from hpsearch.train.metrics import METRICS, OWN_LOSS, WHOLE, Metric, loss_metric
+from hpsearch.train.representation import Representation
 
 if TYPE_CHECKING:
     from hpsearch.train.problem import Problem
+
+
+_REPRESENT: dict[Representation, Callable[[Tensor], Tensor]] = {
+    "identity": lambda o: o,
+    "softplus": softplus,
+    "relu": lambda o: o.clamp(min=0),
+}
+"""train.representation's, for tensors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +79,10 @@ class Tensors:
 
     def contributions(self, logits: Tensor, targets: Tensor) -> Tensor:
         """[T, M] each row's share in the metric, of raw outputs [T, M, O]."""
-        if self.problem.representation == "softplus" and self.metric.name != "loss":
-            logits = softplus(logits)
-        elif self.problem.representation == "relu" and self.metric.name != "loss":
-            logits = logits.clamp(min=0)
-        return self.metric.contributions(logits, targets)
+        represented = logits
+        if self.metric.name != "loss":
+            represented = _REPRESENT[self.problem.representation](logits)
+        return self.metric.contributions(represented, targets)
 
     def finish(self, mean: Tensor, targets: Tensor) -> Tensor:
         """[T]: what the metric's mean contributions [T] over rows with `targets` stand for."""

@@ -85,8 +85,12 @@ class _Tile:
 
     def train(self, epoch: int, epochs: int) -> None:
         """Train lanes that have not failed yet for `epochs` epochs, of which `epoch` are behind."""
-        problem, alive = self._problem, [at for at, done in enumerate(self._done) if done == epoch]
-        alive = [at for at in alive if not epoch or np.isfinite(self._sums[at][epoch - 1, [0, 2]]).all()]
+        problem, losses = self._problem, [0, 2]
+        alive = [
+            at
+            for at, done in enumerate(self._done)
+            if done == epoch and np.isfinite(self._sums[at][:epoch][-1:, losses]).all()
+        ]
         if not alive:
             return
         structs = (LaneStruct * len(alive))(*(self._struct(at, epoch) for at in alive))
