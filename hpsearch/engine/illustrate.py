@@ -114,8 +114,8 @@ def _boundary(study: Study, problem: Problem, dataset: Dataset, trials: list[Tri
         shares = _shares(dataset, predict(study, problem, trial, grid)).reshape(_SIDE, _SIDE, -1)
         kind = kind_of(study.space, trial.params)
         metric = study.train.metric or ""
-        # The best of so many epochs flatters: a linear model of xor has its lucky ones.
-        title = f"{kind}: trial {trial.number}, {metric} {metric_text(metric, trial.value)} at its best epoch"
+        # "best": of so many epochs one flatters; a linear model of xor has its lucky ones.
+        title = f"{kind}: trial {trial.number}, best validation {metric} {metric_text(metric, trial.value)}"
         panels.append(Panel(title, shares))
     plane = Plane(
         (f"{dataset.features[0]} (standardised)", f"{dataset.features[1]} (standardised)"),
