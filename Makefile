@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench report guide docs lock clean
+.PHONY: help setup demo test faults check format bench report guide docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -27,6 +27,11 @@ demo: setup ## train the digits study and show the ranked report
 test: setup ## run all tests
 	@echo "running the tests on all cores"
 	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+faults: setup ## break it on purpose for a quarter of an hour: 20,000 kills, 10,000 flipped bits, all samplers
+	@echo "killing, filling disks, flipping bits: what the tests do, ten times as often"
+	@HPSEARCH_KILLS=20000 HPSEARCH_RUNS=360 HPSEARCH_FLIPS=10000 HPSEARCH_LOCKED=60 \
+		$(BIN)/python -m pytest -n auto --dist worksteal tests/faults tests/test_bitflips.py
 
 check: setup ## format check, lint, strict types and all tests: what CI runs
 	@$(BIN)/ruff format --check .

@@ -15,12 +15,27 @@ from benchmarks.live import live
 from benchmarks.measure import HEADER, Part, markdown
 from benchmarks.memory import memory
 from benchmarks.overhead import overhead, start
+from benchmarks.samplers import samplers
+from benchmarks.scale import scale
 from benchmarks.search import search
 from benchmarks.target import target
 
 PARTS: dict[str, Callable[[], Part]] = {
     part.__name__: part
-    for part in (start, search, target, small, kinds, lecture, fashion, live, memory, overhead)
+    for part in (
+        start,
+        search,
+        target,
+        small,
+        kinds,
+        lecture,
+        fashion,
+        live,
+        memory,
+        overhead,
+        scale,
+        samplers,
+    )
 }
 
 

@@ -74,8 +74,7 @@ def live_share(study: Study, trials: Sequence[Trial], native: bool) -> float:
     native: a lane ends with the epoch in which it diverges; stacked in torch it goes on to its rung.
     """
     study, dataset = prepare(study)
-    search = study.search
-    rungs = make_stopping(search.stopping, study.train.epochs, search.factor, search.min_epochs).rungs
+    rungs = make_stopping(study).rungs
     problem = Problem.from_dataset(dataset, "cross_entropy", "accuracy", study.seed)
     live = dead = 0
     for trial in trials:

@@ -37,6 +37,19 @@ _COMPARE_NOTES = (
 )
 
 
+_POINTS_NOTES = (
+    "\n## [[enqueue]], [[forbidden]]\n\nPoints that the first trials try, whole or in part (the sampler chooses the "
+    "rest), and combinations that no trial has: all lines of such a table at once, each a value, a list of values, or "
+    "`low` and `high`, of which one may be left out. `hpsearch enqueue STUDY NAME=VALUE…` adds points to a stored "
+    "study, also while it runs.\n\n```toml\n[[enqueue]]\nlearning_rate = 0.1\nmomentum = 0.9\n\n"
+    '[[forbidden]]\noptimizer = "adam"\nlearning_rate = { low = 0.1 }\n```\n'
+)
+
+_SEARCH_NOTES = (
+    "\nWhich sampler and which rule for what, and what each of them does: [searching](search.md).\n"
+)
+
+
 def study_file_page() -> str:
     """Every key of a study file."""
     parts = [
@@ -50,8 +63,11 @@ def study_file_page() -> str:
         parts += _rows(model)
         if name == "data":
             parts.append(_data_notes())
+        if name == "search":
+            parts.append(_SEARCH_NOTES)
         if name == "compare":
             parts.append(_COMPARE_NOTES)
+    parts.append(_POINTS_NOTES)
     parts.append(_space())
     parts.append("\n## A whole one\n\n```toml\n" + TEMPLATE.format(file="study.toml", name="study") + "```\n")
     return "".join(parts)

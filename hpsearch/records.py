@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ Params = dict[str, Any]
 """The searched hyper-parameters of one trial, by name; fixed ones are the study's."""
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 CURVE_COLUMNS = ("train_loss", "train_metric", "valid_loss", "valid_metric")
 """The first columns of a curve; "metric" stands for the study's own. After them comes, for each hidden layer,
@@ -21,6 +23,19 @@ the share of its units that are 0 on the whole validation part: dead ones, if th
 TRAIN_LOSS, TRAIN_METRIC, VALID_LOSS, VALID_METRIC = range(4)
 DEAD = len(CURVE_COLUMNS)
 """Where the shares of dead units begin."""
+
+
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def microseconds(time: datetime) -> int:
+    """Whole microseconds from 1970 to a time."""
+    return (time.astimezone(UTC) - _1970) // timedelta(0, 0, 1)
+
+
+def time_of(microseconds: int) -> datetime:
+    """The time so long after 1970, in UTC."""
+    return _1970 + timedelta(0, 0, microseconds)
 
 
 class Task(StrEnum):
@@ -52,6 +67,9 @@ class Trial:
     `epochs` are trained and stored so far. `value` is the best validation metric of these, reached
     first at `best_epoch` (counted from 1), where the validation loss was `loss`; all three are None
     before the first epoch and for failed trials. `cohort` is the number of the cohort it was asked in.
+    `others` are the values of the study's further objectives, () where there are none yet. `weights` is
+    the number that its initial weights were drawn for, where it was copied from another study and had
+    another number there.
     """
 
     number: int
@@ -65,6 +83,96 @@ class Trial:
     reason: str | None = None
     started: datetime | None = None
     finished: datetime | None = None
+    others: tuple[float, ...] = ()
+    weights: int | None = None
+
+    @property
+    def drawn_as(self) -> int:
+        """The number of which its initial weights and dropout masks are a function, with the study's seed."""
+        return self.number if self.weights is None else self.weights
+
+
+class Trials(Sequence[Trial]):
+    """Trials as columns; each is made when it is asked for, and kept.
+
+    The columns are named as Trial's fields; times are whole microseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        number: Sequence[int],
+        cohort: Sequence[int],
+        params: Sequence[Params],
+        state: Sequence[State],
+        epochs: Sequence[int],
+        value: Sequence[float | None],
+        loss: Sequence[float | None],
+        best_epoch: Sequence[int | None],
+        reason: Sequence[str | None],
+        started: Sequence[int | None],
+        finished: Sequence[int | None],
+        others: Sequence[tuple[float, ...]],
+        weights: Sequence[int | None],
+    ) -> None:
+        self.number, self.cohort, self.params, self.state = number, cohort, params, state
+        self.epochs, self.value, self.loss, self.best_epoch = epochs, value, loss, best_epoch
+        self.reason, self.started, self.finished = reason, started, finished
+        self.others, self.weights = others, weights
+        self._made: list[Trial | None] = [None] * len(number)
+
+    @classmethod
+    def join(cls, trials: Iterable[Trial]) -> Trials:
+        """Of single trials."""
+        if isinstance(trials, Trials):
+            return trials
+        given = list(trials)
+        columns: dict[str, Any] = {
+            each.name: [getattr(trial, each.name) for trial in given] for each in fields(Trial)
+        }
+        for name in ("started", "finished"):
+            columns[name] = [None if time is None else microseconds(time) for time in columns[name]]
+        joined = cls(**columns)
+        joined._made = list(given)
+        return joined
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    @overload
+    def __getitem__(self, at: int) -> Trial: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Trial]: ...
+
+    def __getitem__(self, at: int | slice) -> Trial | list[Trial]:
+        if isinstance(at, slice):
+            return [self[place] for place in range(*at.indices(len(self)))]
+        made = self._made[at]
+        if made is None:
+            made = self._made[at] = self._make(at)
+        return made
+
+    def __iter__(self) -> Iterator[Trial]:
+        return (made or self[at] for at, made in enumerate(self._made))
+
+    def _make(self, at: int) -> Trial:
+        started, finished = self.started[at], self.finished[at]
+        return Trial(
+            self.number[at],
+            self.cohort[at],
+            self.params[at],
+            self.state[at],
+            self.epochs[at],
+            self.value[at],
+            self.loss[at],
+            self.best_epoch[at],
+            self.reason[at],
+            None if started is None else time_of(started),
+            None if finished is None else time_of(finished),
+            self.others[at],
+            self.weights[at],
+        )
 
 
 @dataclass(frozen=True)
@@ -73,6 +181,8 @@ class Segment:
 
     curve: [epochs, len(CURVE_COLUMNS) + hidden layers] float64 for epochs first_epoch, first_epoch + 1, …
     cohort: number of the cohort in which it was trained. seconds: the lane's share of training time.
+    run: number of the run that trained it, as a lane at the place `lane` of a tile of `width` lanes; all
+    three are 0 where that is not known.
     """
 
     trial: int
@@ -80,10 +190,89 @@ class Segment:
     first_epoch: int
     curve: FloatArray
     seconds: float = 0.0
+    run: int = 0
+    lane: int = 0
+    width: int = 0
 
     @property
     def last_epoch(self) -> int:
         return self.first_epoch + len(self.curve) - 1
+
+
+def joined(pieces: Sequence[FloatArray]) -> FloatArray:
+    """Pieces of one curve as a whole, [epochs, columns]; columns that some have not are NaN there: once
+    there were no shares of dead units.
+    """
+    widest = max(piece.shape[1] for piece in pieces)
+    whole = np.full((sum(map(len, pieces)), widest), np.nan)
+    end = 0
+    for piece in pieces:
+        begin, end = end, end + len(piece)
+        whole[begin:end, : piece.shape[1]] = piece
+    return whole
+
+
+class Curves(Mapping[int, FloatArray]):
+    """Curves by trial number, in rising order; each is cut from arrays of all when it is asked for.
+
+    numbers: [n] of the trials. epochs: [n] of each. columns: [n] of each. main: [all epochs, 4] losses and
+    metrics, trial after trial. dead: the shares of dead units, trial after trial, epoch by epoch.
+    """
+
+    def __init__(
+        self, numbers: IntArray, epochs: IntArray, columns: IntArray, main: FloatArray, dead: FloatArray
+    ) -> None:
+        self.numbers, self.epochs, self.columns = numbers, epochs, columns
+        self.main, self.dead = main, dead
+        self._ends = np.cumsum(epochs)
+        self._dead_ends = np.cumsum(epochs * (columns - DEAD))
+
+    @classmethod
+    def join(cls, curves: Mapping[int, FloatArray]) -> Curves:
+        """Of curves by trial number."""
+        if isinstance(curves, Curves):
+            return curves
+        ordered = sorted(curves.items())
+        nothing = np.empty(0)
+        return cls(
+            np.array([number for number, _ in ordered], dtype=np.int64),
+            np.array([len(curve) for _, curve in ordered], dtype=np.int64),
+            np.array([curve.shape[1] for _, curve in ordered], dtype=np.int64),
+            np.concatenate([nothing.reshape(0, DEAD), *(curve[:, :DEAD] for _, curve in ordered)]),
+            np.concatenate([nothing, *(curve[:, DEAD:].ravel() for _, curve in ordered)]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.numbers.tolist())
+
+    def __getitem__(self, number: int) -> FloatArray:
+        at = int(np.searchsorted(self.numbers, number))
+        if at == len(self) or self.numbers[at] != number:
+            raise KeyError(number)
+        epochs, end, dead_end = self.epochs[at], self._ends[at], self._dead_ends[at]
+        main: FloatArray = self.main[end - epochs : end]
+        layers = self.columns[at] - DEAD
+        if not layers:
+            return main
+        dead = self.dead[dead_end - epochs * layers : dead_end].reshape(epochs, layers)
+        return np.hstack([main, dead])
+
+    def at(self, epoch: int) -> tuple[IntArray, FloatArray]:
+        """Numbers of the trials that have that epoch, and its losses and metrics, [trials, 4]."""
+        there = self.epochs >= epoch
+        return self.numbers[there], self.main[(self._ends - self.epochs)[there] + epoch - 1]
+
+    def last_dead(self) -> FloatArray:
+        """[n] the largest share of dead units of any layer after the last epoch; 0 without hidden layers."""
+        largest = np.zeros(len(self))
+        for count in np.unique(self.columns[self.columns > DEAD]):
+            of = np.flatnonzero((self.columns == count) & (self.epochs > 0))
+            places = self._dead_ends[of, None] - np.arange(1, count - DEAD + 1)
+            largest[of] = self.dead[places].max(axis=1)
+        return largest
 
 
 @dataclass(frozen=True)
@@ -95,6 +284,31 @@ class Cohort:
 
     number: int
     lanes: dict[int, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A process that trained the study, or began to.
+
+    number: from 1. provenance: JSON-able, what this process's numbers depend on. begun: when.
+    """
+
+    number: int
+    provenance: dict[str, Any]
+    begun: datetime
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A point that the user wants tried.
+
+    position: in the queue, from 0. params: some or all of the searched hyper-parameters; the sampler
+    chooses the others. trial: number of the trial that it has become, None while it waits.
+    """
+
+    position: int
+    params: Params
+    trial: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +330,7 @@ class StudyRecord:
 
     document: the resolved study (every key, defaults filled in), as JSON-able values.
     origin: the study file's path, base of relative data paths. provenance: versions, device, threads …
+    objectives: names of what is minimised beside the metric. parent: of a fork, see engine.fork.Origins.
     """
 
     name: str
@@ -128,3 +343,5 @@ class StudyRecord:
     origin: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    objectives: tuple[str, ...] = ()
+    parent: dict[str, Any] = field(default_factory=dict)

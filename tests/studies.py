@@ -57,7 +57,18 @@ def stored(path: Path, name: str = "small") -> tuple[list[tuple[object, ...]], d
     with Database.open(url(path)) as database:
         store = database.study(name)
         trials = [
-            (t.number, t.cohort, t.params, t.state, t.epochs, t.value, t.loss, t.best_epoch, t.reason)
+            (
+                t.number,
+                t.cohort,
+                t.params,
+                t.state,
+                t.epochs,
+                t.value,
+                t.loss,
+                t.best_epoch,
+                t.reason,
+                t.others,
+            )
             for t in store.trials()
         ]
         return trials, store.curves()

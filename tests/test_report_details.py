@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from hpsearch.records import State, Trial
 from hpsearch.report.details import StoredStudy, list_document, list_view, study_view, trial_view
+from hpsearch.report.frames import count_states, trials_frame
 from hpsearch.report.tables import plain_text
 from tests.report_study import DOCUMENT, RECORD, example
 
@@ -40,7 +41,7 @@ def test_the_list_as_a_document() -> None:
 
 def test_a_study_shows_its_whole_document_as_toml_reads_it() -> None:
     record, trials, _ = example(30)
-    text = plain_text(study_view(record, trials), 200)
+    text = plain_text(study_view(record, count_states(trials_frame(record, trials))), 200)
     assert "30 trials: " in text
     assert "from studies/digits.toml" in text
     for section in ("space", "train", "search"):

@@ -1,30 +1,35 @@
-"""Samplers asked by the cohort, and rungs."""
+"""What samplers compute: the history's columns, densities, posteriors, generations; against references."""
 
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna._transform import _SearchSpaceTransform
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import TPESampler
+from optuna.samplers import NSGAIIISampler, NSGAIISampler, TPESampler
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import _split_trials
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
-from hpsearch.records import Params, State, Trial
-from hpsearch.search import make_sampler, make_stopping
+from hpsearch import seeds
+from hpsearch.records import FloatArray, Params, State, Trial
+from hpsearch.search import History, make_sampler
+from hpsearch.search.gp import _believe
 from hpsearch.search.parzen import draw, log_density
-from hpsearch.search.sampler import _merit
-from hpsearch.search.stopping import geometric_rungs
+from hpsearch.search.tpe import best
 from hpsearch.study.distributions import optuna_distributions
-from hpsearch.study.space import Space, read_space
+from hpsearch.study.file import Study
+from tests.made_up import STATES, drawn, make_study, tried
 
-SPACE = {
+SPACE: dict[str, Any] = {
     "learning_rate": {"low": 1e-3, "high": 1.0, "log": True},
     "momentum": {"low": 0.0, "high": 0.9, "step": 0.1},
     "depth": {"low": 1, "high": 5},
@@ -32,89 +37,59 @@ SPACE = {
     "nesterov": [True, False],
     "activation": ["relu", "tanh"],
 }
-SAMPLERS = ["random", "qmc", "tpe"]
 
 
-def space() -> Space:
-    return read_space(SPACE, lambda key, text: pytest.fail(f"{key}: {text}"))
+def study_of(name: str = "tpe", space: dict[str, Any] = SPACE, **search: Any) -> Study:
+    return make_study(space, {"sampler": name, "cohort": 16, **search})
 
 
-def value_of(params: dict[str, object]) -> float:
+def value_of(params: Params) -> float:
     """A landscape: best at learning rate 0.1 and depth 3."""
-    return -((math.log10(float(params["learning_rate"])) + 1) ** 2) - 0.1 * (int(params["depth"]) - 3) ** 2  # type: ignore[call-overload, arg-type]
+    return -((math.log10(params["learning_rate"]) + 1) ** 2) - 0.1 * (params["depth"] - 3) ** 2
 
 
-def finished(number: int, params: dict[str, object], state: State = State.COMPLETE) -> Trial:
-    value = None if state is State.FAILED else value_of(params)
-    return Trial(number, 0, params, state, 27, value, 0.5, 3)
+# -- the history --------------------------------------------------------------------------------------
 
 
-def history(count: int) -> list[Trial]:
-    asked = make_sampler("random", space(), True)(0, 0, count, [])
-    states = [State.COMPLETE, State.PRUNED, State.COMPLETE, State.FAILED, State.RUNNING]
-    return [finished(n, params, states[n % 5]) for n, params in enumerate(asked)]
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 300), st.integers(0, 2), st.randoms(use_true_random=False))
+def test_a_history_that_grew_is_that_of_all_trials_at_once(
+    count: int, others: int, order: random.Random
+) -> None:
+    """New trials in turn, and what becomes of them in any order: against plain lists."""
+    space = make_study({**SPACE, "optimizer": ["sgd", "adam"], "width": {"low": 4, "high": 8}}).space
+    points = [space.active(params) for params in drawn(make_study(space.document()), count)]
+    final = tried(points, value_of, others=others)
+    history, waiting = History(space, others=others), []
+    for trial in final:
+        history.put(Trial(trial.number, trial.cohort, trial.params))
+        waiting.append(trial)
+        while waiting and order.random() < 0.6:
+            history.put(waiting.pop(order.randrange(len(waiting))))
+    for trial in sorted(waiting, key=lambda trial: order.random()):
+        history.put(replace(trial, epochs=1, state=State.RUNNING))
+        history.put(trial)
+    at_once = History(space, final, others)
+    assert len(history) == len(at_once) == count
+    codes = {State.RUNNING: 0, State.COMPLETE: 1, State.PRUNED: 2, State.FAILED: 3}
+    for each in (history, at_once):
+        assert each.state.tolist() == [codes[trial.state] for trial in final]
+        assert each.epochs.tolist() == [trial.epochs for trial in final]
+        for column, name in ((each.value, "value"), (each.loss, "loss")):
+            expected = [getattr(trial, name) for trial in final]
+            assert [None if x != x else x for x in column.tolist()] == expected
+        for row, trial in zip(each.others.tolist(), final, strict=True):
+            assert tuple(row) == trial.others if trial.others else np.isnan(row).all()
+        distributions = optuna_distributions(space)
+        for row, params in zip(each.params.tolist(), points, strict=True):
+            known = dict(zip(distributions, row, strict=True))
+            assert {name for name, x in known.items() if x == x} == set(params)
+            assert all(known[name] == distributions[name].to_internal_repr(x) for name, x in params.items())
+    np.testing.assert_array_equal(history.others, at_once.others)
+    np.testing.assert_array_equal(history.params, at_once.params)
 
 
-# -- one suite that every sampler must pass -----------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-@pytest.mark.parametrize("stored", [0, 5, 60])
-def test_asked_parameters_lie_in_the_space_with_their_types(name: str, stored: int) -> None:
-    asked = make_sampler(name, space(), True)(7, 3, 40, history(stored))
-    assert len(asked) == 40
-    distributions = optuna_distributions(space())
-    for params in asked:
-        assert list(params) == list(SPACE)
-        for key, value in params.items():
-            assert distributions[key]._contains(distributions[key].to_internal_repr(value))
-        assert isinstance(params["depth"], int)
-        assert isinstance(params["nesterov"], bool)
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-@pytest.mark.parametrize("stored", [0, 60])
-def test_asking_is_a_function_of_seed_cohort_and_history(name: str, stored: int) -> None:
-    sampler, past = make_sampler(name, space(), True), history(stored)
-    first = sampler(7, 3, 20, past)
-    sampler(1, 1, 5, past)  # what was asked in between leaves no trace
-    np.random.default_rng().random()
-    assert make_sampler(name, space(), True)(7, 3, 20, past) == first
-    assert sampler(8, 3, 20, past) != first
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_cohorts_do_not_repeat_each_other(name: str) -> None:
-    sampler = make_sampler(name, space(), True)
-    past = history(60)
-    a = sampler(7, 3, 30, past)
-    b = sampler(7, 4, 30, [*past, *(finished(60 + n, p) for n, p in enumerate(a))])
-    rates = [params["learning_rate"] for params in a + b]
-    assert len(set(rates)) == 60
-
-
-def test_nothing_to_vary_asks_for_nothing() -> None:
-    fixed = read_space({"width": 8}, lambda key, text: None)
-    for name in SAMPLERS:
-        assert make_sampler(name, fixed, True)(0, 0, 3, []) == [{}, {}, {}]
-
-
-# -- each one's own promise ------------------------------------------------------------------------------
-
-
-def test_quasi_random_points_are_one_sequence_however_it_is_cut() -> None:
-    sampler = make_sampler("qmc", space(), True)
-    whole = sampler(7, 0, 64, [])
-    past = [finished(n, params) for n, params in enumerate(whole[:23])]
-    assert sampler(7, 1, 41, past) == whole[23:]
-
-
-def test_quasi_random_points_fill_the_space_evenly() -> None:
-    asked = make_sampler("qmc", space(), True)(7, 0, 256, [])
-    counts = np.unique([params["batch_size"] for params in asked], return_counts=True)[1]
-    assert counts.max() - counts.min() <= 8
-    logs = [math.log10(params["learning_rate"]) for params in asked]
-    assert np.histogram(logs, bins=16, range=(-3, 0))[0].std() < 2  # 4 would be usual for random draws
+# -- TPE ----------------------------------------------------------------------------------------------
 
 
 def parzen_estimator(number: int) -> _ParzenEstimator:
@@ -157,132 +132,199 @@ def test_draws_are_distributed_as_those_of_optuna() -> None:
 
 
 def test_the_first_cohort_of_tpe_covers_every_axis_evenly() -> None:
-    asked = make_sampler("tpe", space(), True)(7, 0, 60, [])
+    sampler, nothing = make_sampler(study_of()), History(study_of().space)
+    asked = sampler(7, 0, 60, nothing)
     logs = sorted(math.log10(params["learning_rate"]) for params in asked)
     assert [int((log + 3) * 20) for log in logs] == list(range(60))  # one in each sixtieth of three decades
-    assert asked != make_sampler("tpe", space(), True)(7, 1, 60, [])
+    assert asked != sampler(7, 1, 60, nothing)
 
 
-def test_tpe_goes_where_trials_were_good_and_stays_away_from_divergence() -> None:
-    past = history(200)
-    asked = make_sampler("tpe", space(), True)(7, 3, 200, past)
-    assert (
-        np.mean([value_of(p) for p in asked]) > np.mean([t.value for t in past if t.value is not None]) + 0.5
-    )
-
-
-def test_tpe_learns_to_avoid_a_region_where_everything_diverged() -> None:
-    """The best values lie just below the learning rates that diverge; Optuna's sampler goes there again."""
-    asked = make_sampler("random", space(), True)(0, 0, 300, [])
-    past = []
-    for n, params in enumerate(asked):
-        rate = params["learning_rate"]
-        past.append(Trial(n, 0, params, State.COMPLETE, 27, rate, 0.5, 3) if rate < 0.3 else
-                    Trial(n, 0, params, State.FAILED, 1, reason="diverged"))  # fmt: skip
-    sampler = make_sampler("tpe", space(), True)
-    seen_by_optuna = [replace(t, number=n) for n, t in enumerate(t for t in past if t.value)]
-    unaware, aware = (
-        sum(
-            params["learning_rate"] >= 0.3 for cohort in range(20) for params in sampler(7, cohort, 200, each)
-        )
-        for each in (seen_by_optuna, past)
-    )
-    assert aware < 0.75 * unaware  # 2.3 % of 4,000 draws against 4.0 %
-
-
-@pytest.mark.parametrize("maximize", [True, False])
-def test_good_and_bad_trials_are_told_apart_as_optuna_does(maximize: bool) -> None:
-    past = [t for t in history(100) if t.state in (State.COMPLETE, State.PRUNED)]
-    study = optuna.create_study(direction="maximize" if maximize else "minimize")
-    for trial in past:
-        state = TrialState.COMPLETE if trial.state is State.COMPLETE else TrialState.PRUNED
-        study.add_trial(
-            optuna.trial.create_trial(
-                params=trial.params, distributions=optuna_distributions(space()), value=trial.value,
-                intermediate_values={trial.epochs: trial.value}, state=state,
-            )
-        )  # fmt: skip
-    below, _ = _split_trials(study, study.get_trials(), 12)
-    expected = sorted(past[trial.number].number for trial in below)
-    ours = sorted(past, key=lambda trial: _merit(trial, maximize))[:12]
-    assert sorted(trial.number for trial in ours) == expected
-
-
-# -- rungs ---------------------------------------------------------------------------------------------------
-
-
-def test_rungs() -> None:
-    assert geometric_rungs(27, 3, 3) == (3, 9, 27)
-    assert geometric_rungs(30, 3, 3) == (3, 9, 27, 30)
-    assert geometric_rungs(2, 3, 3) == (2,)
-    assert make_stopping("halving", 27, 3, None).rungs == (3, 9, 27)
-    assert make_stopping("halving", 100, 3, None).rungs == (11, 33, 99, 100)
-    assert make_stopping("none", 5, 3, 5).rungs == (5,)
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=80, unique=True), st.integers(2, 5))
-def test_halving_keeps_the_best_share(values: list[float], factor: int) -> None:
-    rule = make_stopping("halving", 27, factor, 3)
-    scores = {n: (value, 0.0) for n, value in enumerate(values)}
-    verdict = rule.judge(scores, list(scores))
-    kept = [n for n in scores if n not in verdict.stopped]
-    assert len(kept) == max(1, len(values) // factor)
-    assert min(values[n] for n in kept) == verdict.needed
-    assert all(values[n] < verdict.needed for n in verdict.stopped)
-
-
-def test_halving_decides_as_optuna_when_trials_come_one_by_one() -> None:
-    """Asynchronous halving with distinct values: the same trials stop as with Optuna's pruner."""
-    values = np.random.default_rng(3).permutation(60) / 60
-    study = optuna.create_study(
-        direction="maximize",
-        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=3, reduction_factor=3),
-    )
-    rule = make_stopping("halving", 27, 3, 3)
-    scores: dict[int, tuple[float, float]] = {}
-    for number, value in enumerate(values):
-        trial = study.ask()
-        trial.report(float(value), 3)
-        scores[number] = (float(value), 0.0)
-        assert trial.should_prune() == (number in rule.judge(scores, [number]).stopped), number
-        study.tell(trial, float(value))
-
-
-def test_equal_metrics_are_told_apart_by_the_loss_and_only_by_it() -> None:
-    rule = make_stopping("halving", 27, 3, 3)
-    scores = {0: (1.0, -0.3), 1: (1.0, -0.1), 2: (1.0, -0.2), 3: (0.5, -0.01), 4: (0.5, -0.02), 5: (0.4, 0.0)}
-    assert rule.judge(scores, list(scores)).stopped == {0, 3, 4, 5}
-    same = dict.fromkeys(range(6), (1.0, -0.1))
-    assert not rule.judge(same, list(same)).stopped
-
-
-def test_without_stopping_nobody_stops() -> None:
-    rule = make_stopping("none", 27, 3, None)
-    assert rule.rungs == (3, 9, 27)
-    assert not rule.judge({0: (0.0, 0.0), 1: (1.0, 0.0)}, [0, 1]).stopped
+def test_tpe_goes_where_trials_were_good() -> None:
+    study = study_of()
+    past = tried(drawn(study, 200), value_of)
+    asked = make_sampler(study)(7, 3, 200, History(study.space, past))
+    known = [trial.value for trial in past if trial.value is not None]
+    assert np.mean([value_of(params) for params in asked]) > np.mean(known) + 0.5
 
 
 def test_tpe_learns_from_parameters_that_only_some_trials_have() -> None:
     """Adam's trials are good near its rate of 0.01, SGD's near 0.3; no trial has both rates."""
-    entries: dict[str, object] = {
-        "optimizer": ["sgd", "adam"],
-        "sgd.learning_rate": {"low": 1e-4, "high": 1.0, "log": True},
-        "adam.learning_rate": {"low": 1e-4, "high": 1.0, "log": True},
-    }
-    space = read_space(entries, lambda key, text: pytest.fail(f"{key}: {text}"))
-    best = {"sgd": 0.3, "adam": 0.01}
+    rate = {"low": 1e-4, "high": 1.0, "log": True}
+    space = {"optimizer": ["sgd", "adam"], "sgd.learning_rate": rate, "adam.learning_rate": rate}
+    study, goal = study_of(space=space), {"sgd": 0.3, "adam": 0.01}
 
     def distance(params: Params) -> float:
         optimizer = params["optimizer"]
-        return abs(math.log10(params[f"{optimizer}.learning_rate"] / best[optimizer]))
+        return abs(math.log10(params[f"{optimizer}.learning_rate"] / goal[optimizer]))
 
-    past = []
-    for n, drawn in enumerate(make_sampler("random", space, True)(0, 0, 200, [])):
-        params = space.active(drawn)
-        past.append(Trial(n, 0, params, State.COMPLETE, 27, -distance(params), 0.5, 3))
-    asked = make_sampler("tpe", space, True)(7, 1, 200, past)
+    past = tried(drawn(study, 200), lambda params: -distance(params), (State.COMPLETE,))
+    asked = make_sampler(study)(7, 1, 200, History(study.space, past))
     assert {params["optimizer"] for params in asked} == {"sgd", "adam"}
-    for optimizer in best:
+    for optimizer in goal:
         far = np.mean([distance(t.params) for t in past if t.params["optimizer"] == optimizer])
         near = np.mean([distance(params) for params in asked if params["optimizer"] == optimizer])
         assert near < far / 2
+
+
+few = st.sampled_from([0.0, 0.25, 0.5, 1.0])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(STATES), few, few, st.sampled_from([0, 1, 3, 9])), max_size=60),
+    st.integers(0, 70),
+    st.booleans(),
+)
+def test_the_best_are_those_of_a_full_sort(
+    rows: list[tuple[State, float, float, int]], count: int, maximize: bool
+) -> None:
+    """Complete ones by value, loss, number; then stopped ones and those that have got somewhere, the
+    furthest first, by value, loss, number."""
+    space = make_study({"depth": [1, 2]}).space
+    trials = []
+    for number, (state, value, loss, epochs) in enumerate(rows):
+        known = state is not State.FAILED and (epochs > 0 or state is not State.RUNNING)
+        trials.append(
+            Trial(number, 0, {"depth": 1}, state, epochs, *((value, loss) if known else (None, None)))
+        )
+
+    def merit(trial: Trial) -> tuple[float, ...]:
+        assert trial.value is not None
+        assert trial.loss is not None
+        partial = trial.state is not State.COMPLETE
+        value = -trial.value if maximize else trial.value
+        return partial, -trial.epochs if partial else 0, value, trial.loss, trial.number
+
+    known = [trial for trial in trials if trial.value is not None]
+    expected = [trial.number for trial in sorted(known, key=merit)][:count]
+    assert best(History(space, trials), count, maximize).tolist() == expected
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_good_and_bad_trials_are_told_apart_as_optuna_does(maximize: bool) -> None:
+    study = study_of()
+    past = tried(drawn(study, 100), value_of, (State.COMPLETE, State.PRUNED, State.PRUNED))
+    past = [replace(t, epochs=3 + t.number % 5) if t.state is State.PRUNED else t for t in past]
+    theirs = optuna.create_study(direction="maximize" if maximize else "minimize")
+    for trial in past:
+        state = TrialState.COMPLETE if trial.state is State.COMPLETE else TrialState.PRUNED
+        theirs.add_trial(
+            create_trial(
+                params=trial.params, distributions=optuna_distributions(study.space), value=trial.value,
+                intermediate_values={trial.epochs: trial.value}, state=state,
+            )
+        )  # fmt: skip
+    for count in (12, 60):
+        below, _ = _split_trials(theirs, theirs.get_trials(), count)
+        ours = best(History(study.space, past), count, maximize)
+        assert sorted(ours.tolist()) == sorted(trial.number for trial in below)
+
+
+# -- Gaussian process ---------------------------------------------------------------------------------
+
+
+def test_believing_in_a_prediction_is_fitting_it() -> None:
+    """Picks of one joint posterior, against a posterior that is given each pick's prediction as a value."""
+    import torch
+    from optuna._gp import acqf, gp, prior
+
+    generator = np.random.default_rng(3)
+    rows = np.column_stack([generator.random((30, 2)), generator.integers(0, 3, 30)])
+    y = -((rows[:, 0] - 0.3) ** 2) - 0.5 * rows[:, 1] * (rows[:, 2] == 1) + 0.05 * generator.normal(size=30)
+    y = (y - y.mean()) / y.std()
+    candidates = np.column_stack([generator.random((120, 2)), generator.integers(0, 3, 120)])
+
+    def fit() -> Any:
+        return gp.fit_kernel_params(
+            X=rows, Y=y, is_categorical=np.array([False, False, True]), log_prior=prior.default_log_prior,
+            minimum_noise=prior.DEFAULT_MINIMUM_NOISE_VAR, deterministic_objective=False,
+        )  # fmt: skip
+
+    points = torch.from_numpy(candidates)
+    fitted = fit()
+    with torch.no_grad():
+        mean, covariance = fitted.posterior(points, joint=True)
+    everywhere = [np.ones(120, bool)] * 12
+    noise, top = float(fitted.noise_var), float(y.max())
+    ours = _believe(mean.numpy(), covariance.numpy(), noise, top, everywhere)
+
+    theirs, free = [], np.ones(120, bool)
+    believed: FloatArray = np.empty((0, 3))
+    for _ in range(12):
+        posterior = fit()
+        if len(believed):
+            x = torch.from_numpy(believed)
+            posterior.append_running_data(x, fitted.posterior(x)[0].detach())
+        with torch.no_grad():
+            gain = acqf.logei(*posterior.posterior(points), top).numpy()
+        at = int(np.where(free, gain, -np.inf).argmax())
+        theirs.append(at)
+        free[at] = False
+        believed = np.concatenate([believed, candidates[[at]]])
+    assert ours == theirs
+    assert len(set(ours)) == 12
+
+
+def test_a_gaussian_process_goes_where_trials_were_good() -> None:
+    study = study_of("gp")
+    past = tried(drawn(study, 80), value_of)
+    asked = make_sampler(study)(7, 3, 24, History(study.space, past))
+    known = [trial.value for trial in past if trial.value is not None]
+    assert np.mean([value_of(params) for params in asked]) > np.mean(known) + 0.4
+
+
+# -- evolution ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("minimize", [False, True])
+def test_cma_es_is_the_librarys_fed_generation_by_generation(minimize: bool) -> None:
+    """Three generations of 16 told by hand; a diverged trial has the worst value of its study."""
+    from cmaes import CMA
+
+    space = {"learning_rate": SPACE["learning_rate"], "momentum": {"low": 0.0, "high": 0.9}}
+    study = make_study(space, {"sampler": "cmaes", "cohort": 16}, minimize=minimize)
+    points = drawn(study, 56)
+    sign = 1.0 if minimize else -1.0
+    past = tried(points, lambda p: value_of({**p, "depth": 3}), (State.COMPLETE, State.PRUNED, State.FAILED))
+    asked = make_sampler(study)(7, 5, 16, History(study.space, past))
+
+    transform = _SearchSpaceTransform(optuna_distributions(study.space), transform_0_1=True)
+    optimizer = CMA(np.full(2, 0.5), 1 / 6, bounds=np.array([[0.0, 1.0]] * 2), population_size=16, seed=0)
+    losses = [None if trial.value is None else sign * trial.value for trial in past]
+    worst = max(loss for loss in losses if loss is not None)
+    worst = max(worst, 0.0)
+    for generation in range(3):
+        numbers = range(16 * generation, 16 * (generation + 1))
+        told = [(transform.transform(points[n]), worst if losses[n] is None else losses[n]) for n in numbers]
+        optimizer.tell(told)
+    optimizer.reseed_rng(seeds.integer(7, "cmaes sampler", 5))
+    for params in asked:
+        expected = transform.untransform(np.clip(optimizer.ask(), 0, 1))
+        assert params == pytest.approx(expected)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("name", ["nsga2", "nsga3"])
+def test_nsga_selects_as_optunas_from_all_trials(name: str) -> None:
+    """Ours hands it whole fronts, the best; the children are those of all trials as one generation."""
+    space = {key: SPACE[key] for key in ("learning_rate", "depth", "batch_size", "activation")}
+    study = make_study(
+        space, {"sampler": name, "cohort": 16, "objectives": ["parameters"], "stopping": "none"}
+    )
+    past = tried(drawn(study, 90), value_of, (State.COMPLETE, State.COMPLETE, State.FAILED), others=1)
+    ours = make_sampler(study)(7, 5, 16, History(study.space, past, 1))
+
+    seed = seeds.integer(7, "nsga sampler", 5)
+    kind: Any = {"nsga2": NSGAIISampler, "nsga3": NSGAIIISampler}[name]
+    sampler = kind(population_size=16, seed=seed)
+    theirs = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
+    known = np.array([(-trial.value, *trial.others) for trial in past if trial.value is not None])
+    worst = np.maximum(known.max(axis=0), 0.0)
+    distributions = optuna_distributions(study.space)
+    for trial in past:
+        values = worst if trial.value is None else (-trial.value, *trial.others)
+        theirs.add_trial(
+            create_trial(params=trial.params, distributions=distributions, values=[float(v) for v in values],
+                         system_attrs={sampler._get_generation_key(): 0})
+        )  # fmt: skip
+    children = [theirs.ask(fixed_distributions=distributions).params for _ in range(16)]
+    assert ours == children

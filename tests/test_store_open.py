@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
 import sqlalchemy as sa
@@ -18,7 +17,8 @@ from sqlalchemy.engine import Connection, Engine
 
 from hpsearch.errors import StorageError
 from hpsearch.records import Cohort
-from hpsearch.store import Database, connection, schema, shown_url
+from hpsearch.store import Database, connection, migrations, schema, shown_url
+from hpsearch.store import database as database_module
 from tests.store_study import all_states, execute, filled_file, new_trial, record
 
 
@@ -157,32 +157,18 @@ def test_an_older_hpsearchs_database_is_brought_up_to_date(
         connection.execute(sa.text("INSERT INTO nowhere VALUES (1)"))
 
     notes = "SELECT count(*) FROM sqlite_master WHERE name = 'hpsearch_notes'"
-    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, fail])
-    monkeypatch.setattr("hpsearch.store.database.MIGRATIONS", schema.MIGRATIONS)
+    newer = schema.VERSION + 1
+    for module in (migrations, database_module):
+        monkeypatch.setattr(module, "VERSION", newer)
+    monkeypatch.setitem(migrations.MIGRATIONS, newer - 1, fail)
     assert "no such table: nowhere" in refused(f"sqlite:///{path}")
     assert execute(path, notes) == [(0,)]
-    schema.MIGRATIONS[-1] = add_notes
+    monkeypatch.setitem(migrations.MIGRATIONS, newer - 1, add_notes)
     for _ in range(2):
         with Database.open(f"sqlite:///{path}") as database:
             assert repr(database.study("digits").trials()) == repr(all_states()[0])
-    assert execute(path, "SELECT version FROM hpsearch_schema") == [(len(schema.MIGRATIONS),)]
+    assert execute(path, "SELECT version FROM hpsearch_schema") == [(newer,)]
     assert execute(path, notes) == [(1,)]
-
-
-def test_a_database_of_version_1_is_read_and_goes_on(path: Path) -> None:
-    """Version 1 had curves of four columns, and no word of how many there are."""
-    for statement in (
-        "ALTER TABLE hpsearch_curves DROP COLUMN columns",
-        "UPDATE hpsearch_schema SET version = 1",
-    ):
-        execute(path, statement)
-    trials, segments = all_states()
-    with Database.open(f"sqlite:///{path}") as database:
-        store = database.study("digits")
-        assert repr(store.trials()) == repr(trials)
-        for segment in segments:
-            assert np.array_equal(store.curves()[segment.trial], segment.curve, equal_nan=True)
-    assert execute(path, "SELECT version FROM hpsearch_schema") == [(2,)]
 
 
 def test_a_read_only_database_is_read(path: Path) -> None:

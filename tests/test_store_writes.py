@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import HpsearchError, StorageError, StudyBusyError
-from hpsearch.records import CURVE_COLUMNS, Cohort, Segment, State, Trial
+from hpsearch.records import Cohort, Segment, State, Trial
 from hpsearch.store import Database, StudyStore
 from tests.store_study import EPOCHS, curve_of, execute, filled_file, finished_trial, new_trial, record
 
@@ -100,6 +100,7 @@ BAD_COMMITS: dict[str, tuple[dict[str, Any], str]] = {
         {"segments": [Segment(3, 0, 4, np.zeros((2, 3)))]},
         "trial 3: expected a curve of",
     ),
+    "a queued point that is not there": ({"taken": {0: 3}}, "expected a queued point 0 that waits"),
     "a complete trial without a value": (
         {"updated": [replace(finished_trial(new_trial(3), epochs=3), value=float("nan"))]},
         "trial 3: expected a value for a complete trial; found nan",
@@ -268,97 +269,3 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path: Path) -> None
     assert execute(path, "PRAGMA integrity_check") == [("ok",)]
     ((metrics,),) = execute(path, "SELECT count(*) FROM trial_intermediate_values")
     assert metrics == len(done) * EPOCHS
-
-
-# -- damage ----------------------------------------------------------------------------------------
-
-EDITS = {
-    "a parameter": ("UPDATE trial_params SET param_value = param_value * 2 WHERE trial_id = 1", "trial 0"),
-    "a parameter's type": ("UPDATE trial_params SET param_value = 'x' WHERE trial_id = 1", "trial 0"),
-    "a distribution": ("UPDATE trial_params SET distribution_json = '{}' WHERE trial_id = 1", "trial 0"),
-    "a parameter that is gone": (
-        "DELETE FROM trial_params WHERE trial_id = 1 AND param_name = 'depth'",
-        "trial 0",
-    ),
-    "a state": ("UPDATE trials SET state = 'FAIL' WHERE number = 0", "trial 0"),
-    "an unknown state": ("UPDATE trials SET state = 'FAIK' WHERE number = 0", "trial 0"),
-    "a time": ("UPDATE trials SET datetime_complete = datetime_start WHERE number = 0", "trial 0"),
-    "a time that is none": (
-        "UPDATE trials SET datetime_complete = 'noon' WHERE number = 0",
-        "cannot be read",
-    ),
-    "a value": ("UPDATE trial_values SET value = 1.0 WHERE trial_id = 1", "trial 0"),
-    "a value that is gone": ("DELETE FROM trial_values WHERE trial_id = 2", "trial 1"),
-    "a value too many": (
-        "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (3, 0, 1.0, 'FINITE')",
-        "trial 2",
-    ),
-    "an own value": ("UPDATE hpsearch_trials SET value = '1.0' WHERE number = 3", "trial 3"),
-    "a loss": ("UPDATE hpsearch_trials SET loss = '0.0' WHERE number = 0", "trial 0"),
-    "epochs": ("UPDATE hpsearch_trials SET epochs = 2 WHERE number = 1", "trial 1"),
-    "a reason": ("UPDATE hpsearch_trials SET reason = NULL WHERE number = 2", "trial 2"),
-    "a cohort of a trial": ("UPDATE hpsearch_trials SET cohort = 3 WHERE number = 5", "trial 5"),
-    "a trial of Optuna's": (
-        "INSERT INTO trials (number, study_id, state) VALUES (6, 1, 'WAITING')",
-        "found others",
-    ),
-    "a trial that is gone": ("DELETE FROM trials WHERE number = 5", "found others"),
-    "a number": ("UPDATE trials SET number = 4 WHERE number = 5", "found others"),
-    "a curve": ("UPDATE hpsearch_curves SET data = zeroblob(288) WHERE number = 0", "trial 0"),
-    "a curve's place": ("UPDATE hpsearch_curves SET number = 5 WHERE number = 0", "trial 5"),
-    "a curve that is gone": ("DELETE FROM hpsearch_curves WHERE number = 3", "trial 3.*3 epochs; found 0"),
-    "a cohort": ("UPDATE hpsearch_cohorts SET lanes = '[[0,0,3]]'", "cohort 0"),
-    "a cohort too many": (
-        "INSERT INTO hpsearch_cohorts VALUES (1, 5, '[]', '')",
-        "expected 6 cohorts; found 2",
-    ),
-    "the record": ("UPDATE hpsearch_studies SET record = replace(record, '64', '65')", "record"),
-    "the seconds": ("UPDATE hpsearch_studies SET seconds = 2", "record"),
-    "the creation": ("UPDATE hpsearch_studies SET created = 'noon'", "cannot be read"),
-}
-
-
-def read_all(path: Path) -> str:
-    with Database.open(f"sqlite:///{path}") as database:
-        store = database.study("digits")
-        curves = {number: curve.tobytes() for number, curve in store.curves().items()}
-        return repr((store.record, store.trials(), curves, store.last_cohort()))
-
-
-@pytest.mark.parametrize("edited", EDITS)
-def test_an_edited_row_is_found(stored: tuple[Path, StudyStore], edited: str) -> None:
-    path, _ = stored
-    read_all(path)
-    statement, message = EDITS[edited]
-    execute(path, statement)
-    with pytest.raises(
-        StorageError, match=f'study "digits".*{message}|{message}.*digits|the studies.*{message}'
-    ) as caught:
-        read_all(path)
-    assert "restore it from a backup" in str(caught.value)
-
-
-def test_a_flipped_bit_is_found_or_harmless(stored: tuple[Path, StudyStore]) -> None:
-    path, store = stored
-    store.end()
-    sound, expected = path.read_bytes(), read_all(path)
-    choice = random.Random(1)
-    places = [at for at, byte in enumerate(sound) if byte]
-    found = 0
-    for _ in range(250):
-        broken = bytearray(sound)
-        broken[choice.choice(places)] ^= 1 << choice.randrange(8)
-        path.write_bytes(broken)
-        try:
-            assert read_all(path) == expected
-        except HpsearchError:
-            found += 1
-    assert found > 25
-
-
-def test_a_short_curve_is_no_curve(stored: tuple[Path, StudyStore]) -> None:
-    path, store = stored
-    execute(path, "UPDATE hpsearch_curves SET data = substr(data, 1, 100) WHERE number = 0")
-    with pytest.raises(StorageError, match=r"trial 0.*epoch 1 does not fit its checksum"):
-        store.curves([0])
-    assert store.curves([1])[1].shape == (3, len(CURVE_COLUMNS))

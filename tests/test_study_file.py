@@ -119,7 +119,7 @@ BAD = [
     ("half a batch", SMALL + '[space]\nbatch_size = [8, "al"]', 's.toml:4:1: space.batch_size: expected "all" or a whole number of at least 1; found "al"'),
     ("hidden and depth", SMALL + "[space]\nhidden = [5]\ndepth = 2", 's.toml:5:1: space.depth: "hidden" already gives the layers; leave out one of the two'),
     ("searched epochs", SMALL + "[space]\nepochs = [3, 9]", "s.toml:4:1: space.epochs: the number of epochs is not searched, because"),
-    ("sampler", SMALL + '[search]\nsampler = "tpee"', 's.toml:4:1: search.sampler: expected one of random, qmc, tpe; found "tpee"; did you mean "tpe"?'),
+    ("sampler", SMALL + '[search]\nsampler = "tpee"', 's.toml:4:1: search.sampler: expected one of random, qmc, grid, tpe, gp, cmaes, nsga2, nsga3, or an Optuna sampler such as optuna.samplers:TPESampler; found "tpee"; did you mean "tpe"?'),
     ("no trials", SMALL + "[search]\ntrials = 0", "s.toml:4:1: search.trials: expected greater than or equal to 1; found 0"),
     ("trials in words", SMALL + '[search]\ntrials = "many"', 's.toml:4:1: search.trials: expected integer; found "many"'),
     ("time limit", SMALL + '[search]\ntime_limit = "10 parsecs"', 's.toml:4:1: search.time_limit: expected a duration such as "90s", "10m" or "1h30m"; found "10 parsecs"'),

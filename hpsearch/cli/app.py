@@ -12,10 +12,13 @@ import typer
 from hpsearch import __version__
 from hpsearch.cli.curves import curves
 from hpsearch.cli.doctor import doctor
+from hpsearch.cli.enqueue import enqueue
 from hpsearch.cli.init import init
+from hpsearch.cli.replay import replay
 from hpsearch.cli.report import report
 from hpsearch.cli.run import run
-from hpsearch.cli.stored import delete, list_studies, show
+from hpsearch.cli.stored import compact, delete, list_studies, show
+from hpsearch.cli.transfer import dump, load
 from hpsearch.cli.variance import variance
 from hpsearch.errors import HpsearchError
 
@@ -50,12 +53,17 @@ def _root(
 
 for _name, _command in (
     ("run", run),
+    ("enqueue", enqueue),
     ("report", report),
     ("curves", curves),
     ("variance", variance),
+    ("replay", replay),
     ("list", list_studies),
     ("show", show),
     ("delete", delete),
+    ("compact", compact),
+    ("dump", dump),
+    ("load", load),
     ("init", init),
     ("doctor", doctor),
 ):
@@ -69,6 +77,9 @@ def main() -> NoReturn:
     except HpsearchError as error:
         print(f"hpsearch: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("hpsearch: stopped; whatever was finished is stored", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:
         # The reader went away (`| head`): nothing is wrong, and Python's own flush must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

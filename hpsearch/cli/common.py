@@ -78,32 +78,42 @@ def study_name(text: str) -> str:
     return load_study(text).name
 
 
-def read_study(study: str, storage: str | None) -> tuple[Report, list[Trial]]:
+def read_study(
+    study: str, storage: str | None, *, only: Sequence[int] = (), curves: bool = True
+) -> tuple[Report, Sequence[Trial]]:
     """The stored study as a report, and its trials.
 
+    only: numbers of the trials that are wanted, all when empty; the ranks are then none of the study's.
+    curves: whether the report is to have them.
+
     Raises:
-        HpsearchError: there is no such study, or none of its trials is finished.
+        HpsearchError: there is no such study, no trial of it is finished, or a wanted one is missing.
     """
-    from hpsearch.report.frames import finished_report
+    import gc
+
+    from hpsearch.report.frames import Report, check_finished, trials_frame
     from hpsearch.store import Database
 
     with Database.open(storage_url(storage)) as database:
         stored = database.study(study_name(study))
-        trials = stored.trials()
-        return finished_report(stored.record, trials, stored.curves()), trials
+        counts = stored.counts()
+        check_finished(stored.record, counts)
+        for number in only:
+            check_trial(stored.record.name, number, sum(counts.values()), "--trial")
+        trials, lines = stored.read(only or None, curves=curves)
+        gc.freeze()  # very many objects that stay to the end, through which no search for garbage need go
+        return Report(stored.record, trials_frame(stored.record, trials), lines), trials
 
 
-def find_trial(study: str, trials: Sequence[Trial], number: int) -> Trial:
-    """The trial of that number.
+def check_trial(study: str, number: int, count: int, option: str = "trial") -> None:
+    """Check that a study of `count` trials has the one of that number. option: how it was asked for.
 
     Raises:
-        HpsearchError: the study has none.
+        HpsearchError: it has not.
     """
-    for trial in trials:
-        if trial.number == number:
-            return trial
-    there = f"a trial from 0 to {len(trials) - 1}" if trials else "a study with trials"
-    raise HpsearchError(f"study {study}: expected {there}; found trial {number}")
+    if not 0 <= number < count:
+        there = f"a trial from 0 to {count - 1}" if count else "a study with trials"
+        raise HpsearchError(f"study {study}: expected {there}; found {option} {number}")
 
 
 def make_console(stream: TextIO) -> Console:

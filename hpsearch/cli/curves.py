@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,8 +65,8 @@ def curves(
         raise HpsearchError("parquet is not text: write it with --out FILE, or into a pipe")
     if tensorboard is not None and (out is not None or format_ is not CurvesFormat.TABLE):
         raise HpsearchError("--tensorboard writes its own files: leave out --out and --format")
-    report, trials = read_study(study, storage)
-    found = _only(report, trial)
+    found, trials = read_study(study, storage, only=trial or ())
+    _check_any(found)
     if tensorboard is not None:
         _write_events(found, trials, _shown(found, trial), tensorboard)
         return
@@ -86,7 +86,7 @@ def curves(
     typer.echo(f"wrote {out}", err=True)
 
 
-def _write_events(found: Report, trials: list[Trial], numbers: list[int], folder: Path) -> None:
+def _write_events(found: Report, trials: Sequence[Trial], numbers: list[int], folder: Path) -> None:
     """Write event files of these trials, and say how to look at them."""
     from shlex import quote
     from time import time
@@ -104,28 +104,22 @@ def _write_events(found: Report, trials: list[Trial], numbers: list[int], folder
     )
 
 
-def _only(found: Report, numbers: list[int] | None) -> Report:
-    """The report with the curves of the given trials alone, each of which must be there."""
-    known = set(found.trials["trial"])
-    for number in numbers or ():
-        if number not in known:
-            raise HpsearchError(
-                f"study {found.record.name}: expected a trial from 0 to {max(known)}; found --trial {number}"
-            )
-    chosen = {n: found.curves[n] for n in numbers or found.curves if n in found.curves}
-    if not chosen:
+def _check_any(found: Report) -> None:
+    """Check that there is a curve to show."""
+    if not found.curves:
         raise NothingToShowError(
             f"study {found.record.name}: expected a trained epoch of the trials asked for; found none. "
             "`hpsearch report` lists the trials with their epochs"
         )
-    return replace(found, curves=chosen)
 
 
 def _shown(found: Report, numbers: list[int] | None) -> list[int]:
     """Which curves a table shows: those asked for, otherwise those of the best."""
     from hpsearch.report.grids import BEST_FEW, best_few
 
-    return list(found.curves) if numbers else best_few(found) or list(found.curves)[:BEST_FEW]
+    if numbers:
+        return [number for number in dict.fromkeys(numbers) if number in found.curves]
+    return best_few(found) or list(found.curves)[:BEST_FEW]
 
 
 def _content(found: Report, numbers: list[int] | None, format_: CurvesFormat) -> bytes:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpsearch.report.text import parameter_text, plain, toml_value
+from hpsearch.errors import plural
+from hpsearch.report.text import parameter_text, plain, seconds_text, toml_value
 from hpsearch.study.file import Study
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from hpsearch.data import Dataset
+    from hpsearch.engine.estimate import Estimate
 
 _SAMPLES = 5
+_RUNGS = 8
 
 
 def header_lines(study: Study, dataset: Dataset, where: str = "") -> list[str]:
@@ -47,28 +50,45 @@ def _batch_notes(study: Study, dataset: Dataset) -> list[str]:
     return [f"batch_size {', '.join(large)} is more than the {rows:,} training rows: all rows make one batch"]
 
 
-def dry_run_view(study: Study, dataset: Dataset) -> RenderableType:
-    """The resolved study as TOML, rungs, size of a cohort, and some trials that the sampler would ask."""
+def dry_run_view(study: Study, left: Estimate, device: str, workers: int) -> RenderableType:
+    """The resolved study as TOML; then, as comments, what would be done and the first trials."""
     from rich.console import Group
     from rich.text import Text
 
-    from hpsearch.search import make_sampler, make_stopping
+    from hpsearch.search import make_stopping
 
     blocks = [Text("# the resolved study: every key that the run depends on")]
     for section, table in study.document().items():
-        blocks.append(Text(f"[{section}]", style="bold"))
-        for key, value in table.items():
-            if value is not None:
-                blocks.append(Text(f"{key} = {toml_value(value)}"))
-        blocks.append(Text(""))
-    search = study.search
-    rungs = make_stopping(search.stopping, study.train.epochs, search.factor, search.min_epochs).rungs
-    first = min(search.cohort, search.trials)
+        for inner in table if isinstance(table, list) else [table]:
+            brackets = f"[[{section}]]" if isinstance(table, list) else f"[{section}]"
+            blocks.append(Text(brackets, style="bold"))
+            for key, value in inner.items():
+                if value is not None:
+                    blocks.append(Text(f"{key} = {toml_value(value)}"))
+            blocks.append(Text(""))
+    rungs = make_stopping(study).rungs
+    shown = ", ".join(map(str, rungs[:_RUNGS])) + (f", … {rungs[-1]}" if len(rungs) > _RUNGS else "")
+    at_once = min(study.search.cohort, left.trials + left.unfinished)
+    blocks.append(Text(f"# {estimate_text(left)}"))
+    pauses = "results are stored" if study.search.stopping == "none" else "rungs"
+    blocks.append(Text(f"# {pauses} at epochs {shown}; up to {plural(at_once, 'lane')} at once"))
     blocks.append(
-        Text(f"# rungs at epochs {', '.join(map(str, rungs))}; {first:,} trials in the first cohort, of")
+        Text(f"# {plural(workers, 'thread')} on {device}, about {left.bytes / 1e6:,.0f} MB of memory")
     )
-    sampler = make_sampler(search.sampler, study.space, study.direction == "maximize")
-    for number, params in enumerate(sampler(study.seed, 0, first, [])[:_SAMPLES]):
-        shown = "  ".join(f"{name}={parameter_text(value)}" for name, value in params.items())
-        blocks.append(Text(f"# trial {number}: {shown}"))
+    first = study.search.trials - left.trials
+    for number, params in enumerate(left.asked[:_SAMPLES], start=first):
+        values = "  ".join(f"{name}={parameter_text(value)}" for name, value in params.items())
+        blocks.append(Text(f"# trial {number}: {values}".rstrip(": ")))
     return Group(*blocks)
+
+
+def estimate_text(left: Estimate) -> str:
+    """One line about what is left to do."""
+    begun = f"{plural(left.unfinished, 'unfinished trial')} and " if left.unfinished else ""
+    parts = [f"{begun}{plural(left.trials, 'trial')}"]
+    if left.trials:
+        parts.append(f"{'at least ' if left.cohorts > 1 else ''}{plural(left.cohorts, 'cohort')}")
+    parts.append(f"{'at most' if left.at_most else 'about'} {plural(left.epochs, 'epoch')}")
+    if left.seconds is not None:
+        parts.append(f"about {seconds_text(left.seconds)} of training")
+    return " · ".join(parts)

@@ -1,4 +1,4 @@
-"""What is shown while pictures are decoded, if that takes a while."""
+"""What is shown while pictures are decoded or trials are trained again, if that takes a while."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ _PLAIN_EVERY = 5.0
 
 
 @contextmanager
-def reading(console: Console, patience: float = _PATIENCE) -> Iterator[Callable[[int, int], None]]:
-    """What to call with (done, total) pictures; it shows them on `console`, live if that is a terminal."""
+def reading(
+    console: Console, patience: float = _PATIENCE, what: str = "reading pictures"
+) -> Iterator[Callable[[int, int], None]]:
+    """What to call with (done, total); it shows them on `console`, live if that is a terminal."""
     is_live = console.is_terminal and not console.is_dumb_terminal
     due = monotonic() + patience
     live: Live | None = None
 
     def show(done: int, total: int) -> None:
         nonlocal due, live
-        text = f"reading pictures   {done:,}/{total:,}"
+        text = f"{what}   {done:,}/{total:,}"
         if live is not None:
             live.update(Text(text))
         elif monotonic() >= due and is_live:

@@ -48,7 +48,8 @@ def report(
     """Rank the trials of a study, show the learning curves of the best, and answer its question if it has
     one.
     """
-    found, trials = read_study(study, storage)
+    rows_alone = out is None and format_ in (ReportFormat.CSV, ReportFormat.JSON)
+    found, trials = read_study(study, storage, curves=not rows_alone)
     pictures: dict[str, bytes] = {}
     if out is not None or format_ is not ReportFormat.CSV:
         from hpsearch.engine.answer import full_report

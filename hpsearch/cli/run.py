@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,13 +63,30 @@ def run(
         int | None,
         typer.Option(min=1, metavar="N", help="Training threads. [default: one a core]", show_default=False),
     ] = None,
+    checkpoint: Annotated[
+        str,
+        typer.Option(
+            metavar="none|rung",
+            help="Store the weights of what goes on at a rung, so that going on repeats at most one.",
+        ),
+    ] = "rung",
+    fork: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Begin a new study from the finished trials of the stored one that fit it.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and do nothing.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Say at the end where the time went.")] = False,
 ) -> None:
     """Create a study or go on with it: train, show the progress, end with the ranked table."""
     overrides = list(set_ or [])
     overrides += [f"search.trials={trials}"] if trials is not None else []
-    call = _Call(study, storage, device, workers, _duration(time), profile)
+    if checkpoint not in ("none", "rung"):
+        raise HpsearchError(f'--checkpoint: expected none or rung; found "{checkpoint}"')
+    call = _Call(study, storage, device, workers, _duration(time), profile, checkpoint == "rung", fork)
     _run(_find_study(study, storage, overrides), call, dry_run, make_console(sys.stderr))
 
 
@@ -83,6 +100,8 @@ class _Call:
     workers: int | None
     time_limit: float | None
     profile: bool
+    checkpoints: bool
+    fork: str | None
 
 
 def _duration(typed: str | None) -> float | None:
@@ -122,35 +141,65 @@ def _find_study(text: str, storage: str | None, overrides: list[str]) -> Study:
 
 
 def _run(study: Study, call: _Call, dry_run: bool, err: Console) -> None:
-    from hpsearch.cli.headers import dry_run_view, header_lines
+    from hpsearch.cli.headers import header_lines
     from hpsearch.cli.reading import reading
     from hpsearch.engine.api import prepare
-    from hpsearch.engine.resume import open_study
+    from hpsearch.engine.resume import is_complete, open_study
     from hpsearch.store import Database
 
     with reading(err) as progress:
         study, dataset = prepare(study, progress)
     if dry_run:
-        _say(err, header_lines(study, dataset))
-        show(dry_run_view(study, dataset), make_console(sys.stdout))
+        _dry_run(study, dataset, call, err)
         return
     with Database.open(storage_url(call.storage), create=True) as database:
+        if call.fork is not None:
+            study = _fork(database, study, dataset, call, err)
         store = database.find(study.name)
-        trials = [] if store is None else store.trials()
-        if len(trials) >= study.search.trials and all(trial.state.finished for trial in trials):
+        if store is not None and (why := is_complete(study, store)):
             # Nothing to train, so that torch need not even be imported.
             asked = study.search.trials
             store, study = open_study(database, study, dataset, {})
             _say(err, header_lines(study, dataset))
-            more = f" (of {asked:,} asked for)" if asked < study.search.trials else ""
-            _say(err, [f"complete: all {study.search.trials:,} trials{more} are finished, nothing to train"])
+            more = f" ({asked:,} were asked for)" if asked < study.search.trials else ""
+            _say(err, [f"complete: {why}{more}, nothing to train"])
             _show_result(store, call, err, study, dataset)
         else:
             _go_on(database, study, dataset, call, err)
 
 
-def _finished(store: StudyStore) -> int:
-    return sum(trial.state.finished for trial in store.trials())
+def _dry_run(study: Study, dataset: Dataset, call: _Call, err: Console) -> None:
+    """Say what a run would do, with the trials that are stored, and do nothing."""
+    from hpsearch.cli.headers import dry_run_view, header_lines
+    from hpsearch.engine.estimate import estimate
+    from hpsearch.engine.pool import default_workers
+    from hpsearch.store import Database
+    from hpsearch.train import choose_device
+
+    device = choose_device(call.device)
+    workers = call.workers or default_workers(device)
+    _say(err, header_lines(study, dataset))
+    with Database.open(storage_url(call.storage), create=True) as database:
+        store = database.find(study.name)
+        trials, cohort = ([], 0) if store is None else (store.trials(), _next_cohort(store))
+    left = estimate(study, dataset, trials, cohort, device, workers)
+    show(dry_run_view(study, left, device, workers), make_console(sys.stdout))
+
+
+def _next_cohort(store: StudyStore) -> int:
+    last = store.last_cohort()
+    return 0 if last is None else last.number + 1
+
+
+def _fork(database: Database, study: Study, dataset: Dataset, call: _Call, err: Console) -> Study:
+    """The study under the name that was asked for, with the trials of the stored one that fit it."""
+    from hpsearch.engine.fork import fork
+    from hpsearch.train import choose_device
+
+    assert call.fork is not None
+    made = fork(database, study, dataset, call.fork, choose_device(call.device))
+    _say(err, [f"fork     {made.taken:,} of {plural(made.finished, 'finished trial')} of {study.name} fit"])
+    return made.study
 
 
 def _say(err: Console, lines: Iterable[str]) -> None:
@@ -160,10 +209,11 @@ def _say(err: Console, lines: Iterable[str]) -> None:
 
 def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err: Console) -> None:
     """Train what is missing and show what is there then; ends the command where it was stopped."""
-    from hpsearch.cli.headers import header_lines
+    from hpsearch.cli.headers import estimate_text, header_lines
     from hpsearch.cli.profile import age, profile_lines
+    from hpsearch.engine.estimate import estimate
     from hpsearch.engine.pool import StopFlag, default_workers
-    from hpsearch.engine.provenance import provenance
+    from hpsearch.engine.provenance import run_provenance
     from hpsearch.engine.resume import open_study
     from hpsearch.train import choose_device, missing_kernel
 
@@ -171,24 +221,32 @@ def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err:
     workers = call.workers or default_workers(device)
     asked = study.search.trials
     warnings: list[str] = []
-    store, study = open_study(database, study, dataset, provenance(device, workers), warnings.append)
+    said = run_provenance(study, dataset, device, workers)
+    store, study = open_study(database, study, dataset, said, warnings.append)
     _say(err, header_lines(study, dataset, f"{device}, {plural(workers, 'thread')}"))
     _say(err, (f"warning  {text}" for text in warnings))
     if device == "cpu" and (reason := missing_kernel()):
         _say(err, [f"note     small networks train through torch, several times slower: {reason}"])
-    if before := _finished(store):
+    counts = store.counts()
+    if before := sum(count for state, count in counts.items() if state.finished):
         _say(err, [f"resuming: {before:,} of {study.search.trials:,} trials are finished"])
     if asked < study.search.trials:
         _say(
             err,
             [f"note     {study.search.trials:,} trials have begun, more than {asked:,}: they are finished"],
         )
+    if (
+        left := estimate(study, dataset, store.trials(), _next_cohort(store), device, workers)
+    ).trials or left.unfinished:
+        _say(err, [f"left     {estimate_text(left)}"])
     stop = StopFlag(study.search.time_limit if call.time_limit is None else call.time_limit)
     _keep_memory_flat()
     started = age()
-    outcome = _train(study, dataset, store, device, workers, stop, call, err)
+    outcome = _train(study, dataset, store, device, workers, stop, call, err, said)
     ended = age()
     _tell_end(study, store, database.url, err)
+    if outcome.enough:
+        _say(err, [f"enough   {outcome.enough}, so that no more trials begin"])
     with suppress(NothingToShowError):  # stopped before anything was finished
         if outcome.complete:
             _show_result(store, call, err, study, dataset)
@@ -224,6 +282,7 @@ def _train(
     stop: StopFlag,
     call: _Call,
     err: Console,
+    provenance: dict[str, Any],
 ) -> Outcome:
     from hpsearch.cli.display import Display
     from hpsearch.engine.api import train
@@ -243,6 +302,8 @@ def _train(
             stop=stop,
             watch=display.update,
             warn=lambda text: err.print(f"warning: {text}", soft_wrap=True),
+            provenance=provenance,
+            checkpoints=call.checkpoints,
         )
 
 
@@ -273,7 +334,7 @@ def _tell_end(study: Study, store: StudyStore, url: str, err: Console) -> None:
 
     from hpsearch.report.text import counts_text
 
-    counts = Counter(trial.state for trial in store.trials())
+    counts = Counter(store.counts())
     finished = sum(count for state, count in counts.items() if state.finished)
     _say(err, [f"{finished:,} of {study.search.trials:,} trials ({counts_text(counts)}), stored in {url}"])
 
@@ -299,8 +360,8 @@ def _show_result(
     from hpsearch.report.frames import finished_report
     from hpsearch.report.tables import report_view
 
-    trials = store.trials()
-    report = finished_report(store.record, trials, store.curves())
+    trials, curves = store.read()
+    report = finished_report(store.record, trials, curves)
     if study is not None and dataset is not None and study.compare is not None:
         from hpsearch.engine.answer import compared
         from hpsearch.engine.pool import default_workers

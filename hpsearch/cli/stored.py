@@ -12,13 +12,13 @@ from hpsearch.cli import common
 from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
-    find_trial,
+    check_trial,
     make_console,
     storage_url,
     study_name,
     write_out,
 )
-from hpsearch.errors import HpsearchError, NothingToShowError
+from hpsearch.errors import HpsearchError, NothingToShowError, StorageError, UnknownStudyError
 
 
 class ListFormat(StrEnum):
@@ -72,13 +72,14 @@ def show(
     console = make_console(sys.stdout)
     with Database.open(storage_url(storage)) as database:
         stored = database.study(study_name(study))
-        record, trials = stored.record, stored.trials()
+        record = stored.record
         if trial is None:
-            view = study_view(record, trials)
+            view = study_view(record, stored.counts(), stored.runs())
         else:
-            find_trial(record.name, trials, trial)
+            check_trial(record.name, trial, sum(stored.counts().values()))
+            trials, _ = stored.read(curves=False)
             curve = stored.curves([trial]).get(trial, np.empty((0, len(CURVE_COLUMNS))))
-            view = trial_view(record, trials, trial, curve, console.width)
+            view = trial_view(record, trials, trial, curve, console.width, stored.segments([trial]))
     common.show(view, console)
 
 
@@ -93,9 +94,14 @@ def delete(
     from hpsearch.store import Database
 
     with Database.open(storage_url(storage)) as database:
-        stored = database.study(study_name(study))
-        name = stored.record.name
-        what = f"study {plain(name)} with {plural(len(stored.trials()), 'trial')} in {database.url}"
+        name = study_name(study)
+        try:
+            trials = plural(sum(database.study(name).counts().values()), "trial")
+        except UnknownStudyError:
+            raise
+        except StorageError:
+            trials = "trials that cannot be read any more"
+        what = f"study {plain(name)} with {trials} in {database.url}"
         if not yes:
             if not sys.stdin.isatty():
                 raise HpsearchError(f"{what}: nobody is there to ask; to delete it, add --yes")
@@ -104,3 +110,20 @@ def delete(
                 raise typer.Exit(1)
         database.delete_study(name)
     typer.echo(f"deleted {what}", err=True)
+
+
+def compact(storage: StorageOption = None) -> None:
+    """Write the database file anew, as small as it can be.
+
+    Room that deleted studies and finished trials leave is used again, and cut
+    off the end of the file after each run; this also closes what is left
+    between, and makes files of older versions do so from now on. It needs as
+    much free space as the file takes.
+    """
+    from hpsearch.report.text import bytes_text
+    from hpsearch.store import Database
+
+    with Database.open(storage_url(storage)) as database:
+        before, after = database.compact()
+        shown = f"{bytes_text(before)} before, {bytes_text(after)} now"
+        typer.echo(f"{database.url}: {shown}", err=True)

@@ -13,7 +13,7 @@ import typer
 from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
-    find_trial,
+    check_trial,
     make_console,
     show,
     storage_url,
@@ -123,8 +123,9 @@ def _stored(study: str, number: int, storage: str | None) -> tuple[StudyRecord, 
 
     with Database.open(storage_url(storage)) as database:
         store = database.study(study_name(study))
-        record, trials = store.record, store.trials()
-    return record, find_trial(record.name, trials, number)
+        check_trial(store.record.name, number, sum(store.counts().values()))
+        (trial,) = store.trials([number])
+    return store.record, trial
 
 
 def _measured(

@@ -51,11 +51,11 @@ def retrain_through(study: Study, problem: Problem, trial: Trial, epochs: Iterab
         HpsearchError: the trial diverges up to the last of them.
     """
     configuration = study.space.configuration(trial.params)
-    state = initial_state(problem, trial.number, configuration)
+    state = initial_state(problem, trial.drawn_as, configuration)
     states = []
     for epoch in epochs:
         if epoch > state.epoch:
-            lane = Lane(trial.number, configuration, state if state.epoch else None)
+            lane = Lane(trial.number, configuration, state if state.epoch else None, trial.weights)
             (result,) = train_lanes(problem, [lane], epoch)
             if result.state is None:
                 raise HpsearchError(

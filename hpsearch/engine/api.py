@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hpsearch.engine.pool import StopFlag
     from hpsearch.engine.profile import Profile
+    from hpsearch.search import SamplerFactory
     from hpsearch.train import Problem
 
 DEFAULT_STORAGE = "sqlite:///hpsearch.db"
@@ -30,10 +31,12 @@ DEFAULT_STORAGE = "sqlite:///hpsearch.db"
 class Outcome:
     """What one run did.
 
-    complete: all trials are finished. profile: what the time was spent on.
+    complete: all trials are finished, and no more begin. enough: why there are fewer of them than the study
+    says, if there are. profile: what the time was spent on.
     """
 
     complete: bool
+    enough: str | None
     profile: Profile
 
 
@@ -114,33 +117,41 @@ def train(
     stop: StopFlag,
     watch: Callable[[Progress], None] = lambda progress: None,
     warn: Callable[[str], None] = lambda text: None,
+    provenance: Mapping[str, Any] | None = None,
+    checkpoints: bool = True,
+    sampler: SamplerFactory | None = None,
 ) -> Outcome:
-    """Train a stored study until it is complete or `stop` is set; everything finished is stored."""
+    """Train a stored study until it is complete or `stop` is set; everything finished is stored.
+
+    provenance: of this run, to be stored. checkpoints: store weights at rungs. sampler: makes one of Optuna's
+    from a seed, instead of the one that the study names.
+    """
     from hpsearch.engine.pool import Pool
     from hpsearch.engine.runner import Runner
     from hpsearch.search import make_sampler, make_stopping
     from hpsearch.train import train_lanes
 
-    search = study.search
+    proposals, rule = make_sampler(study, sampler), make_stopping(study)
     problem = make_problem(study, dataset, device)
     pool = Pool(problem, train_lanes, workers)
-    store.begin()
+    store.begin(provenance)
     try:
         runner = Runner(
             study,
             store,
             problem,
-            make_sampler(search.sampler, study.space, study.direction == "maximize"),
-            make_stopping(search.stopping, study.train.epochs, search.factor, search.min_epochs),
+            proposals,
+            rule,
             pool,
             watch,
             warn,
+            checkpoints,
         )
         runner.run(stop)
     finally:
         pool.close()
         store.end()
-    return Outcome(runner.complete, runner.profile)
+    return Outcome(runner.complete, runner.enough, runner.profile)
 
 
 def run(
@@ -151,6 +162,8 @@ def run(
     workers: int | None = None,
     time_limit: float | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
+    checkpoints: bool = True,
+    sampler: SamplerFactory | None = None,
 ) -> Result:
     """Create or resume a study and train it; all that is stored comes back as frames.
 
@@ -158,12 +171,15 @@ def run(
         study: from `load_study`, or a study file's path. storage: an SQLAlchemy URL.
         device: auto, cpu, cuda or mps. workers: training threads, by default one a core.
         time_limit: seconds, instead of the study file's own; training ends at the next rung.
+        checkpoints: store the weights of what goes on at a rung, so that going on repeats at most one rung.
+        sampler: called with a seed for each cohort, returns one of Optuna's samplers or of OptunaHub's, which
+            is used instead of the study's own. To go on with the study, pass the same again.
 
     Raises:
         HpsearchError: with a message for the user; nothing is left half-written.
     """
     from hpsearch.engine.pool import StopFlag, default_workers
-    from hpsearch.engine.provenance import provenance
+    from hpsearch.engine.provenance import run_provenance
     from hpsearch.report.frames import curves_frame, trials_frame
     from hpsearch.train import choose_device
 
@@ -175,10 +191,20 @@ def run(
     device = choose_device(device)
     workers = workers or default_workers(device)
     with Database.open(storage, create=True) as database:
-        store, study = open_study(database, study, dataset, provenance(device, workers))
+        said = run_provenance(study, dataset, device, workers)
+        store, study = open_study(database, study, dataset, said)
         limit = study.search.time_limit if time_limit is None else time_limit
         outcome = train(
-            study, dataset, store, device=device, workers=workers, stop=StopFlag(limit), watch=watch
+            study,
+            dataset,
+            store,
+            device=device,
+            workers=workers,
+            stop=StopFlag(limit),
+            watch=watch,
+            provenance=said,
+            checkpoints=checkpoints,
+            sampler=sampler,
         )
         record = replace(store.record)
         return Result(

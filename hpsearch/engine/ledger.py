@@ -2,79 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 
-from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, State, Trial
-from hpsearch.search import Score
+from hpsearch.records import VALID_LOSS, VALID_METRIC, Curves, FloatArray, State, Trial, joined
+from hpsearch.search import History, Rung, Stopping
+from hpsearch.study.file import Study
+
+Group = tuple[Hashable, ...]
+"""What trials have in common that are judged against each other: bracket, scientific hyper-parameters."""
 
 
 class Ledger:
-    """Trials by number with their curves; each change goes through `put` or `grow`.
+    """Trials by number, and the curves of those that run; each change goes through `put` or `grow`.
 
-    Counts, the best trial and the scores at each rung are updated with every change, so that a cohort
-    costs the same however long the study is.
+    Counts, the best trial, the rungs and the history for the sampler are updated with every change, so that
+    a cohort costs the same however long the study is.
+
+    weights: how many numbers a trial's network learns.
     """
 
     def __init__(
         self,
-        trials: Iterable[Trial],
-        curves: Mapping[int, FloatArray],
-        rungs: tuple[int, ...],
-        maximize: bool,
+        study: Study,
+        stopping: Stopping,
+        trials: Sequence[Trial],
+        curves: Curves,
+        weights: Callable[[Trial], int],
     ) -> None:
-        self._maximize, self._rungs = maximize, rungs
-        self.trials: dict[int, Trial] = {}
-        self.curves: dict[int, FloatArray] = {}
-        self.running: set[int] = set()
-        self.failed = 0
-        self.best: Trial | None = None
-        self._scores: dict[int, dict[int, Score]] = {rung: {} for rung in rungs}
-        for trial in trials:
-            if trial.number in curves:
-                self.grow(trial.number, curves[trial.number], failed=trial.state is State.FAILED)
-            self.put(trial)
+        self._study, self._stopping, self._weights = study, stopping, weights
+        self._sign = 1.0 if study.direction == "maximize" else -1.0
+        self.trials = {trial.number: trial for trial in trials}
+        self.history = History(study.space, trials, len(study.search.objectives))
+        self.running = {trial.number for trial in trials if not trial.state.finished}
+        self.failed = sum(trial.state is State.FAILED for trial in trials)
+        complete = (trial for trial in trials if trial.state is State.COMPLETE)
+        self.best: Trial | None = max(complete, key=self._merit, default=None)
+        self.curves = {n: np.array(curves[n]) for n in self.running if n in curves}
+        self._rungs: dict[tuple[int, Group], Rung] = {}
+        self._read_rungs(curves)
 
     @property
     def finished(self) -> int:
         """How many trials are finished."""
         return len(self.trials) - len(self.running)
 
-    def history(self) -> list[Trial]:
-        """All trials in number order."""
-        return [self.trials[number] for number in range(len(self.trials))]
+    def group(self, number: int) -> Group:
+        """The trial is judged against those of the same group."""
+        params, scientific = self.trials[number].params, self._study.search.scientific
+        return self._stopping.group(number), *(params.get(name) for name in scientific)
 
-    def scores(self, rung: int) -> Mapping[int, Score]:
-        """Of all trials that ever reached a rung without diverging, by number."""
-        return self._scores[rung]
+    def rung(self, epoch: int, group: Group) -> Rung:
+        """What is known of a group's trials at an epoch."""
+        return self._rungs.setdefault((epoch, group), Rung(epoch))
+
+    def turned(self, number: int) -> FloatArray:
+        """[epochs] the metric of a running trial on the validation part, turned so that more is better."""
+        turned: FloatArray = self._sign * self.curves[number][:, VALID_METRIC]
+        return turned
 
     def put(self, trial: Trial) -> None:
         """A new trial, or what has become of one."""
         self.trials[trial.number] = trial
+        self.history.put(trial)
         if not trial.state.finished:
             self.running.add(trial.number)
             return
         self.running.discard(trial.number)
+        self.curves.pop(trial.number, None)
         self.failed += trial.state is State.FAILED
-        if trial.state is State.COMPLETE and (
-            self.best is None or self._merit(trial) > self._merit(self.best)
-        ):
-            self.best = trial
+        if trial.state is State.COMPLETE:
+            if self.best is None or self._merit(trial) > self._merit(self.best):
+                self.best = trial
+            group = self.group(trial.number)
+            for epoch in self._stopping.pauses(trial.number):
+                self.rung(epoch, group).end(trial.number)
 
     def grow(self, number: int, curve: FloatArray, failed: bool) -> FloatArray:
         """Append a piece to a trial's curve; returns the whole. A failed trial diverged in its last epoch."""
         before = self.curves.get(number)
         # Copied even if there is nothing before: what a worker has allocated should not outlive the rung.
-        whole = np.concatenate([curve] if before is None else [before, curve])
+        whole = joined([curve] if before is None else [before, curve])
         self.curves[number] = whole
         known = 0 if before is None else len(before)
-        for rung in self._rungs:
-            if known < rung <= len(whole) - failed:
-                metric, loss = float(whole[rung - 1, VALID_METRIC]), float(whole[rung - 1, VALID_LOSS])
-                self._scores[rung][number] = (metric if self._maximize else -metric), -loss
+        group = self.group(number)
+        for epoch in self._stopping.pauses(number):
+            if known < epoch <= len(whole) - failed:
+                metric, loss = whole[epoch - 1, [VALID_METRIC, VALID_LOSS]].tolist()
+                self.rung(epoch, group).arrive(number, (self._sign * metric, -loss))
         return whole
 
     def after(self, number: int, curve: FloatArray, failure: str | None) -> Trial:
@@ -83,15 +101,17 @@ class Ledger:
         if failure is not None:
             return replace(self.failed_trial(number, failure), epochs=len(curve))
         metric = curve[:, VALID_METRIC]
-        best = int(metric.argmax() if self._maximize else metric.argmin())
-        ended = len(curve) >= self._rungs[-1]
+        best = int((self._sign * metric).argmax())
+        ended = len(curve) >= self._stopping.rungs[-1]
+        loss = float(curve[best, VALID_LOSS])
         return replace(
             trial,
             state=State.COMPLETE if ended else State.RUNNING,
             epochs=len(curve),
             value=float(metric[best]),
-            loss=float(curve[best, VALID_LOSS]),
+            loss=loss,
             best_epoch=best + 1,
+            others=self._others(trial, loss),
             finished=now if ended else None,
         )
 
@@ -103,11 +123,32 @@ class Ledger:
             value=None,
             loss=None,
             best_epoch=None,
+            others=(),
             reason=reason,
             finished=datetime.now(UTC),
         )
 
+    def _others(self, trial: Trial, loss: float) -> tuple[float, ...]:
+        """The trial's further objectives, in the study's order."""
+        known = {"loss": lambda: loss, "parameters": lambda: float(self._weights(trial))}
+        return tuple(known[name]() for name in self._study.search.objectives)
+
+    def _read_rungs(self, curves: Curves) -> None:
+        """The rungs of a stored study: filled at once and sorted at the end."""
+        for epoch in self._stopping.rungs:
+            numbers, rows = curves.at(epoch)
+            metrics, losses = (self._sign * rows[:, VALID_METRIC]).tolist(), (-rows[:, VALID_LOSS]).tolist()
+            for number, *score in zip(numbers.tolist(), metrics, losses, strict=True):
+                trial = self.trials[number]
+                diverged = trial.state is State.FAILED and trial.epochs == epoch
+                if not diverged and epoch in self._stopping.pauses(number):
+                    self.rung(epoch, self.group(number)).scores[number] = tuple(score)
+        for rung in self._rungs.values():
+            rung.ranked = sorted(rung.scores.values())
+            ended = (n for n in rung.scores if self.trials[n].state is State.COMPLETE)
+            rung.complete = sorted(rung.scores[n][0] for n in ended)
+
     def _merit(self, trial: Trial) -> tuple[float, float, int]:
         assert trial.value is not None
         assert trial.loss is not None
-        return (trial.value if self._maximize else -trial.value), -trial.loss, -trial.number
+        return self._sign * trial.value, -trial.loss, -trial.number

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from hpsearch.data import Dataset
+from hpsearch.engine.provenance import DECIDES_BITS, differences
+from hpsearch.engine.settings import changes, may_change, plain
 from hpsearch.errors import StudyChangedError
-from hpsearch.records import StudyRecord
+from hpsearch.records import State, StudyRecord
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study, study_from_document
-
-_DECIDES_BITS = ("engine", "device", "processor", "capability", "torch", "numpy", "optuna", "sklearn")
-"""Fields of the provenance on which numbers depend."""
-
-_MAY_CHANGE = ("search.trials", "search.time_limit", "compare")
-"""What only says how far a study goes and what is told of it; all else would make its trials incomparable."""
 
 
 def open_study(
@@ -30,25 +25,25 @@ def open_study(
     """The stored study, created where it is new, and the study with its total of trials.
 
     The total is what the study says now, but never less than the trials that have begun. Where this
-    process would train otherwise than those before, `warn` is told what differs, and it is stored.
+    process would train otherwise than the last that did, `warn` is told what differs. What it trains is
+    marked as its own if the study is begun with the same provenance (`StudyStore.begin`).
 
     Raises:
         StudyChangedError: the study file or the data differ from those that the study was begun with.
     """
     store = database.find(study.name)
     if store is None:
-        return database.create_study(_record(study, dataset, provenance)), study
+        return database.create_study(new_record(study, dataset)), study
     record = store.record
-    written = _plain(study.document())
+    written = plain(study.document())
     # Read again, so that keys that came with a newer hpsearch have the defaults that trials had before.
-    before = _plain(study_from_document(record.document, record.origin).document())
-    changes = list(_changes(before, written))
-    if refused := [text for key, text in changes if not _may_change(key)]:
+    before = plain(study_from_document(record.document, record.origin).document())
+    if refused := [text for key, text in changes(before, written) if not may_change(key)]:
         raise StudyChangedError(
             f'study "{study.name}" is stored in {database.url} with other settings:\n'
             + "\n".join(f"  {text}" for text in refused)
-            + "\nChange the file back, or give the new study another name (study.name, or "
-            f"--set study.name={study.name}-2)."
+            + f"\nChange the file back, or begin another study: --fork {study.name}-2 starts it from the "
+            f"trials that fit it, --set study.name={study.name}-2 from nothing."
         )
     if dataset.hash != record.data_hash:
         raise StudyChangedError(
@@ -56,34 +51,59 @@ def open_study(
             f"(sha256 {record.data_hash[:12]}… then, {dataset.hash[:12]}… now).\nRestore the data, or give "
             f"the new study another name (study.name, or --set study.name={study.name}-2)."
         )
-    begun = len(store.trials())
+    if differing := _deciding_differences(store, provenance):
+        warn(f"trained otherwise than before, so that numbers may differ in their last digits: {differing}")
+    begun = sum(store.counts().values())
     if begun > study.search.trials:
         study = replace(study, search=study.search.model_copy(update={"trials": begun}))
-    document, known = _plain(study.document()), record.provenance
-    if differing := [key for key in _DECIDES_BITS if provenance and known.get(key) != provenance.get(key)]:
-        shown = ", ".join(f"{key} {known.get(key)} → {provenance.get(key)}" for key in differing)
-        warn(f"trained otherwise than before, so that numbers may differ in their last digits: {shown}")
-        earlier = [*known.get("earlier", []), {k: v for k, v in known.items() if k != "earlier"}]
-        known = {**provenance, "earlier": earlier}
-    if document != record.document or known != record.provenance:
-        store.update_record(replace(record, document=document, provenance=known))
+    document = plain(study.document())
+    if document != record.document:
+        store.update_record(replace(record, document=document))
     return store, study
 
 
-def _record(study: Study, dataset: Dataset, provenance: Mapping[str, Any]) -> StudyRecord:
+def is_complete(study: Study, store: StudyStore) -> str | None:
+    """Why there is nothing to train, or None if there is; the study as it was asked for, and stored."""
+    counts = store.counts()
+    begun = sum(counts.values())
+    if counts[State.RUNNING]:
+        return None
+    if begun >= study.search.trials:
+        return f"all {begun:,} trials are finished"
+    if study.search.epoch_limit is None and study.search.give_up is None and study.search.sampler != "grid":
+        return None
+    from hpsearch.search import History, enough, make_sampler
+
+    most = make_sampler(study).most if study.search.sampler == "grid" else None
+    if most is not None and begun >= most:
+        return f"all {begun:,} trials of the grid are finished"
+    return enough(study, History(study.space, store.trials()))
+
+
+def new_record(study: Study, dataset: Dataset, **fields: Any) -> StudyRecord:
+    """The record of a study that is new; the study and the dataset are those of `api.prepare`."""
     assert study.data.task is not None
     assert study.train.metric is not None
     return StudyRecord(
         name=study.name,
-        document=_plain(study.document()),
+        document=plain(study.document()),
         direction=study.direction,
         task=study.data.task,
         metric=study.train.metric,
         data_hash=dataset.hash,
         data_summary=data_summary(dataset),
         origin=str(study.source.path.resolve()) if study.source.path else "",
-        provenance=dict(provenance),
+        objectives=tuple(study.search.objectives),
+        **fields,
     )
+
+
+def _deciding_differences(store: StudyStore, provenance: Mapping[str, Any]) -> str:
+    """What decides about numbers and is not as it was in the last run; empty if all of it is."""
+    runs = store.runs()
+    last = runs[-1].provenance if runs else store.record.provenance
+    found = differences(last, provenance)
+    return ", ".join(f"{key} {found[key][0]} → {found[key][1]}" for key in DECIDES_BITS if key in found)
 
 
 def data_summary(dataset: Dataset) -> dict[str, Any]:
@@ -97,22 +117,3 @@ def data_summary(dataset: Dataset) -> dict[str, Any]:
         "notes": list(dataset.notes),
         "image": None if image is None else [image.height, image.width, image.channels],
     }
-
-
-def _may_change(key: str) -> bool:
-    return any(key == allowed or key.startswith(f"{allowed}.") for allowed in _MAY_CHANGE)
-
-
-def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(document))
-    return plain
-
-
-def _changes(stored: Any, written: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(key, text) of each difference between two documents."""
-    if isinstance(stored, dict) and isinstance(written, dict):
-        for name in [*stored, *(name for name in written if name not in stored)]:
-            inner = f"{key}.{name}" if key else name
-            yield from _changes(stored.get(name), written.get(name), inner)
-    elif stored != written:
-        yield key, f"{key}: stored {json.dumps(stored)}, now {json.dumps(written)}"

@@ -7,20 +7,23 @@ anywhere: what is not stored is trained again and comes out the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
+from types import MappingProxyType
 
 import numpy as np
 
-from hpsearch.engine.ledger import Ledger
+from hpsearch.engine.ledger import Group, Ledger
 from hpsearch.engine.pool import Begun, Pool, StopFlag, TileResult
 from hpsearch.engine.profile import Profile
 from hpsearch.records import Cohort, Progress, Segment, State, Trial
-from hpsearch.search import CohortSampler, Stopping
+from hpsearch.search import CohortSampler, Stopping, Words, enough, trials_left
 from hpsearch.store import StudyStore
 from hpsearch.study.file import Study
-from hpsearch.train import Lane, LaneState, Problem, plan
+from hpsearch.study.layout import parameter_count
+from hpsearch.train import Lane, LaneState, Problem, pack, plan, unpack
 
 _COMMIT_EVERY = 0.1
 """Seconds: tiles that end sooner after each other are stored in one transaction."""
@@ -34,6 +37,8 @@ class Runner:
     Args:
         store: claimed by this process. problem: the study's data. pool: trains tiles.
         watch: is told of the progress, some times a second. warn: is told what the user should know.
+        checkpoints: store the weights of what goes on at a rung, so that a killed study repeats only what
+        came after it; without them it trains unfinished trials again from the first epoch.
     """
 
     def __init__(
@@ -46,12 +51,13 @@ class Runner:
         pool: Pool,
         watch: Watch = lambda progress: None,
         warn: Callable[[str], None] = lambda text: None,
+        checkpoints: bool = True,
     ) -> None:
         self._study, self._store, self._problem = study, store, problem
         self._sampler, self._stopping, self._pool = sampler, stopping, pool
         self._watch, self._warn = watch, warn
-        self._maximize = study.direction == "maximize"
-        self._ledger = Ledger(store.trials(), store.curves(), stopping.rungs, self._maximize)
+        self._ledger = Ledger(study, stopping, *store.read(), self._weights)
+        self._checkpoints = checkpoints
         self._states: dict[int, LaneState] = {}
         self._cohort = store.last_cohort()
         self._began = self._committed = monotonic()
@@ -64,8 +70,17 @@ class Runner:
 
     @property
     def complete(self) -> bool:
-        """All trials of the study are finished."""
-        return not self._ledger.running and self._ledger.finished >= self._study.search.trials
+        """All trials of the study are finished, and no more of them begin."""
+        return not self._ledger.running and not self._left
+
+    @property
+    def enough(self) -> str | None:
+        """Why no more trials begin although there are fewer than the study says."""
+        return enough(self._study, self._ledger.history)
+
+    @property
+    def _left(self) -> int:
+        return trials_left(self._study, self._ledger.history, self._sampler.most)
 
     def run(self, stop: StopFlag) -> None:
         """Train until the study is complete or `stop` is set and the next rung is reached.
@@ -85,7 +100,7 @@ class Runner:
                 if stop:
                     break
         finally:
-            self._commit()
+            self._commit(ending=True)
             self.profile.seconds += monotonic() - began
 
     # -- one cohort ------------------------------------------------------------------------------
@@ -111,61 +126,58 @@ class Runner:
                 self._put(trial)
                 self._states.pop(trial.number, None)
         unfinished = [self._ledger.trials[number] for number in sorted(self._ledger.running)]
-        settings = self._study.search
-        free = min(settings.cohort - len(unfinished), settings.trials - len(self._ledger.trials))
+        free = min(self._study.search.cohort - len(unfinished), self._left)
         number = 0 if self._cohort is None else self._cohort.number + 1
         with self.profile.time("sampling"):
-            started = self._ask(number, free) if free > 0 else []
+            started, taken = self._ask(number, free) if free > 0 else ([], {})
         for trial in started:
             self._ledger.put(trial)
-        lanes = {
-            trial.number: (trial.epochs, next(r for r in self._stopping.rungs if r > trial.epochs))
-            for trial in [*unfinished, *started]
-        }
+        lanes = {trial.number: (trial.epochs, self._next_pause(trial)) for trial in [*unfinished, *started]}
         cohort = Cohort(number, lanes) if lanes else None
         self._cohort = cohort or self._cohort
         if self._lost(lanes):
-            self._commit(cohort=cohort, started=started)
+            self._commit(cohort=cohort, started=started, taken=taken)
             return self._go_on(list(lanes), stop)
         begun = self._begin(lanes)
-        self._commit(cohort=cohort, started=started)
+        self._commit(cohort=cohort, started=started, taken=taken)
         return begun
 
-    def _ask(self, cohort: int, count: int) -> list[Trial]:
-        history = self._ledger.history()
-        asked = self._sampler(self._study.seed, cohort, count, history)
-        now, active = datetime.now(UTC), self._study.space.active
-        return [
-            Trial(len(history) + at, cohort, active(params), started=now) for at, params in enumerate(asked)
-        ]
+    def _next_pause(self, trial: Trial) -> int:
+        return next(epoch for epoch in self._stopping.pauses(trial.number) if epoch > trial.epochs)
+
+    def _ask(self, cohort: int, count: int) -> tuple[list[Trial], dict[int, int]]:
+        """New trials, and which of them (by number) take which places of the queue.
+
+        The points of the study file are the first trials, those of `hpsearch enqueue` the next ones.
+        """
+        history, first = self._ledger.history, len(self._ledger.history)
+        points = list(self._study.enqueue[first : first + count])
+        queued = [point for point in self._store.queue() if point.trial is None][: count - len(points)]
+        taken = {point.position: first + len(points) + at for at, point in enumerate(queued)}
+        points += [point.params for point in queued]
+        asked = self._sampler(self._study.seed, cohort, count, history, points)
+        now = datetime.now(UTC)
+        trials = [Trial(first + at, cohort, params, started=now) for at, params in enumerate(asked)]
+        return trials, taken
 
     def _judge(self) -> list[Trial]:
         """Trials of the last cohort that end at the rung they have reached."""
         if self._cohort is None:
             return []
-        arrived: dict[int, list[int]] = {}
-        for number, (_, rung) in self._cohort.lanes.items():
+        arrived: dict[tuple[int, Group], list[int]] = {}
+        for number, (_, epoch) in self._cohort.lanes.items():
             if number in self._ledger.running:
-                arrived.setdefault(rung, []).append(number)
-        return [trial for rung, numbers in sorted(arrived.items()) for trial in self._stopped(rung, numbers)]
-
-    def _stopped(self, rung: int, arrived: list[int]) -> list[Trial]:
-        scores = self._ledger.scores(rung)
-        verdict = self._stopping.judge(scores, arrived)
-        now = datetime.now(UTC)
-
-        def reason(number: int) -> str:
-            own, needed = (
-                value if self._maximize else -value for value in (scores[number][0], verdict.needed or 0.0)
-            )
-            metric = f"valid {self._study.train.metric}"
-            among = f"among {len(scores)} trial{'s' if len(scores) > 1 else ''}"
-            equal = ", and a lower loss" if own == needed else ""
-            return f"stopped at epoch {rung}: {metric} {own:.4g}, needed {needed:.4g}{equal} {among}"
-
+                arrived.setdefault((epoch, self._ledger.group(number)), []).append(number)
+        now, sign = datetime.now(UTC), 1.0 if self._study.direction == "maximize" else -1.0
+        words = Words(f"valid {self._study.train.metric}", sign)
+        stopped: dict[int, str] = {}
+        for (epoch, group), numbers in arrived.items():
+            curves = {number: self._ledger.turned(number) for number in numbers}
+            why = self._stopping.judge(self._ledger.rung(epoch, group), curves, words)
+            stopped |= {n: f"stopped at epoch {epoch}: {text}" for n, text in why.items()}
         return [
-            replace(self._ledger.trials[n], state=State.PRUNED, reason=reason(n), finished=now)
-            for n in sorted(verdict.stopped)
+            replace(self._ledger.trials[n], state=State.PRUNED, reason=reason, finished=now)
+            for n, reason in sorted(stopped.items())
         ]
 
     # -- training --------------------------------------------------------------------------------
@@ -179,9 +191,25 @@ class Runner:
         numbers = [n for n in numbers if n in self._ledger.running and n not in lost]
         return self._begin({number: self._cohort.lanes[number] for number in numbers})
 
+    def _restore(self, numbers: Iterable[int]) -> None:
+        """Take the checkpoints of trials; one that cannot be read is as if it were not there."""
+        stored = self._store.checkpoints()
+        for number in set(numbers) & stored.keys():
+            epoch, data = stored[number]
+            if epoch <= self._ledger.trials[number].epochs:
+                with suppress(ValueError):
+                    self._states[number] = unpack(epoch, data)
+
     def _lost(self, numbers: Iterable[int]) -> list[int]:
-        """Trials that were trained before this process began, so that their weights are not at hand."""
-        return [n for n in numbers if self._ledger.trials[n].epochs and n not in self._states]
+        """Those that run, but were trained before this process began, so that their weights are not here."""
+        trials, states = self._ledger.trials, self._states
+        return [
+            n
+            for n in numbers
+            if n in self._ledger.running
+            and trials[n].epochs
+            and (n not in states or states[n].epoch < trials[n].epochs)
+        ]
 
     def _begin(self, lanes: Mapping[int, tuple[int, int]]) -> Begun:
         """Give lanes, as a cohort has them, to the workers, tile by tile."""
@@ -198,21 +226,25 @@ class Runner:
                 self._commit()
 
     def _catch_up(self, numbers: Sequence[int], stop: StopFlag) -> None:
-        """Train lanes that were under way when the study was stopped up to where they were."""
+        """Train lanes that were under way when the study was stopped up to where they were, from their
+        checkpoints on if there are any."""
         numbers = self._lost(numbers)
         if not numbers:
             return
+        self._restore(numbers)
+        numbers = self._lost(numbers)
         differing: list[int] = []
         lost: list[Trial] = []
         begun = self._begin({n: (0, self._ledger.trials[n].epochs) for n in numbers})
         for result in self._pool.results(begun, stop, self._tell):
-            for lane in result.lanes:
+            for lane, asked in zip(result.lanes, result.tile.lanes, strict=True):
                 if lane.state is not None:
                     self._states[lane.trial] = lane.state
                 else:
                     reason = f"{lane.failure}, when it was trained again to go on"
                     lost.append(self._ledger.failed_trial(lane.trial, reason))
-                if not np.array_equal(lane.curve, self._ledger.curves[lane.trial], equal_nan=True):
+                stored = self._ledger.curves[lane.trial][asked.epoch :]
+                if not np.array_equal(lane.curve, stored, equal_nan=True):
                     differing.append(lane.trial)
         if lost:
             for trial in lost:
@@ -226,17 +258,18 @@ class Runner:
             )
 
     def _lane(self, number: int) -> Lane:
-        configuration = self._study.space.configuration(self._ledger.trials[number].params)
-        return Lane(number, configuration, self._states.get(number))
+        trial = self._ledger.trials[number]
+        configuration = self._study.space.configuration(trial.params)
+        return Lane(number, configuration, self._states.get(number), trial.weights)
 
     def _take(self, result: TileResult) -> None:
         """Count what came out of a tile; it is stored with the next commit."""
         assert self._cohort is not None
         share = result.seconds / len(result.lanes)
-        for lane, asked in zip(result.lanes, result.tile.lanes, strict=True):
-            self._segments.append(
-                Segment(lane.trial, self._cohort.number, asked.epoch + 1, lane.curve, share)
-            )
+        width = len(result.lanes)
+        for place, (lane, asked) in enumerate(zip(result.lanes, result.tile.lanes, strict=True)):
+            piece = Segment(lane.trial, self._cohort.number, asked.epoch + 1, lane.curve, share)
+            self._segments.append(replace(piece, run=self._store.run, lane=place, width=width))
             whole = self._ledger.grow(lane.trial, lane.curve, failed=lane.failure is not None)
             self._put(self._ledger.after(lane.trial, whole, lane.failure))
             self._states.pop(lane.trial, None)
@@ -252,15 +285,30 @@ class Runner:
 
     # -- storing and telling ---------------------------------------------------------------------
 
-    def _commit(self, *, cohort: Cohort | None = None, started: Sequence[Trial] = ()) -> None:
-        """Store a new cohort and all that came in since the last commit, and only then tell it."""
-        if not (cohort or started or self._segments or self._updated):
+    def _commit(
+        self,
+        *,
+        cohort: Cohort | None = None,
+        started: Sequence[Trial] = (),
+        taken: Mapping[int, int] = MappingProxyType({}),
+        ending: bool = False,
+    ) -> None:
+        """Store a new cohort and all that came in since the last commit, and only then tell it.
+
+        With a cohort go the weights of those of its lanes that have been trained before, and at the end of
+        the run those of all that are unfinished.
+        """
+        lanes: Iterable[int] = cohort.lanes if cohort else self._ledger.running if ending else ()
+        states = {n: self._states[n] for n in lanes if self._checkpoints and n in self._states}
+        if not (cohort or started or states or self._segments or self._updated):
             return
         now = monotonic()
         with self.profile.time("storing"):
             self._store.commit(
                 cohort=cohort,
                 started=started,
+                taken=taken,
+                checkpoints={n: (state.epoch, pack(state)) for n, state in states.items()},
                 segments=self._segments,
                 updated=list(self._updated.values()),
                 seconds=now - self._committed,
@@ -273,11 +321,16 @@ class Runner:
     def _tell(self) -> None:
         self._watch(replace(self._told, seconds=monotonic() - self._began))
 
+    def _weights(self, trial: Trial) -> int:
+        """How many numbers a trial's network learns."""
+        configuration = self._study.space.configuration(trial.params)
+        return parameter_count(self._problem.features, configuration, self._problem.outputs)
+
     def _progress(self) -> Progress:
         best = self._ledger.best
         return Progress(
             finished=self._ledger.finished,
-            total=max(self._study.search.trials, len(self._ledger.trials)),
+            total=len(self._ledger.trials) + self._left,
             failed=self._ledger.failed,
             epochs=self._epochs,
             seconds=monotonic() - self._began,

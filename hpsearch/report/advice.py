@@ -7,8 +7,9 @@ from collections import Counter
 from typing import Any
 
 from hpsearch.errors import plural
+from hpsearch.records import Curves
 from hpsearch.report.frames import PARAM, Report, space_of
-from hpsearch.report.layers import MANY_DEAD, REMEDIES, dead_shares
+from hpsearch.report.layers import MANY_DEAD, REMEDIES
 from hpsearch.report.text import is_share, metric_text, parameter_text, significant, toml_value
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 from hpsearch.study.space import Choice, Range
@@ -79,9 +80,9 @@ def dead_units_lines(report: Report) -> list[str]:
 
     Compared by the rank-sum test (Mann & Whitney 1947), one-sided at 1 %, so that it is rarely said in vain.
     """
-    worst = {number: max(dead_shares(curve), default=0.0) for number, curve in report.curves.items()}
+    curves = Curves.join(report.curves)
     judged = report.trials[report.trials["value"].notna()]
-    many = judged["trial"].map(worst).fillna(0.0) >= MANY_DEAD
+    many = judged["trial"].isin(curves.numbers[curves.last_dead() >= MANY_DEAD])
     dead, alive = judged["value"][many], judged["value"][~many]
     if len(dead) < _FEW_DEAD or len(alive) < _FEW_DEAD:
         return []

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from hpsearch.errors import plural
-from hpsearch.records import FloatArray, State, StudyRecord, Trial
+from hpsearch.records import FloatArray, Run, Segment, State, StudyRecord, Trial
 from hpsearch.report.document import json_value
-from hpsearch.report.frames import count_states, curve_columns, space_of, trials_frame
-from hpsearch.report.grids import Column, Grid, curve_text
+from hpsearch.report.frames import costs_of, curve_columns, rank_of, reason_of, space_of
+from hpsearch.report.grids import Column, Grid, curve_text, figure_text
 from hpsearch.report.layers import dead_line, layers_grid, sizes
+from hpsearch.report.pareto import beaten_by
 from hpsearch.report.tables import fitted, spaced
 from hpsearch.report.text import (
     MISSING,
     STATE_WORDS,
     counts_text,
+    listed,
     metric_text,
-    missing,
     parameter_text,
     plain,
     seconds_text,
@@ -35,6 +37,7 @@ from hpsearch.report.text import (
 
 LIST_FORMAT = "hpsearch.list/1"
 _SPARKLINE = 32
+_SHOWN_RUNS = 20
 
 
 @dataclass(frozen=True)
@@ -99,38 +102,68 @@ def list_view(studies: Sequence[StoredStudy], width: int) -> RenderableType:
     return Group(*fitted(Grid(tuple(columns), tuple(rows)), width, "--format json"))
 
 
-def study_view(record: StudyRecord, trials: Sequence[Trial]) -> RenderableType:
-    """Everything that is stored of a study but its trials: the resolved study file, data, provenance."""
-    counts = count_states(trials_frame(record, trials))
+def study_view(record: StudyRecord, counts: Mapping[State, int], runs: Sequence[Run] = ()) -> RenderableType:
+    """Everything that is stored of a study but its trials: the resolved study file, data, provenance.
+
+    counts: of its trials by state. runs: that trained it, in order; of the last one everything is shown, of
+    all what changed with them.
+    """
+    trials = sum(counts.values())
     head = Text(plain(record.name), style="bold")
     head.append(f"   {record.task}, {record.metric}, {record.direction}", style="not bold")
-    done = f"{plural(len(trials), 'trial')}: {counts_text(counts)}" if trials else "no trial yet"
+    done = f"{plural(trials, 'trial')}: {counts_text(counts)}" if trials else "no trial yet"
     blocks: list[RenderableType] = [
         Group(head, Text(f"{done}   in {seconds_text(record.seconds)}"), *_origin(record))
     ]
     for section, table in record.document.items():
         blocks.append(_section(f"[{section}]", {k: toml_value(v) for k, v in table.items() if v is not None}))
     data = {"hash": record.data_hash, **record.data_summary}
-    for title, values in (("data", data), ("provenance", record.provenance)):
+    provenance = runs[-1].provenance if runs else record.provenance
+    for title, values in (("data", data), ("provenance", provenance)):
         if values:
             blocks.append(_section(title, {key: _written(value) for key, value in values.items()}))
+    if runs:
+        blocks.append(_section("runs", dict(_run_lines(runs))))
     return spaced(blocks)
 
 
+def _run_lines(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+    """Number and beginning of the last runs, and what was otherwise than in the one before."""
+    first = max(0, len(runs) - _SHOWN_RUNS)
+    if first:
+        yield "…", f"{plural(first, 'run')} before"
+    for at in range(first, len(runs)):
+        before = runs[at - 1].provenance if at else {}
+        changed = [
+            f"{key} {_written(before[key])} → {_written(value)}"
+            for key, value in runs[at].provenance.items()
+            if key in before and before[key] != value
+        ]
+        copied = runs[at].provenance.get("copied_from")
+        words = [f"of study {copied}"] if copied else []
+        yield (
+            f"{runs[at].number}   {_aware(runs[at].begun).astimezone():%Y-%m-%d %H:%M}",
+            ", ".join([*words, *changed]) or ("as before" if at else ""),
+        )
+
+
 def trial_view(
-    record: StudyRecord, trials: Sequence[Trial], number: int, curve: FloatArray, width: int = 100
+    record: StudyRecord,
+    trials: Sequence[Trial],
+    number: int,
+    curve: FloatArray,
+    width: int = 100,
+    pieces: Sequence[Segment] = (),
 ) -> RenderableType:
     """One trial: state, rank, values, all hyper-parameters (fixed ones too), layers and curve.
 
-    width: columns of the terminal.
+    width: columns of the terminal. pieces: in which the curve was trained.
 
     curve: [epochs, columns] (see records.Segment), empty before the first epoch.
     """
-    frame = trials_frame(record, trials)
     trial = next(trial for trial in trials if trial.number == number)
-    row = frame[frame["trial"] == number].iloc[0]
-    ranked = int(frame["rank"].notna().sum())
-    place = "" if missing(row["rank"]) else f", rank {row['rank']} of {ranked:,}"
+    rank, ranked = rank_of(record, trials, number)
+    place = "" if rank is None else f", rank {rank} of {ranked:,}"
     head = Text(f"{plain(record.name)} #{number}", style="bold")
     head.append(f"   {STATE_WORDS[trial.state]}{place}", style="not bold")
     lines = [head]
@@ -140,8 +173,13 @@ def trial_view(
         lines.append(
             Text(f"{record.metric} {value}, loss {loss} after epoch {trial.best_epoch} of {trial.epochs}")
         )
-    if not missing(row["reason"]):
-        lines.append(Text(plain(row["reason"])))
+    if record.objectives:
+        lines.append(Text(_objectives_line(record, trials, trial)))
+    if reason := reason_of(trial, rank is not None):
+        lines.append(Text(plain(reason)))
+    copied = record.parent.get("trials", ())
+    if number < len(copied):
+        lines.append(Text(f"taken over from study {plain(record.parent['study'])}, trial {copied[number]}"))
     if dead := dead_line(curve):
         lines.append(Text(dead))
     if trial.started and trial.finished:
@@ -154,7 +192,36 @@ def trial_view(
         blocks.append(Group(*fitted(layers_grid(*network), width)))
     if len(curve):
         blocks.append(_curve(record, curve))
+    if any(piece.run for piece in pieces):
+        blocks.append(_section("trained", dict(map(_piece_line, pieces))))
     return spaced(blocks)
+
+
+def _objectives_line(record: StudyRecord, trials: Sequence[Trial], trial: Trial) -> str:
+    """The further objectives, and where the trial is not on the Pareto front one that beats it."""
+    own = _objectives_text(record, trial)
+    costs, place = costs_of(record, trials), trials.index(trial)
+    if np.isnan(costs[place]).any():
+        return own
+    better = beaten_by(costs, place)
+    if better is None:
+        return f"{own}; on the Pareto front of {listed([record.metric, *record.objectives])}"
+    found = trials[better]
+    value = metric_text(record.metric, found.value)
+    has = f"trial {found.number} has {record.metric} {value}, {_objectives_text(record, found)}"
+    return f"{own}; not on the Pareto front: {has}"
+
+
+def _objectives_text(record: StudyRecord, trial: Trial) -> str:
+    values = zip(record.objectives, trial.others or (None,) * len(record.objectives), strict=True)
+    return ", ".join(f"{name} {figure_text(name, value)}" for name, value in values)
+
+
+def _piece_line(piece: Segment) -> tuple[str, str]:
+    lane = f", lane {piece.lane + 1} of {piece.width}" if piece.width else ""
+    first, last = piece.first_epoch, piece.last_epoch
+    epochs = f"epoch {first}" if first == last else f"epochs {first}–{last}"
+    return epochs, f"run {piece.run}, cohort {piece.cohort}{lane}"
 
 
 def _hyper_parameters(record: StudyRecord, trial: Trial) -> RenderableType:
@@ -195,7 +262,11 @@ def _section(title: str, values: Mapping[str, str]) -> RenderableType:
 
 
 def _origin(record: StudyRecord) -> list[Text]:
-    return [Text(f"from {plain(record.origin)}")] if record.origin else []
+    lines = [Text(f"from {plain(record.origin)}")] if record.origin else []
+    if parent := record.parent:
+        taken = plural(len(parent["trials"]), "trial")
+        lines.append(Text(f"forked from study {plain(parent['study'])}, with {taken} of it"))
+    return lines
 
 
 def _exact(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,7 +22,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@")
 def report_document(report: Report, top: int = 0) -> dict[str, Any]:
     """The report as `hpsearch.report/1`; `top` limits the trials, 0 keeps all."""
     record = report.record
-    rows = [_trial(row) for row in report.trials.to_dict("records")]
+    rows = [_trial(row, record.objectives) for row in report.trials.to_dict("records")]
     best = rows[0] if rows and rows[0]["rank"] == 1 else None
     return {
         "format": REPORT_FORMAT,
@@ -148,14 +148,16 @@ def _study(record: StudyRecord) -> dict[str, Any]:
         "task": record.task,
         "metric": record.metric,
         "direction": record.direction,
+        **({"objectives": list(record.objectives)} if record.objectives else {}),
     }
 
 
-def _trial(row: dict[Any, Any]) -> dict[str, Any]:
+def _trial(row: dict[Any, Any], objectives: Sequence[str]) -> dict[str, Any]:
     values = {str(key): json_value(value) for key, value in row.items()}
     own = ("rank", "trial", "state", "value", "loss", "epochs", "best_epoch")
     params = {key.removeprefix(PARAM): value for key, value in values.items() if key.startswith(PARAM)}
-    return {**_only(values, own), "params": params, "reason": values["reason"]}
+    several = {"objectives": _only(values, objectives), "pareto": values["pareto"]} if objectives else {}
+    return {**_only(values, own), **several, "params": params, "reason": values["reason"]}
 
 
 def _only(values: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:

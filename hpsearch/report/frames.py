@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +17,15 @@ from hpsearch.records import (
     TRAIN_METRIC,
     VALID_LOSS,
     VALID_METRIC,
+    Curves,
     FloatArray,
+    IntArray,
     State,
     StudyRecord,
     Trial,
+    Trials,
 )
+from hpsearch.report.pareto import pareto_front
 from hpsearch.report.text import counts_text
 from hpsearch.study.file import study_from_document
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS
@@ -33,7 +36,8 @@ if TYPE_CHECKING:
 
 PARAM = "param_"
 _DTYPES = {"float": "float64", "int": "Int64", "bool": "boolean", "name": "str", "layers": "str"}
-_GROUPS = (State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING)
+_OBJECTIVE_DTYPES = {"parameters": "Int64"}
+_GROUPS = {State.COMPLETE: 0, State.PRUNED: 1, State.FAILED: 2, State.RUNNING: 3}
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,16 @@ class Report:
         """Names of the searched hyper-parameters, in the study file's order."""
         columns = map(str, self.trials.columns)
         return [column.removeprefix(PARAM) for column in columns if column.startswith(PARAM)]
+
+    @property
+    def objectives(self) -> list[str]:
+        """Names of what is minimised besides the metric, each of them a column of the trials."""
+        return [name for name in self.record.objectives if name != self.record.metric]
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """The trials of the Pareto front, best metric first; none in a study of one objective."""
+        return self.trials[self.trials["pareto"]] if self.objectives else self.trials.head(0)
 
     @property
     def counts(self) -> dict[State, int]:
@@ -94,14 +108,22 @@ def finished_report(record: StudyRecord, trials: Sequence[Trial], curves: Mappin
     Raises:
         NothingToShowError: no trial is finished.
     """
-    if not any(trial.state.finished for trial in trials):
-        counts = Counter(trial.state for trial in trials)
+    check_finished(record, Counter(trial.state for trial in trials))
+    return Report(record, trials_frame(record, trials), curves)
+
+
+def check_finished(record: StudyRecord, counts: Mapping[State, int]) -> None:
+    """Check that a study with so many trials in each state has any to report on.
+
+    Raises:
+        NothingToShowError: no trial is finished.
+    """
+    if not any(count for state, count in counts.items() if state.finished):
         found = counts_text(counts) or "no trial at all"
         raise NothingToShowError(
             f"study {record.name}: expected at least one finished trial; found {found}. "
             f"To train: hpsearch run {record.origin or record.name}"
         )
-    return Report(record, trials_frame(record, trials), curves)
 
 
 def space_of(record: StudyRecord) -> Space:
@@ -111,8 +133,8 @@ def space_of(record: StudyRecord) -> Space:
 
 def count_states(trials: pd.DataFrame) -> dict[State, int]:
     """Number of trials in each state, for a frame of trials."""
-    counts = Counter(trials["state"])
-    return {state: counts[str(state)] for state in State}
+    counts = trials["state"].value_counts()
+    return {state: int(counts.get(str(state), 0)) for state in State}
 
 
 def trials_frame(record: StudyRecord, trials: Iterable[Trial]) -> pd.DataFrame:
@@ -120,26 +142,93 @@ def trials_frame(record: StudyRecord, trials: Iterable[Trial]) -> pd.DataFrame:
 
     Complete trials come first and have ranks 1, 2, …: by value in the study's direction, then the lower
     loss, then the lower number. After them, without a rank: complete ones whose value is not finite,
-    stopped ones (best value first), failed ones and running ones (by number).
+    stopped ones (best value first), failed ones and running ones (by number). After the loss of a study with
+    several objectives come columns of the further ones, and `pareto`: whether the trial has a rank and is on
+    the Pareto front.
     """
-    ordered = sorted(trials, key=lambda trial: _place(trial, record.direction == "maximize"))
-    ranks = [n if _ranked(trial) else None for n, trial in enumerate(ordered, start=1)]
+    given = Trials.join(trials)
+    order, ranks = _ranking(given, record.direction == "maximize")
+    places = order.tolist()
+
+    def column(values: Sequence[Any], dtype: str) -> pd.Series:
+        return pd.Series([values[at] for at in places], dtype=dtype)
+
+    ranked = ranks > 0
     columns: dict[str, pd.Series] = {
-        "rank": pd.Series(ranks, dtype="Int64"),
-        "trial": pd.Series([trial.number for trial in ordered], dtype="int64"),
-        "state": pd.Series([str(trial.state) for trial in ordered], dtype="str"),
-        "value": pd.Series([trial.value for trial in ordered], dtype="float64"),
-        "loss": pd.Series([trial.loss for trial in ordered], dtype="float64"),
-        "epochs": pd.Series([trial.epochs for trial in ordered], dtype="int64"),
-        "best_epoch": pd.Series([trial.best_epoch for trial in ordered], dtype="Int64"),
+        "rank": pd.Series(pd.arrays.IntegerArray(ranks, ~ranked)),
+        "trial": column(given.number, "int64"),
+        "state": column([state.value for state in given.state], "str"),
+        "value": column(given.value, "float64"),
+        "loss": column(given.loss, "float64"),
+        **(_objective_columns(record, given, order) if record.objectives else {}),
+        "epochs": column(given.epochs, "int64"),
+        "best_epoch": column(given.best_epoch, "Int64"),
     }
     for name in space_of(record).searched:
-        values = [trial.params.get(name) for trial in ordered]
+        values = [params.get(name) for params in given.params]
         words = HYPER_PARAMETERS[name].words and any(isinstance(value, str) for value in values)
-        dtype = "object" if words else _DTYPES[HYPER_PARAMETERS[name].kind]
-        columns[PARAM + name] = pd.Series(values, dtype=dtype)
-    columns["reason"] = pd.Series([_reason(trial) for trial in ordered], dtype="str")
+        columns[PARAM + name] = column(values, "object" if words else _DTYPES[HYPER_PARAMETERS[name].kind])
+    reasons = list(given.reason)
+    for at in order[~ranked].tolist():
+        reasons[at] = reason_of(given[at], ranked=False)
+    columns["reason"] = column(reasons, "str")
     return pd.DataFrame(columns)
+
+
+def _objective_columns(record: StudyRecord, trials: Trials, order: IntArray) -> dict[str, pd.Series]:
+    """Of a study with several objectives: the values of the further ones, and whether on the Pareto front.
+
+    The loss has a column of its own in every study.
+    """
+    columns = {
+        name: pd.Series(values, dtype=_OBJECTIVE_DTYPES.get(name, "float64"))
+        for name, values in zip(record.objectives, _others(record, trials)[order].T, strict=True)
+        if name != "loss"
+    }
+    return {**columns, "pareto": pd.Series(pareto_front(costs_of(record, trials))[order])}
+
+
+def costs_of(record: StudyRecord, trials: Sequence[Trial]) -> FloatArray:
+    """[trials, objectives] all of them to be low: the metric, turned if more is better, and the further ones.
+
+    All are NaN for trials that have no rank.
+    """
+    given = Trials.join(trials)
+    sign = -1.0 if record.direction == "maximize" else 1.0
+    value = np.array(given.value, dtype=np.float64)
+    complete = np.array([state is State.COMPLETE for state in given.state], dtype=bool)
+    costs = np.column_stack([sign * value, _others(record, given)])
+    costs[~(complete & np.isfinite(value))] = np.nan
+    return costs
+
+
+def _others(record: StudyRecord, trials: Trials) -> FloatArray:
+    """[trials, further objectives] their values, NaN where a trial has none."""
+    nothing = (np.nan,) * len(record.objectives)
+    values = np.array([others or nothing for others in trials.others], dtype=np.float64)
+    return values.reshape(len(trials), len(record.objectives))
+
+
+def rank_of(record: StudyRecord, trials: Sequence[Trial], number: int) -> tuple[int | None, int]:
+    """The rank of the trial of that number, if it has one, and how many have; see trials_frame."""
+    given = Trials.join(trials)
+    order, ranks = _ranking(given, record.direction == "maximize")
+    place = order.tolist().index(given.number.index(number))
+    return int(ranks[place]) or None, int(ranks.max(initial=0))
+
+
+def _ranking(trials: Trials, maximize: bool) -> tuple[IntArray, IntArray]:
+    """The order of the trials (see trials_frame), as places in what is given; ranks in it, 0 for none."""
+    numbers = np.array(trials.number, dtype=np.int64)
+    group = np.array([_GROUPS[state] for state in trials.state], dtype=np.int64)
+    value, loss = np.array(trials.value, dtype=np.float64), np.array(trials.loss, dtype=np.float64)
+    judged = group <= _GROUPS[State.PRUNED]
+    finite = np.isfinite(value)
+    value = np.where(judged & finite, -value if maximize else value, 0.0)
+    loss = np.where(judged, np.where(np.isnan(loss), np.inf, loss), 0.0)
+    order = np.lexsort((numbers, loss, value, judged & ~finite, group))
+    ranked = (finite & (group == _GROUPS[State.COMPLETE]))[order]
+    return order, np.where(ranked, np.arange(1, len(order) + 1), 0)
 
 
 def curves_frame(record: StudyRecord, curves: Mapping[int, FloatArray]) -> pd.DataFrame:
@@ -149,15 +238,16 @@ def curves_frame(record: StudyRecord, curves: Mapping[int, FloatArray]) -> pd.Da
     metric when that is the loss itself. Then dead_1, dead_2, …: the share of units of each hidden layer that
     are 0 on the whole validation part; NaN for trials without that layer.
     """
-    numbers = sorted(curves)
-    lengths = [len(curves[number]) for number in numbers]
-    widest = max((curve.shape[1] for curve in curves.values()), default=DEAD)
-    values = np.full((sum(lengths), widest), np.nan)
-    for number, end in zip(numbers, np.cumsum(lengths).tolist(), strict=True):
-        values[end - len(curves[number]) : end, : curves[number].shape[1]] = curves[number]
+    joined = Curves.join(curves)
+    ends = np.cumsum(joined.epochs)
+    widest = int(joined.columns.max(initial=DEAD))
+    values = np.full((len(joined.main), widest), np.nan)
+    values[:, :DEAD] = joined.main
+    dead = np.repeat(joined.columns - DEAD, joined.epochs)[:, None] > np.arange(widest - DEAD)
+    values[:, DEAD:][dead] = joined.dead
     columns = {
-        "trial": np.repeat(np.array(numbers, dtype=np.int64), lengths),
-        "epoch": np.concatenate([np.empty(0, np.int64), *(np.arange(1, n + 1) for n in lengths)]),
+        "trial": np.repeat(joined.numbers, joined.epochs),
+        "epoch": np.arange(1, len(values) + 1) - np.repeat(ends - joined.epochs, joined.epochs),
     }
     for place, name in curve_columns(record.metric, widest):
         columns[name] = values[:, place]
@@ -176,24 +266,9 @@ def curve_columns(metric: str, count: int) -> list[tuple[int, str]]:
     return [(place, name) for place, name in enumerate(names) if place not in twice]
 
 
-def _ranked(trial: Trial) -> bool:
-    return trial.state is State.COMPLETE and trial.value is not None and math.isfinite(trial.value)
-
-
-def _place(trial: Trial, maximize: bool) -> tuple[int, bool, float, float, int]:
-    """Sorting key of a trial: group, then value, loss and number."""
-    group = _GROUPS.index(trial.state)
-    if trial.state in (State.FAILED, State.RUNNING):
-        return group, False, 0.0, 0.0, trial.number
-    value = trial.value if trial.value is not None and math.isfinite(trial.value) else None
-    loss = trial.loss if trial.loss is not None and not math.isnan(trial.loss) else math.inf
-    signed = 0.0 if value is None else -value if maximize else value
-    return group, value is None, signed, loss, trial.number
-
-
-def _reason(trial: Trial) -> str | None:
+def reason_of(trial: Trial, ranked: bool) -> str | None:
     """Why a trial has no rank; every finished one without a rank gets a reason."""
-    if trial.reason or trial.state is State.RUNNING or _ranked(trial):
+    if trial.reason or trial.state is State.RUNNING or ranked:
         return trial.reason
     if trial.state is State.PRUNED:
         return f"stopped after epoch {trial.epochs}"

@@ -16,6 +16,7 @@ from hpsearch.report.text import (
     MISSING,
     STATE_WORDS,
     counts_text,
+    listed,
     metric_text,
     missing,
     parameter_text,
@@ -28,6 +29,8 @@ from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 
 BEST_FEW = 8
 SHOWN_FAILURES = 5
+FRONT_FEW = 15
+_LOWEST = {"parameters": "smallest network", "loss": "lowest loss"}
 _SHOWN_EPOCHS = 9
 _SPARKLINE = 8
 
@@ -73,23 +76,85 @@ def valid_name(report: Report) -> str:
 def ranked_grid(report: Report, top: int) -> Grid:
     """The first `top` trials in order, all when 0; failed ones are not among them."""
     shown = _shown(report, top)
+    names = dict.fromkeys(name for name in ("loss", *report.objectives) if name != report.record.metric)
+    return _trials_grid(report, shown, [*names, "epochs"], states=bool(shown["rank"].isna().any()))
+
+
+def front_grid(report: Report, top: int) -> Grid:
+    """The Pareto front, best metric first; see `shown_front`."""
+    return _trials_grid(report, shown_front(report, top), report.objectives)
+
+
+def shown_front(report: Report, top: int) -> pd.DataFrame:
+    """Of the Pareto front the first of those that are equal, both ends and what lies evenly between.
+
+    At most `top` or a few, whichever is more; the whole front when `top` is 0.
+    """
+    if not top:
+        return report.front
+    different = _different(report)
+    places = np.linspace(0, len(different) - 1, min(len(different), max(FRONT_FEW, top)))
+    return different.iloc[places.round().astype(int)]
+
+
+def front_title(report: Report) -> str:
+    """What the Pareto front is of."""
+    return f"Pareto front of {listed(_objectives(report))}"
+
+
+def front_sentence(report: Report) -> str:
+    """How many trials are on the Pareto front, in which order, and what that means."""
+    metric, *others = _objectives(report)
+    complete = plural(report.counts[State.COMPLETE], "complete trial")
+    end = f"to the {_LOWEST[others[0]]}" if len(others) == 1 else "on"
+    order = f", from the best {metric} {end}" if len(report.front) > 1 else ""
+    every = "both" if len(others) == 1 else "all of these"
+    return (
+        f"{len(report.front):,} of {complete}{order}: no other trial is as good in {every} and better in one."
+    )
+
+
+def front_more_line(report: Report, top: int) -> str | None:
+    """What the table of the Pareto front leaves out, or None when it shows all."""
+    shown, different = len(shown_front(report, top)), len(_different(report))
+    between, equal = different - shown, len(report.front) - different
+    parts = [f"{between:,} between these"] if between > 0 else []
+    parts += [f"{equal:,} equal to another"] if equal else []
+    return f"… and {', '.join(parts)} (--top 0 shows all)" if top and parts else None
+
+
+def _different(report: Report) -> pd.DataFrame:
+    return report.front.drop_duplicates(["value", *report.objectives])
+
+
+def _objectives(report: Report) -> list[str]:
+    return [report.record.metric, *report.objectives]
+
+
+def _trials_grid(report: Report, shown: pd.DataFrame, names: Sequence[str], states: bool = False) -> Grid:
+    """Rank, number and metric of trials, the columns of these names and all searched hyper-parameters."""
     metric = report.record.metric
-    states = bool(shown["rank"].isna().any())
-    columns = [Column("rank"), Column("trial"), Column(metric)]
-    columns += [] if metric == "loss" else [Column("loss")]
-    columns += [Column("epochs")]
+    columns = [Column("rank"), Column("trial"), Column(metric), *map(Column, names)]
     columns += [Column(name, _numeric(name)) for name in report.parameters]
     columns += [Column("state", numeric=False)] if states else []
     rows = []
     for row in shown.to_dict("records"):
         cells = [MISSING if missing(row["rank"]) else str(row["rank"]), str(row["trial"])]
         cells += [metric_text(metric, row["value"])]
-        cells += [] if metric == "loss" else [significant(row["loss"], 3)]
-        cells += [str(row["epochs"])]
+        cells += [figure_text(name, row[name]) for name in names]
         cells += [parameter_text(row[PARAM + name]) for name in report.parameters]
         cells += [_outcome(row)] if states else []
         rows.append(tuple(cells))
     return Grid(tuple(columns), tuple(rows))
+
+
+def figure_text(name: str, value: Any) -> str:
+    """A value of the column of that name: the loss, a further objective or a number of epochs."""
+    if missing(value):
+        return MISSING
+    if name == "loss":
+        return significant(value, 3)
+    return str(value) if name == "epochs" else f"{value:,.0f}"
 
 
 def more_line(report: Report, top: int) -> str | None:

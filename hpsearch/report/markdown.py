@@ -14,6 +14,10 @@ from hpsearch.report.grids import (
     best_few,
     curves_grid,
     failed_lines,
+    front_grid,
+    front_more_line,
+    front_sentence,
+    front_title,
     more_line,
     ranked_grid,
     summary_lines,
@@ -21,10 +25,11 @@ from hpsearch.report.grids import (
 )
 from hpsearch.report.text import plain
 
-CURVES, COMPARISON = "curves.png", "comparison.png"
+CURVES, PARETO, COMPARISON = "curves.png", "pareto.png", "comparison.png"
 BOUNDARY, PICTURES, WRONG = "boundary.png", "pictures.png", "wrong.png"
 _CAPTIONS = {
     CURVES: "Learning curves of the best trials",
+    PARETO: "All complete trials by the study's objectives, and the Pareto front",
     COMPARISON: "Scores by seed, with means and intervals",
     BOUNDARY: "Decision boundary",
     PICTURES: "Training pictures",
@@ -39,6 +44,8 @@ def report_markdown(report: Report, top: int = 10, pictures: Collection[str] = (
     about = head.removeprefix(plain(report.record.name)).strip()
     lines = [f"# {_escaped(plain(report.record.name))}", "", f"{_escaped(about)}  "]
     lines += ["  \n".join(_escaped(line) for line in others), ""]
+    if len(report.front):
+        lines += _front(report, top, pictures)
     grid = ranked_grid(report, top)
     if grid.rows:
         lines += ["## Ranked trials", "", *_table(grid), ""]
@@ -63,6 +70,20 @@ def report_markdown(report: Report, top: int = 10, pictures: Collection[str] = (
     if advice:
         lines += ["## Where the best lie", "", *(f"- {_escaped(line)}" for line in advice), ""]
     return "\n".join(lines)
+
+
+def _front(report: Report, top: int, pictures: Collection[str]) -> list[str]:
+    more = front_more_line(report, top)
+    return [
+        f"## {_escaped(front_title(report))}",
+        "",
+        _escaped(front_sentence(report)),
+        "",
+        *_table(front_grid(report, top)),
+        "",
+        *([_escaped(more), ""] if more else []),
+        *_picture(PARETO, pictures),
+    ]
 
 
 def _compared(comparison: Comparison, pictures: Collection[str]) -> list[str]:

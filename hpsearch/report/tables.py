@@ -22,6 +22,10 @@ from hpsearch.report.grids import (
     best_few,
     curves_grid,
     failed_lines,
+    front_grid,
+    front_more_line,
+    front_sentence,
+    front_title,
     more_line,
     ranked_grid,
     summary_lines,
@@ -37,14 +41,16 @@ _ALL_EPOCHS = 40
 
 
 def report_view(report: Report, width: int, top: int = 10, storage: str = "") -> RenderableType:
-    """The whole report: summary, ranked table, learning curves of the best, failures, comparison, advice,
-    what next.
+    """The whole report: summary, Pareto front, ranked table, learning curves of the best, failures,
+    comparison, advice, what next.
 
     Args:
         width: columns of the terminal, at least 40. top: rows of the ranked table, 0 for all.
         storage: words that the commands to type next need, such as " --storage sqlite:///x.db".
     """
     blocks: list[RenderableType] = [_summary(report)]
+    if len(report.front):
+        blocks.append(_front(report, width, top))
     grid = ranked_grid(report, top)
     if grid.rows:
         blocks.append(Group(*fitted(grid, width, bold_row=0), *_dim(more_line(report, top))))
@@ -169,6 +175,12 @@ def _summary(report: Report) -> RenderableType:
     first = Text(head)
     first.stylize("bold", 0, len(name))
     return Group(first, *map(Text, others))
+
+
+def _front(report: Report, width: int, top: int) -> RenderableType:
+    caption = Text(f" {front_title(report)}", style="dim")
+    table = fitted(front_grid(report, top), width)
+    return Group(caption, *table, *_dim(front_more_line(report, top)), Text(front_sentence(report)))
 
 
 def _compared(comparison: Comparison, width: int) -> list[RenderableType]:

@@ -82,6 +82,20 @@ def seconds_text(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def bytes_text(count: int) -> str:
+    """A size: 76.8 kB, 2.49 MB."""
+    unit, name = next(
+        (u, n) for u, n in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B")) if count >= u or u == 1
+    )
+    return f"{count / unit:.3g} {name}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    *before, last = words
+    return f"{', '.join(before)} and {last}" if before else last
+
+
 def counts_text(counts: Mapping[State, int]) -> str:
     """ "84 complete, 169 stopped early, 3 diverged"; states without trials are left out."""
     parts = [f"{counts[state]:,} {word}" for state, word in STATE_WORDS.items() if counts.get(state)]

@@ -12,7 +12,8 @@ from hpsearch.report.chart import curves_png
 from hpsearch.report.document import csv_text, json_text, report_document
 from hpsearch.report.files import write_files
 from hpsearch.report.frames import Report, curves_frame
-from hpsearch.report.markdown import COMPARISON, CURVES, report_markdown
+from hpsearch.report.markdown import COMPARISON, CURVES, PARETO, report_markdown
+from hpsearch.report.pareto_chart import pareto_png
 from hpsearch.report.tables import plain_text, report_view
 
 _TEXT_WIDTH = 100
@@ -25,14 +26,15 @@ def write_report(
     """Write report.txt, report.md, report.json, trials.csv, curves.csv and curves.png into `directory`.
 
     The tables for people show `top` trials (0: all); the files for programs have all of them. A study with
-    a comparison also gets comparison.png. pictures: more files, such as boundary.png, as their bytes.
-    Returns the paths of the files.
+    several objectives also gets pareto.png, one with a comparison comparison.png. pictures: more files, such
+    as boundary.png, as their bytes. Returns the paths of the files.
 
     Raises:
         HpsearchError: the directory cannot be made or written to.
     """
     compared = {} if report.comparison is None else {COMPARISON: comparison_png(report.comparison)}
-    drawn = {CURVES: curves_png(report), **compared, **pictures}
+    front = {PARETO: pareto_png(report)} if len(report.front) else {}
+    drawn = {CURVES: curves_png(report), **front, **compared, **pictures}
     contents = {
         "report.txt": plain_text(report_view(report, _TEXT_WIDTH, top), _TEXT_WIDTH).encode(),
         "report.md": report_markdown(report, top, drawn).encode(),

@@ -1,6 +1,21 @@
-"""How trials are chosen and stopped: Optuna's samplers by the cohort, and rungs."""
+"""How trials are chosen and stopped: Optuna's samplers by the cohort, rungs and budgets."""
 
+from hpsearch.search.budget import enough, trials_left
+from hpsearch.search.history import History
 from hpsearch.search.sampler import CohortSampler, make_sampler
-from hpsearch.search.stopping import Score, Stopping, make_stopping
+from hpsearch.search.stock import SamplerFactory
+from hpsearch.search.stopping import Rung, Score, Stopping, Words, make_stopping
 
-__all__ = ["CohortSampler", "Score", "Stopping", "make_sampler", "make_stopping"]
+__all__ = [
+    "CohortSampler",
+    "History",
+    "Rung",
+    "SamplerFactory",
+    "Score",
+    "Stopping",
+    "Words",
+    "enough",
+    "make_sampler",
+    "make_stopping",
+    "trials_left",
+]

@@ -1,4 +1,4 @@
-"""Optuna's samplers, asked by the cohort. The one module that knows them.
+"""Optuna's samplers, asked by the cohort.
 
 A sampler here is a function of (study seed, cohort number, stored trials): there is no state to save,
 so a resumed study asks exactly what the undisturbed one would have asked.
@@ -6,185 +6,150 @@ so a resumed study asks exactly what the undisturbed one would have asked.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+import math
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Protocol
 
 import numpy as np
-import optuna
-from numpy.typing import NDArray
-from optuna._transform import _SearchSpaceTransform
-from optuna.distributions import BaseDistribution
-from optuna.samplers import QMCSampler, RandomSampler, TPESampler
-from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.samplers._tpe.sampler import default_gamma
 
 from hpsearch import seeds
-from hpsearch.records import Params, State, Trial
-from hpsearch.search.parzen import draw, log_density, warm_up
+from hpsearch.errors import HpsearchError
+from hpsearch.records import FloatArray, Params
+from hpsearch.search.ask import Ask, Draw
+from hpsearch.search.evolution import CohortCMA, CohortNSGA
+from hpsearch.search.gp import CohortGP
+from hpsearch.search.history import History
+from hpsearch.search.simple import Grid, QuasiRandom, Random
+from hpsearch.search.stock import SamplerFactory, Stock, imported
+from hpsearch.search.tpe import CohortTPE
 from hpsearch.study.distributions import optuna_distributions
-from hpsearch.study.space import Space
+from hpsearch.study.file import Study
 
-Distributions = Mapping[str, BaseDistribution]
+_ATTEMPTS, _OWN_ATTEMPTS = 100, 4
+"""How often points that may not be tried are drawn again, and how often of these by the study's own sampler.
 
-TPE_STARTUP = 10
-"""Finished trials before which TPE draws from a Latin hypercube; Optuna's own default."""
-
-TPE_CANDIDATES = 24
-"""Draws from the good trials' density of which the most promising is taken; Optuna's own default."""
-
-TPE_ABOVE = 256
-"""At most so many of the other trials, evenly over the history, make up the bad trials' density.
-
-A kernel for every old trial would make asking as slow as training (docs/log.md)."""
+A model has no trials where none are allowed, and may be drawn to just there; then chance takes over."""
 
 
 class CohortSampler(Protocol):
     """Asks for a whole cohort at once."""
 
-    def __call__(self, seed: int, cohort: int, count: int, history: Sequence[Trial]) -> list[Params]:
-        """Parameters of `count` new trials, numbered from len(history) on.
+    most: int | None
+    """So many different trials there are at most; None where there is no end of them."""
 
-        history: all stored trials in number order, unfinished ones included.
+    def __call__(
+        self, seed: int, cohort: int, count: int, history: History, points: Sequence[Params] = ()
+    ) -> list[Params]:
+        """Hyper-parameters of `count` new trials, numbered from len(history) on: those that mean anything.
+
+        history: all stored trials, unfinished ones included. points: some parameters of the first of the
+        new trials, which are given.
         """
         ...
 
 
-def make_sampler(name: str, space: Space, maximize: bool) -> CohortSampler:
-    """The sampler that a study file calls `name`."""
-    distributions = optuna_distributions(space)
-    if not distributions:
-        return _nothing_varies
-    if name == "random":
-        return lambda seed, cohort, count, history: _random(distributions, seed, cohort, count)
-    if name == "qmc":
-        return lambda seed, cohort, count, history: _quasi_random(distributions, seed, count, len(history))
-    return lambda seed, cohort, count, history: _tpe(distributions, maximize, seed, cohort, count, history)
+def make_sampler(study: Study, factory: SamplerFactory | None = None) -> CohortSampler:
+    """The sampler of a study. factory: makes one of Optuna's, instead of the one that the study names.
 
-
-def _nothing_varies(seed: int, cohort: int, count: int, history: Sequence[Trial]) -> list[Params]:
-    return [{} for _ in range(count)]
-
-
-def _random(distributions: Distributions, seed: int, cohort: int, count: int) -> list[Params]:
-    sampler = RandomSampler(seed=seeds.integer(seed, "random sampler", cohort))
-    nothing: Any = None  # independent draws look at neither the study nor the trial
-    return [
-        {name: sampler.sample_independent(nothing, nothing, name, d) for name, d in distributions.items()}
-        for _ in range(count)
-    ]
-
-
-class _NumberedQMC(QMCSampler):
-    """Optuna's QMC sampler, with the trial's number instead of a counter in the database."""
-
-    def __init__(self, seed: int) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            super().__init__(qmc_type="sobol", scramble=True, seed=seed)
-        self.number = 0
-
-    def _find_sample_id(self, study: object, search_space: object) -> int:
-        return self.number
-
-
-def _quasi_random(distributions: Distributions, seed: int, count: int, first: int) -> list[Params]:
-    """Points first … first + count - 1 of one scrambled Sobol sequence (Sobol 1967, Owen 1998)."""
-    sampler = _NumberedQMC(seeds.integer(seed, "quasi-random sampler"))
-    nothing: Any = None
-    points = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a single point is no balanced set; the whole sequence is
-        for number in range(first, first + count):
-            sampler.number = number
-            drawn = sampler.sample_relative(nothing, nothing, dict(distributions))
-            points.append({name: drawn[name] for name in distributions})
-    return points
-
-
-def _latin_hypercube(distributions: Distributions, seed: int, cohort: int, count: int) -> list[Params]:
-    """One point in each of `count` equal parts of every axis (McKay, Beckman, Conover 1979).
-
-    Sobol's sequence would do as well, but importing scipy's takes longer than training the first cohort.
+    Raises:
+        HpsearchError: the study's space or options are nothing for its sampler.
     """
-    random = seeds.generator(seed, "latin hypercube", cohort)
-    transform = _SearchSpaceTransform(dict(distributions), transform_0_1=True)
-    ranks = random.permuted(np.tile(np.arange(count), (len(transform.bounds), 1)), axis=1).T
-    points = (ranks + random.random(ranks.shape)) / count  # [count, axes]
-    return [transform.untransform(point) for point in points]
+    return _Sampler(study, factory)
 
 
-def _tpe(
-    distributions: Distributions,
-    maximize: bool,
-    seed: int,
-    cohort: int,
-    count: int,
-    history: Sequence[Trial],
-) -> list[Params]:
-    """Multivariate TPE (Watanabe 2023) with Optuna's estimators, fitted once for the whole cohort.
+class _Sampler:
+    def __init__(self, study: Study, factory: SamplerFactory | None) -> None:
+        self._study = study
+        self._space = study.space
+        self._distributions = optuna_distributions(study.space)
+        self._draw, self._random = make_draw(study, factory), Random(self._distributions)
+        grid = self._draw if isinstance(self._draw, Grid) else None
+        self.most = None if grid is None else max(len(grid), 1)
+        self._scientific = _combinations(study)
 
-    Unfinished trials count as bad ones (constant liar), and so do diverged ones, which Optuna's own
-    sampler would not see.
-    """
-    finished = [trial for trial in history if trial.state in (State.COMPLETE, State.PRUNED)]
-    if len(finished) < TPE_STARTUP:
-        warm_up()
-        return _latin_hypercube(distributions, seed, cohort, count)
-    parameters = TPESampler()._parzen_estimator_parameters
-    ranked = sorted(finished, key=lambda trial: _merit(trial, maximize))
-    good = {trial.number for trial in ranked[: default_gamma(len(finished))]}
-    below, above = (
-        _ParzenEstimator(_internal(distributions, trials, seed), dict(distributions), parameters)
-        for trials in (
-            [trial for trial in history if trial.number in good],
-            _thinned([trial for trial in history if trial.number not in good]),
+    def __call__(
+        self, seed: int, cohort: int, count: int, history: History, points: Sequence[Params] = ()
+    ) -> list[Params]:
+        first = len(history)
+        if not self._distributions:
+            return [{} for _ in range(count)]
+        pinned = self._pinned(seed, first, count, history, points)
+        rows = pinned.copy()
+        open_ = np.arange(count)
+        for attempt in range(_ATTEMPTS):
+            draw = self._draw if attempt < _OWN_ATTEMPTS else self._random
+            rows[open_] = draw(Ask(seed, cohort, first, pinned[open_], attempt), history)
+            asked = [self._space.active(params) for params in history.external(rows)]
+            open_ = np.array([at for at in open_ if not self._study.allows(asked[at])], dtype=int)
+            if not len(open_):
+                return asked
+        raise HpsearchError(
+            f"study {self._study.name}: expected points that [[forbidden]] allows; found none in {_ATTEMPTS} "
+            f"attempts, the last {asked[open_[0]]}. Forbid less, or leave these values out of [space]"
         )
-    )
-    random = np.random.RandomState(seeds.integer(seed, "tpe sampler", cohort))
-    candidates = draw(below, random, TPE_CANDIDATES * count)  # [count · candidates, parameters]
-    gain = log_density(below, candidates) - log_density(above, candidates)
-    best = gain.reshape(count, TPE_CANDIDATES).argmax(1) + np.arange(count) * TPE_CANDIDATES
-    return [_external(distributions, row) for row in candidates[best].tolist()]
+
+    def _pinned(
+        self, seed: int, first: int, count: int, history: History, points: Sequence[Params]
+    ) -> FloatArray:
+        """[count, parameters] of what is given: points to try, the scientific hyper-parameters in turn."""
+        pinned = np.full((count, len(self._distributions)), math.nan)
+        if self._scientific is not None:
+            turns = np.arange(first, first + count)
+            pinned = _in_turn(seed, turns, self._scientific)
+        if points:
+            given = history.internal(points[:count])
+            pinned[: len(given)] = np.where(np.isnan(given), pinned[: len(given)], given)
+        return pinned
 
 
-def _external(distributions: Distributions, row: Sequence[float]) -> Params:
-    return {name: d.to_external_repr(x) for (name, d), x in zip(distributions.items(), row, strict=True)}
+def make_draw(study: Study, factory: SamplerFactory | None = None) -> Draw:
+    """The sampler of a study, by which points are drawn before any is left out or given.
 
-
-def _merit(trial: Trial, maximize: bool) -> tuple[float, ...]:
-    """Sort key, best first: complete trials by value, then stopped ones by how far they came."""
-    assert trial.value is not None
-    assert trial.loss is not None
-    value = -trial.value if maximize else trial.value
-    stopped = trial.state is State.PRUNED
-    return float(stopped), -trial.epochs if stopped else 0.0, value, trial.loss
-
-
-def _thinned(trials: list[Trial]) -> list[Trial]:
-    if len(trials) <= TPE_ABOVE:
-        return trials
-    return [trials[at] for at in np.linspace(0, len(trials) - 1, TPE_ABOVE).round().astype(int)]
-
-
-def _internal(
-    distributions: Distributions, trials: Sequence[Trial], seed: int
-) -> dict[str, NDArray[np.float64]]:
-    """[trials] of each parameter, as Optuna's estimators take them.
-
-    A parameter that means nothing to a trial, such as SGD's momentum to Adam, counts as drawn at random: the
-    trial would have come out the same at any value of it.
+    Raises:
+        HpsearchError: the study's space or options are nothing for its sampler.
     """
-    whole = [_filled(distributions, trial, seed) for trial in trials]
-    return {
-        name: np.array([d.to_internal_repr(params[name]) for params in whole], dtype=np.float64)
-        for name, d in distributions.items()
+    distributions = optuna_distributions(study.space)
+    maximize, search = study.direction == "maximize", study.search
+    others, name = len(search.objectives), search.sampler
+    if not distributions:
+        return Random(distributions)
+    if factory is not None:
+        return Stock(distributions, maximize, others, factory)
+    if ":" in name:
+        return Stock(distributions, maximize, others, imported(name, search.options))
+    makers: dict[str, Callable[[], Draw]] = {
+        "random": lambda: Random(distributions),
+        "qmc": lambda: QuasiRandom(distributions),
+        "grid": lambda: Grid(study.space, study.allows),
+        "tpe": lambda: CohortTPE(distributions, maximize),
+        "gp": lambda: CohortGP(distributions, maximize),
+        "cmaes": lambda: CohortCMA(distributions, maximize, search.cohort),
+        "nsga2": lambda: CohortNSGA(distributions, maximize, search.cohort, third=False),
+        "nsga3": lambda: CohortNSGA(distributions, maximize, search.cohort, third=True),
     }
+    if others and name in ("tpe", "gp"):
+        path = {"tpe": "optuna.samplers:TPESampler", "gp": "optuna.samplers:GPSampler"}[name]
+        return Stock(distributions, maximize, others, imported(path, {}))
+    return makers[name]()
 
 
-def _filled(distributions: Distributions, trial: Trial, seed: int) -> Params:
-    if len(trial.params) == len(distributions):
-        return trial.params
-    random = seeds.generator(seed, "inactive parameters", trial.number)
-    transform = _SearchSpaceTransform(dict(distributions), transform_0_1=True)
-    return transform.untransform(random.random(len(transform.bounds))) | trial.params
+def _combinations(study: Study) -> FloatArray | None:
+    """[combinations, parameters] of the scientific hyper-parameters' values, all others NaN."""
+    scientific = study.search.scientific
+    if not scientific:
+        return None
+    history = History(study.space)
+    values = [study.space.values(name) or () for name in scientific]
+    points = [dict(zip(scientific, point, strict=True)) for point in product(*values)]
+    return history.internal(points)
+
+
+def _in_turn(seed: int, numbers: np.ndarray, combinations: FloatArray) -> FloatArray:
+    """Each combination once in every run of as many trials, in an order that differs from run to run."""
+    size = len(combinations)
+    orders = {
+        run: seeds.generator(seed, "scientific", run).permutation(size)
+        for run in np.unique(numbers // size).tolist()
+    }
+    return combinations[[orders[n // size][n % size] for n in numbers.tolist()]]

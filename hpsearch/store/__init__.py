@@ -2,6 +2,6 @@
 
 from hpsearch.store.connection import shown_url
 from hpsearch.store.database import Database, StudySummary
-from hpsearch.store.study import StudyStore
+from hpsearch.store.study import Contents, StudyStore
 
-__all__ = ["Database", "StudyStore", "StudySummary", "shown_url"]
+__all__ = ["Contents", "Database", "StudyStore", "StudySummary", "shown_url"]

@@ -17,8 +17,8 @@ from hpsearch.store.schema import claims
 STALE = timedelta(minutes=10)
 """A claim from another host, whose processes cannot be seen, ends so long after its last commit."""
 
-_SAME_START = 2.0
-"""Seconds by which two readings of one process's start may differ: the clock may have been set."""
+_SAME_START = 0.05
+"""Seconds by which two readings of one process's start may differ."""
 
 
 def check_free(connection: Connection, study_id: int, name: str, token: str | None = None) -> None:
@@ -56,7 +56,7 @@ def claim(connection: Connection, study_id: int, token: str | None) -> str:
             study_id=study_id,
             host=socket.gethostname(),
             pid=os.getpid(),
-            process_started=_own_start(),
+            process_started=_start(psutil.Process()),
             token=token,
             begun=_now(),
             renewed=_now(),
@@ -90,8 +90,10 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _own_start() -> float:
-    return float(psutil.Process().create_time())
+def _start(process: psutil.Process) -> float:
+    """Seconds from the machine's start to the process's: the same when the clock is set in between."""
+    booted = psutil.boot_time()  # first: psutil adds what this has found
+    return float(process.create_time() - booted)
 
 
 def _lives(claim: Row[tuple[object, ...]]) -> bool:
@@ -100,6 +102,6 @@ def _lives(claim: Row[tuple[object, ...]]) -> bool:
         process = psutil.Process(claim.pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return bool(abs(process.create_time() - claim.process_started) < _SAME_START)
+        return bool(abs(_start(process) - claim.process_started) < _SAME_START)
     except psutil.NoSuchProcess:
         return False

@@ -6,7 +6,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,15 @@ from hpsearch.errors import StorageError
 BUSY_SECONDS = 30.0
 """How long SQLite waits for a lock that another process holds."""
 
+_CUT_OFF = "PRAGMA auto_vacuum = INCREMENTAL"
+"""Of a file that is new, or is written anew: what is free can be cut off its end."""
+
 _EXAMPLES = "sqlite:///hpsearch.db or postgresql://user@host/database"
 _SQLITE_TROUBLE = {
     "NOTADB": "expected an SQLite database; found a file of another kind. "
     "Name another file, or move this one away.",
-    "CORRUPT": "the database is damaged ({error}). Restore it from a backup, or move it away and begin anew.",
+    "CORRUPT": "the database is damaged ({error}). Restore it from a backup, or copy what is sound: "
+    "hpsearch doctor --storage URL --salvage NEW.db",
     "BUSY": "another process holds the database locked. "
     "Wait for that process or end it, then repeat the command; what was stored is safe.",
     "FULL": "no space is left ({error}). What was stored before is safe: "
@@ -83,6 +87,10 @@ class Connector:
         """The database is a file that is not there yet."""
         return self.path is not None and not self.path.exists()
 
+    @property
+    def _empty(self) -> bool:
+        return self.path is not None and self.path.exists() and self.path.stat().st_size == 0
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database and changes nothing.
@@ -109,6 +117,8 @@ class Connector:
         new = self.missing
         try:
             with self._explained(), self._engine.connect() as connection:
+                if new or self._empty:
+                    _driver(connection).execute(_CUT_OFF)
                 connection.execution_options(hpsearch_writes=True)
                 with connection.begin():
                     yield connection
@@ -117,14 +127,38 @@ class Connector:
                 self._remove_empty_file()
             raise
 
+    def give_back(self) -> None:
+        """Shorten an SQLite file by its free pages, where it keeps a list of them; nothing depends on it."""
+        if self.path is None or self.missing:
+            return
+        with suppress(StorageError), self._explained(), self._engine.connect() as connection:
+            # As a script: otherwise the driver stops after the first page.
+            _driver(connection).executescript("PRAGMA incremental_vacuum")
+
+    def compact(self) -> None:
+        """Write an SQLite file anew, without what is free in it.
+
+        Raises:
+            StorageError: it cannot be done; nothing has changed.
+        """
+        with self._explained(), self._engine.connect() as connection:
+            _driver(connection).execute(_CUT_OFF)
+            _driver(connection).execute("VACUUM")  # which is a transaction by itself
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
 
     def _remove_empty_file(self) -> None:
+        """Remove a file that was made for a transaction of which nothing was stored."""
+        bare = False
+        with suppress(sa.exc.SQLAlchemyError, sqlite3.Error):
+            if self.path is not None and self.path.exists():
+                with self._engine.connect() as connection:
+                    bare = not sa.inspect(connection).get_table_names()
         self._engine.dispose()
-        if self.path is not None and self.path.exists() and self.path.stat().st_size == 0:
-            self.path.unlink()
+        if self.path is not None and bare:
+            self.path.unlink(missing_ok=True)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -134,6 +168,8 @@ class Connector:
             raise StorageError(f"{self.shown}: {self._trouble(error.orig)}") from None
         except sa.exc.SQLAlchemyError as error:
             raise StorageError(f"{self.shown}: {self._first_line(error)}") from None
+        except sqlite3.Error as error:
+            raise StorageError(f"{self.shown}: {self._trouble(error)}") from None
         except UnicodeDecodeError as error:
             # From the driver: a damaged name that SQLite repeats in its own message.
             raise StorageError(f"{self.shown}: {_SQLITE_TROUBLE['CORRUPT'].format(error=error)}") from None
@@ -183,6 +219,11 @@ def _make_engine(url: URL) -> Engine:
     sa.event.listen(engine, "connect", _leave_transactions_to_begin)
     sa.event.listen(engine, "begin", _begin)
     return engine
+
+
+def _driver(connection: Connection) -> Any:
+    """The driver's own connection, outside of SQLAlchemy's transactions."""
+    return connection.connection.driver_connection
 
 
 def _leave_transactions_to_begin(connection: Any, record: Any) -> None:

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.storages._rdb.models import TrialValueModel
 from optuna.study import StudyDirection
 from sqlalchemy.engine import Connection, Row
 
 from hpsearch.errors import StorageError, UnknownStudyError, nearest
 from hpsearch.records import State, StudyRecord
 from hpsearch.store import claims, reading, rows, writing
+from hpsearch.store.bulk import insert
 from hpsearch.store.connection import Connector, check_place
+from hpsearch.store.migrations import bring_up, read_layout
+from hpsearch.store.rows import Tally
 from hpsearch.store.schema import (
-    MIGRATIONS,
     OF_OPTUNA_STUDY,
     OF_OPTUNA_TRIAL,
     OF_STUDY,
-    bring_up,
+    VERSION,
     optuna_directions,
     optuna_studies,
     optuna_study_attributes,
     optuna_trials,
-    optuna_values,
-    read_layout,
     studies,
+    tallies,
+    trials,
 )
-from hpsearch.store.study import StudyStore, record_columns, row_record
+from hpsearch.store.study import Contents, StudyStore, record_columns, row_record
 
 _NAMES_SHOWN = 8
+
+_optuna_name = optuna_studies.c.study_name.concat("")
+"""As an expression, so that no index is asked: it may be damaged where the row is not, and hide a study."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ class Database:
             if not connector.missing:
                 with connector.reading() as connection:
                     version = read_layout(connection, connector.shown).version
-                if 0 < version < len(MIGRATIONS):
-                    with connector.writing() as connection:
+                if 0 < version < VERSION:
+                    with connector.writing() as connection, reading.readable(connector.shown, "its tables"):
                         bring_up(connection, connector.shown)
         except BaseException:
             connector.close()
@@ -113,8 +115,7 @@ class Database:
             return []
         with self._connector.reading() as connection:
             stored = self._rows(connection)
-            counts = _counts(connection) if stored else {}
-        return [_summary(self.url, row, counts.get(row.study_id, [])) for row in stored]
+        return [_summary(record, tally, row.created) for row, record, tally in stored]
 
     def find(self, name: str) -> StudyStore | None:
         """The study of this name, if it is stored.
@@ -126,11 +127,7 @@ class Database:
             return None
         with self._connector.reading() as connection:
             stored = self._rows(connection, studies.c.name == name)
-        return (
-            StudyStore(self._connector, stored[0].study_id, row_record(self.url, stored[0]))
-            if stored
-            else None
-        )
+        return StudyStore(self._connector, stored[0][0].study_id, stored[0][1]) if stored else None
 
     def study(self, name: str) -> StudyStore:
         """The study of this name.
@@ -148,11 +145,11 @@ class Database:
             )
         return found
 
-    def create_study(self, record: StudyRecord) -> StudyStore:
-        """Store a new study, and whatever tables are missing, in one transaction.
+    def create_study(self, record: StudyRecord, contents: Contents | None = None) -> StudyStore:
+        """Store a new study with its contents, and whatever tables are missing, in one transaction.
 
         Raises:
-            StorageError: the name is taken, or the database cannot be written.
+            StorageError: the name is taken, the contents do not fit, or the database cannot be written.
         """
         with self._connector.writing() as connection:
             bring_up(connection, self.url)
@@ -162,101 +159,141 @@ class Database:
                     f'{self.url}: {owner or "a "}study "{record.name}" is stored already; '
                     "give the new one another name (study.name)"
                 )
-            study_id = _insert_study(connection, record)
-        return StudyStore(self._connector, study_id, record)
+            created = None if contents is None else contents.created
+            store = StudyStore(self._connector, _insert_study(connection, record, created), record)
+            if contents is not None:
+                store.fill(connection, contents)
+        return store
 
     def delete_study(self, name: str) -> None:
-        """Delete a study with all its trials and curves.
+        """Delete a study with all its trials and curves, also one that is damaged.
 
         Raises:
             UnknownStudyError: there is none. StudyBusyError: a process trains it.
             StorageError: the database cannot be written.
         """
-        self.study(name)
+        with self._connector.reading() as connection:
+            query = _own(connection, studies.c.study_id)
+            found = query is not None and connection.execute(query.where(studies.c.name == name)).first()
+        if not found:
+            self.study(name)  # which says that there is none
         with self._connector.writing() as connection:
             study_id = connection.execute(_of_name(name)).scalar_one()
             writing.lock(connection, self.url, study_id, name)
             claims.check_free(connection, study_id, name)
             _delete(connection, study_id)
+        self._connector.give_back()
 
-    def _rows(self, connection: Connection, *where: Any) -> Sequence[Row[Any]]:
-        """Own rows of studies that Optuna's tables have as well: Optuna itself may have deleted some."""
-        if not sa.inspect(connection).has_table(studies.name):
+    def compact(self) -> tuple[int, int]:
+        """Write an SQLite file anew, without what is free in it; returns its bytes before and after.
+
+        Raises:
+            StudyBusyError: a process trains a study of it.
+            StorageError: the database is no SQLite file, or cannot be written.
+        """
+        path = self._connector.path
+        if path is None:
+            raise StorageError(
+                f"{self.url}: expected an SQLite file; found a database that gives its room back itself"
+            )
+        with self._connector.reading() as connection:
+            query = _own(connection, studies.c.study_id, studies.c.name)
+            for study_id, name in connection.execute(query) if query is not None else ():
+                claims.check_free(connection, study_id, name)
+        before = path.stat().st_size
+        self._connector.compact()
+        return before, path.stat().st_size
+
+    def _rows(self, connection: Connection, *where: Any) -> list[tuple[Row[Any], StudyRecord, Tally]]:
+        """Own rows of studies, with what they say."""
+        query = _own(connection, studies)
+        if query is None:
             return []
-        own, optunas = studies.c, optuna_studies.c
-        both = (optunas.study_id == own.study_id) & (optunas.study_name == own.name)
-        query = sa.select(studies).join(optuna_studies, both).where(*where).order_by(own.study_id)
+        found = []
         with reading.readable(self.url, "the studies"):
-            return connection.execute(query).all()
+            for row in connection.execute(query.where(*where)).all():
+                tally = reading.read_tally(connection, reading.Place(self.url, row.study_id, row.name))
+                found.append((row, row_record(self.url, row, tally), tally))
+            if not (where and found):
+                self._check_names(connection)
+        return found
+
+    def _check_names(self, connection: Connection) -> None:
+        """Check that studies that Optuna's tables lack were deleted there: then their trials are gone, too.
+
+        Raises:
+            StorageError: a study's first trial is still there, so its row has been damaged.
+        """
+        own, optunas, mirror = studies.c, optuna_studies.c, optuna_trials.c
+        named = (optunas.study_id == own.study_id) & (_optuna_name == own.name)
+        lacking = sa.select(own.study_id, own.name).where(~sa.select(optunas.study_id).where(named).exists())
+        for study_id, name in connection.execute(lacking).all():
+            # Step by step, each by its key: joined, SQLite would look through all trials of a study.
+            of_first = (trials.c.study_id == study_id) & (trials.c.number == 0)
+            first = connection.execute(sa.select(trials.c.trial_id, trials.c.started).where(of_first)).first()
+            if first is None:
+                continue
+            mirrored = sa.select(mirror.study_id, mirror.datetime_start).where(
+                mirror.trial_id == first.trial_id
+            )
+            # SQLite gives numbers again; then it is another study's trial.
+            if connection.execute(mirrored).first() == (study_id, rows.optuna_time(first.started)):
+                raise reading.damaged(self.url, f'study "{name}"', "Optuna's tables do not have its name")
+
+
+def _own(connection: Connection, *columns: Any) -> sa.Select[Any] | None:
+    """Studies that Optuna's tables have as well: Optuna itself may have deleted some. None without tables."""
+    if not sa.inspect(connection).has_table(studies.name):
+        return None
+    own, optunas = studies.c, optuna_studies.c
+    both = (optunas.study_id == own.study_id) & (_optuna_name == own.name)
+    return sa.select(*columns).join_from(studies, optuna_studies, both).order_by(own.study_id)
 
 
 def _of_name(name: str) -> sa.Select[Any]:
-    return sa.select(optuna_studies.c.study_id).where(optuna_studies.c.study_name == name)
+    return sa.select(optuna_studies.c.study_id).where(_optuna_name == name)
 
 
-def _counts(connection: Connection) -> dict[int, list[Row[Any]]]:
-    """Of each own study, by state: how many trials, and the least and the greatest value."""
-    infinite = TrialValueModel.TrialValueType
-    value = sa.case(
-        (optuna_values.c.value_type == infinite.INF_POS, math.inf),
-        (optuna_values.c.value_type == infinite.INF_NEG, -math.inf),
-        else_=optuna_values.c.value,
-    )
-    query = (
-        sa.select(
-            optuna_trials.c.study_id,
-            sa.type_coerce(optuna_trials.c.state, sa.String).label("state"),
-            sa.func.count().label("trials"),
-            sa.func.min(value).label("least"),
-            sa.func.max(value).label("greatest"),
-        )
-        .join(optuna_values, optuna_values.c.trial_id == optuna_trials.c.trial_id, isouter=True)
-        .where(optuna_trials.c.study_id.in_(sa.select(studies.c.study_id)))
-        .group_by(optuna_trials.c.study_id, optuna_trials.c.state)
-    )
-    counts: dict[int, list[Row[Any]]] = {}
-    for row in connection.execute(query):
-        counts.setdefault(row.study_id, []).append(row)
-    return counts
-
-
-def _summary(shown: str, row: Row[Any], counts: list[Row[Any]]) -> StudySummary:
-    record = row_record(shown, row)
-    by_state = {rows.STATE[count.state]: count for count in counts if count.state in rows.STATE}
-    complete = by_state.get(State.COMPLETE)
-    best = None
-    if complete is not None:
-        best = complete.greatest if record.direction == "maximize" else complete.least
+def _summary(record: StudyRecord, tally: Tally, created: datetime) -> StudySummary:
     return StudySummary(
         name=record.name,
         task=record.task,
         metric=record.metric,
-        counts={state: by_state[state].trials if state in by_state else 0 for state in State},
-        best_value=best,
-        created=row.created.replace(tzinfo=UTC),
-        seconds=row.seconds,
+        counts=tally.counts,
+        best_value=tally.best,
+        created=created.replace(tzinfo=UTC),
+        seconds=tally.seconds,
     )
 
 
-def _insert_study(connection: Connection, record: StudyRecord) -> int:
+def _insert_study(connection: Connection, record: StudyRecord, created: datetime | None) -> int:
     """Rows of a new study; returns its number in Optuna's tables."""
     key = connection.execute(sa.insert(optuna_studies).values(study_name=record.name)).inserted_primary_key
     assert key is not None
     study_id = int(key[0])
-    direction = StudyDirection[record.direction.upper()]
+    directions = [
+        StudyDirection[record.direction.upper()],
+        *(StudyDirection.MINIMIZE for _ in record.objectives),
+    ]
     connection.execute(
-        sa.insert(optuna_directions).values(study_id=study_id, direction=direction, objective=0)
+        sa.insert(optuna_directions),
+        [
+            {"study_id": study_id, "direction": way, "objective": place}
+            for place, way in enumerate(directions)
+        ],
     )
+    names = json.dumps([record.metric, *record.objectives])
     connection.execute(
         sa.insert(optuna_study_attributes).values(
-            study_id=study_id, key="study:metric_names", value_json=json.dumps([record.metric])
+            study_id=study_id, key="study:metric_names", value_json=names
         )
     )
     for table in OF_STUDY:
         # A study that Optuna itself deleted has left them, and SQLite gives numbers again.
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))
-    created = datetime.now(UTC).replace(tzinfo=None)
-    connection.execute(sa.insert(studies).values(study_id=study_id, **record_columns(record, created)))
+    created = created or datetime.now(UTC).replace(tzinfo=None)
+    connection.execute(sa.insert(studies).values(**record_columns(study_id, record, created)))
+    insert(connection, tallies, [rows.tally_row(study_id, Tally(seconds=record.seconds))])
     return study_id
 
 

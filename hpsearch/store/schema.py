@@ -1,26 +1,20 @@
 """The tables: Optuna's own, which hpsearch fills but does not define, and those beside them.
 
-Own tables name a study by Optuna's `study_id` and a trial by its number. They have no foreign keys
-to Optuna's: on PostgreSQL these would keep Optuna's own commands from deleting a study.
+Own tables hold everything that hpsearch reads; Optuna's are a mirror of it for Optuna's tools. Own ones name
+a study by Optuna's `study_id` and a trial by its number. They have no foreign keys to Optuna's: on PostgreSQL
+these would keep Optuna's own commands from deleting a study.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import optuna
 import sqlalchemy as sa
 from optuna.storages._rdb import models
-from sqlalchemy.engine import Connection
 
-from hpsearch.errors import StorageError
-
-OPTUNA_HEAD = "v3.2.0.a"
-"""Revision of Optuna's tables that hpsearch writes; Optuna 3.2 to 5.0 have it."""
+VERSION = 3
+"""Of own tables, as this hpsearch has them."""
 
 optuna_studies: Any = models.StudyModel.__table__
 optuna_directions: Any = models.StudyDirectionModel.__table__
@@ -44,182 +38,127 @@ OF_OPTUNA_TRIAL = (
     optuna_heartbeats,
 )
 
-_metadata = sa.MetaData()
+metadata = sa.MetaData()
+"""Own tables."""
 
 
 def _key(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.Integer, primary_key=True, autoincrement=False)
 
 
-versions = sa.Table(
-    "hpsearch_schema", _metadata, _key("id"), sa.Column("version", sa.Integer, nullable=False)
-)
+def _integer(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, nullable=False)
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False)
+
+
+def _checksum(name: str = "checksum") -> sa.Column[bytes]:
+    return sa.Column(name, sa.LargeBinary(8), nullable=False)
+
+
+versions = sa.Table("hpsearch_schema", metadata, _key("id"), _integer("version"))
 studies = sa.Table(
     "hpsearch_studies",
-    _metadata,
+    metadata,
     _key("study_id"),
     sa.Column("name", sa.String(512), nullable=False),
-    sa.Column("record", sa.Text, nullable=False),
-    sa.Column("checksum", sa.String(16), nullable=False),
-    sa.Column("seconds", sa.Float(53), nullable=False),
+    _text("record"),
     sa.Column("created", sa.DateTime, nullable=False),
+    _checksum(),
 )
-# Value and loss are Python's repr of the float: SQLite would turn NaN into NULL.
+# What changes with every commit; the counts say what must be there, so that rows cannot vanish unseen.
+tallies = sa.Table(
+    "hpsearch_tallies",
+    metadata,
+    _key("study_id"),
+    sa.Column("seconds", sa.Float(53), nullable=False),
+    *(_integer(name) for name in ("running", "complete", "pruned", "failed")),
+    sa.Column("best", sa.String(32)),
+    *(_integer(name) for name in ("cohorts", "runs", "queued")),
+    _checksum(),
+)
+# Value, loss and best are Python's repr of the float: SQLite would turn NaN into NULL. Times are whole
+# microseconds since 1970.
 trials = sa.Table(
     "hpsearch_trials",
-    _metadata,
+    metadata,
     _key("study_id"),
     _key("number"),
-    sa.Column("trial_id", sa.Integer, nullable=False),
-    sa.Column("cohort", sa.Integer, nullable=False),
-    sa.Column("epochs", sa.Integer, nullable=False),
+    _integer("trial_id"),
+    _integer("cohort"),
+    _text("params"),
+    sa.Column("started", sa.BigInteger, nullable=False),
+    _checksum("asked_checksum"),
+    sa.Column("state", sa.String(8), nullable=False),
+    _integer("epochs"),
     sa.Column("value", sa.String(32)),
     sa.Column("loss", sa.String(32)),
     sa.Column("best_epoch", sa.Integer),
     sa.Column("reason", sa.Text),
-    sa.Column("asked_checksum", sa.String(16), nullable=False),
-    sa.Column("outcome_checksum", sa.String(16), nullable=False),
+    sa.Column("finished", sa.BigInteger),
+    sa.Column("others", sa.Text),
+    _checksum("outcome_checksum"),
 )
 curves = sa.Table(
     "hpsearch_curves",
-    _metadata,
-    _key("study_id"),
-    _key("number"),
-    _key("first_epoch"),
-    sa.Column("cohort", sa.Integer, nullable=False),
+    metadata,
+    *(_key(name) for name in ("study_id", "number", "first_epoch")),
+    *(_integer(name) for name in ("epochs", "columns", "cohort", "run", "lane", "width")),
     sa.Column("seconds", sa.Float(53), nullable=False),
-    sa.Column("columns", sa.Integer, nullable=False, server_default="4"),
     sa.Column("data", sa.LargeBinary, nullable=False),
-    sa.Column("checksum", sa.String(16), nullable=False),
+    _checksum(),
 )
 cohorts = sa.Table(
-    "hpsearch_cohorts",
-    _metadata,
+    "hpsearch_cohorts", metadata, _key("study_id"), _key("number"), _text("lanes"), _checksum()
+)
+runs = sa.Table(
+    "hpsearch_runs",
+    metadata,
     _key("study_id"),
     _key("number"),
-    sa.Column("lanes", sa.Text, nullable=False),
-    sa.Column("checksum", sa.String(16), nullable=False),
+    _text("provenance"),
+    sa.Column("begun", sa.BigInteger, nullable=False),
+    _checksum(),
+)
+queue = sa.Table(
+    "hpsearch_queue",
+    metadata,
+    _key("study_id"),
+    _key("position"),
+    _text("params"),
+    sa.Column("trial", sa.Integer),
+    _checksum(),
+)
+checkpoints = sa.Table(
+    "hpsearch_checkpoints",
+    metadata,
+    _key("study_id"),
+    _key("number"),
+    _integer("epoch"),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    _checksum(),
 )
 claims = sa.Table(
     "hpsearch_claims",
-    _metadata,
+    metadata,
     _key("study_id"),
     sa.Column("host", sa.String(255), nullable=False),
-    sa.Column("pid", sa.Integer, nullable=False),
+    _integer("pid"),
     sa.Column("process_started", sa.Float(53), nullable=False),
     sa.Column("token", sa.String(32), nullable=False),
     sa.Column("begun", sa.DateTime, nullable=False),
     sa.Column("renewed", sa.DateTime, nullable=False),
 )
 
-OF_STUDY = (studies, trials, curves, cohorts, claims)
-
-Migration = Callable[[Connection], None]
+OF_STUDY = (studies, tallies, trials, curves, cohorts, runs, queue, checkpoints, claims)
 
 
-def _add_columns_of_curves(connection: Connection) -> None:
-    """Version 2: curves have shares of dead units behind their first four columns."""
-    if "columns" not in {column["name"] for column in sa.inspect(connection).get_columns(curves.name)}:
-        connection.execute(
-            sa.text("ALTER TABLE hpsearch_curves ADD COLUMN columns INTEGER NOT NULL DEFAULT 4")
-        )
+CHECKED = 8
+"""Bytes of a checksum."""
 
 
-MIGRATIONS: list[Migration] = [_metadata.create_all, _add_columns_of_curves]
-"""What brings own tables from version n to n + 1, for n = 0, 1, …; version 0 is none at all."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a database has: Optuna's tables, and the version of hpsearch's own (0: none)."""
-
-    optuna: bool
-    version: int
-
-
-def checksum(fields: tuple[object, ...], data: bytes = b"") -> str:
-    """16 hexadecimal digits of plain values and bytes, as they come back from the database."""
-    digest = hashlib.blake2b(data, digest_size=8)
-    digest.update(repr(fields).encode())
-    return digest.hexdigest()
-
-
-def read_layout(connection: Connection, shown: str) -> Layout:
-    """Look which tables there are.
-
-    Raises:
-        StorageError: they are another program's, or another version's.
-    """
-    tables = set(sa.inspect(connection).get_table_names())
-    if not tables:
-        return Layout(optuna=False, version=0)
-    if not {"version_info", "studies", "trials"} <= tables:
-        found = ", ".join(sorted(tables)[:3])
-        raise StorageError(
-            f"{shown}: expected an empty database or one of hpsearch or Optuna; "
-            f"found another program's tables ({found}). Name another database."
-        )
-    head = None
-    if "alembic_version" in tables:
-        head = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-    if head != OPTUNA_HEAD:
-        raise StorageError(
-            f"{shown}: expected Optuna's tables of schema {OPTUNA_HEAD} (Optuna 3.2 to 5.0); "
-            f"found schema {head or 'of before Optuna 0.9'}. An older one is brought up to date by "
-            "`optuna storage upgrade --storage URL`; a newer one needs a newer hpsearch."
-        )
-    if versions.name not in tables:
-        return Layout(optuna=True, version=0)
-    version = connection.execute(sa.select(versions.c.version)).scalar()
-    if not isinstance(version, int) or version < 1:
-        raise StorageError(
-            f"{shown}: the database is damaged: expected a schema version in {versions.name}; "
-            f"found {version!r}. Restore it from a backup."
-        )
-    if version > len(MIGRATIONS):
-        raise StorageError(
-            f"{shown}: the database is from a newer hpsearch: expected schema version {len(MIGRATIONS)} "
-            f"or older; found {version}. Update this one: pip install --upgrade hpsearch"
-        )
-    return Layout(optuna=True, version=version)
-
-
-def bring_up(connection: Connection, shown: str) -> None:
-    """Make the tables that are missing and bring own ones to this version, within a transaction.
-
-    Raises:
-        StorageError: the tables are another program's, or the installed Optuna has others.
-    """
-    layout = read_layout(connection, shown)
-    if not layout.optuna:
-        _create_optuna_tables(connection, shown)
-    if layout.version == len(MIGRATIONS):
-        return
-    for migration in MIGRATIONS[layout.version :]:
-        migration(connection)
-    connection.execute(sa.delete(versions))
-    connection.execute(sa.insert(versions).values(id=1, version=len(MIGRATIONS)))
-
-
-def _create_optuna_tables(connection: Connection, shown: str) -> None:
-    # As Optuna's RDBStorage does, but in the caller's transaction and without importing alembic.
-    folder = Path(models.__file__).parent / "alembic" / "versions"
-    newest = max(file.stem.rstrip("_") for file in folder.glob("v*.py"))
-    if newest != OPTUNA_HEAD:
-        raise StorageError(
-            f"{shown}: the installed Optuna {optuna.__version__} has tables of schema {newest}; expected "
-            f"{OPTUNA_HEAD}. To install one that fits: pip install 'optuna>=5.0,<5.1'"
-        )
-    models.BaseModel.metadata.create_all(connection)
-    connection.execute(
-        sa.insert(models.VersionInfoModel).values(
-            version_info_id=1, schema_version=models.SCHEMA_VERSION, library_version=optuna.__version__
-        )
-    )
-    connection.execute(
-        sa.text(
-            "CREATE TABLE alembic_version "
-            "(version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
-        )
-    )
-    connection.execute(sa.text("INSERT INTO alembic_version VALUES (:head)"), {"head": OPTUNA_HEAD})
+def checksum(fields: tuple[object, ...], data: bytes = b"") -> bytes:
+    """8 bytes that stand for plain values and bytes, as they come back from the database."""
+    return hashlib.blake2b(repr(fields).encode() + data, digest_size=CHECKED).digest()

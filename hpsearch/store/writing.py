@@ -1,22 +1,28 @@
-"""Writing to a study in bulk, within the caller's transaction, on a study that is locked."""
+"""Writing to a study in bulk, within the caller's transaction, on a study that is locked.
+
+Nothing here takes longer the more trials a study has: own rows are found by their key, and how many there
+are is in the tally.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from hpsearch.errors import StorageError
-from hpsearch.records import CURVE_COLUMNS, VALID_METRIC, Cohort, Segment, State, Trial
+from hpsearch.records import CURVE_COLUMNS, VALID_METRIC, Cohort, Params, Segment, State, Trial
 from hpsearch.store import rows
-from hpsearch.store.reading import piece_checksum
+from hpsearch.store.bulk import insert
+from hpsearch.store.rows import Tally
 from hpsearch.store.schema import (
-    checksum,
+    checkpoints,
     cohorts,
     curves,
     optuna_attributes,
@@ -25,8 +31,32 @@ from hpsearch.store.schema import (
     optuna_studies,
     optuna_trials,
     optuna_values,
+    queue,
+    tallies,
     trials,
 )
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Target:
+    """The study that is written to.
+
+    kept: the epochs whose validation metric goes into Optuna's tables. objectives: how many others than the
+    metric. maximize: whether a higher metric is better.
+    """
+
+    study_id: int
+    name: str
+    distributions: rows.Distributions
+    kept: frozenset[int]
+    objectives: int
+    maximize: bool
+
+    def refusal(self, trial: int, expected: str, found: str) -> StorageError:
+        """The error for what would leave the study inconsistent."""
+        return StorageError(f'study "{self.name}", trial {trial}: expected {expected}; found {found}')
 
 
 def lock(connection: Connection, shown: str, study_id: int, study: str) -> None:
@@ -38,122 +68,90 @@ def lock(connection: Connection, shown: str, study_id: int, study: str) -> None:
     columns = optuna_studies.c
     of_study = sa.select(columns.study_id).where(columns.study_id == study_id, columns.study_name == study)
     if connection.execute(of_study.with_for_update()).first() is None:
-        raise StorageError(f'{shown}: study "{study}" is not there any more; another process has deleted it')
+        raise StorageError(f'{shown}: study "{study}" is not there any more: it was deleted meanwhile')
 
 
-@dataclass(frozen=True)
-class Target:
-    """The study that is written to.
-
-    kept: the epochs whose validation metric goes into Optuna's tables.
-    """
-
-    study_id: int
-    name: str
-    distributions: rows.Distributions
-    kept: frozenset[int]
-
-    def refusal(self, trial: int, expected: str, found: str) -> StorageError:
-        """The error for what would leave the study inconsistent."""
-        return StorageError(f'study "{self.name}", trial {trial}: expected {expected}; found {found}')
+def store_tally(connection: Connection, study_id: int, tally: Tally) -> None:
+    """Put the study's tally in place of the one before."""
+    values = rows.tally_row(study_id, tally)
+    connection.execute(sa.update(tallies).where(tallies.c.study_id == study_id).values(values))
 
 
-def add_cohort(connection: Connection, target: Target, cohort: Cohort) -> None:
+def add_cohort(connection: Connection, target: Target, tally: Tally, cohort: Cohort) -> Tally:
     """Store a cohort.
 
     Raises:
         StorageError: its number is not the next one.
     """
-    last = connection.execute(
-        sa.select(sa.func.max(cohorts.c.number)).where(cohorts.c.study_id == target.study_id)
-    ).scalar()
-    expected = 0 if last is None else last + 1
-    if cohort.number != expected:
-        raise StorageError(f'study "{target.name}": expected cohort {expected}; found cohort {cohort.number}')
-    lanes = json.dumps(
-        [[int(number), int(before), int(reach)] for number, (before, reach) in cohort.lanes.items()],
-        separators=(",", ":"),
-    )
-    connection.execute(
-        sa.insert(cohorts).values(
-            study_id=target.study_id,
-            number=cohort.number,
-            lanes=lanes,
-            checksum=checksum((cohort.number, lanes)),
+    if cohort.number != tally.cohorts:
+        raise StorageError(
+            f'study "{target.name}": expected cohort {tally.cohorts}; found cohort {cohort.number}'
         )
-    )
+    insert(connection, cohorts, [rows.cohort_row(target.study_id, cohort)])
+    return replace(tally, cohorts=tally.cohorts + 1)
 
 
-def start_trials(connection: Connection, target: Target, started: Sequence[Trial]) -> None:
+def start_trials(connection: Connection, target: Target, tally: Tally, started: Sequence[Trial]) -> Tally:
     """Store new trials, which run and have no epoch yet.
 
     Raises:
         StorageError: their numbers are not the next ones, or a parameter is not of the study's space.
     """
     if not started:
-        return
-    first = _check_new(connection, target, started)
-    columns = optuna_trials.c
-    times = [rows.stored_time(trial.started) for trial in started]
-    running = rows.OPTUNA_STATE[State.RUNNING]
-    _insert(
-        connection,
-        optuna_trials,
-        [
-            {"number": trial.number, "study_id": target.study_id, "state": running, "datetime_start": time}
-            for trial, time in zip(started, times, strict=True)
-        ],
-    )
-    fresh = sa.select(columns.number, columns.trial_id).where(
-        columns.study_id == target.study_id, columns.number >= first
-    )
-    ids = {row.number: row.trial_id for row in connection.execute(fresh)}
-    params, own = [], []
-    for trial, time in zip(started, times, strict=True):
-        asked = rows.param_rows(target.name, trial, target.distributions)
-        trial_id = ids[trial.number]
-        for name, value, text in asked:
-            params.append(
-                {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": text}
-            )
-        own.append(
-            {
-                "study_id": target.study_id,
-                "number": trial.number,
-                "trial_id": trial_id,
-                "cohort": int(trial.cohort),
-                "asked_checksum": rows.asked_checksum(trial.number, int(trial.cohort), time, asked),
-                **_outcome(trial, None, None),
-            }
-        )
-    _insert(connection, optuna_params, params)
-    _insert(connection, trials, own)
-
-
-def _check_new(connection: Connection, target: Target, started: Sequence[Trial]) -> int:
-    """The first of the new trials' numbers.
-
-    Raises:
-        StorageError: they are not the next ones, or not those of new trials.
-    """
-    columns = optuna_trials.c
-    last = connection.execute(
-        sa.select(sa.func.max(columns.number)).where(columns.study_id == target.study_id)
-    ).scalar()
-    first = 0 if last is None else int(last) + 1
-    for number, trial in enumerate(started, start=first):
+        return tally
+    for number, trial in enumerate(started, start=tally.trials):
         if trial.number != number:
             raise target.refusal(trial.number, f"the next new trial to be {number}", f"{trial.number}")
         if trial.state is not State.RUNNING or trial.epochs:
             raise target.refusal(
                 number, "a new trial to run and have no epoch", f"{trial.state}, {trial.epochs}"
             )
-    return first
+    times = [rows.stored_time(trial.started) for trial in started]
+    ids = _new_optuna_trials(connection, target.study_id, started, times)
+    mirrored, own = [], []
+    for trial, time, trial_id in zip(started, times, ids, strict=True):
+        params, asked = rows.known_params(
+            target.name, f"trial {trial.number}", trial.params, target.distributions
+        )
+        mirrored += [
+            {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": text}
+            for name, value, text in asked
+        ]
+        row = rows.asked_row(target.study_id, trial_id, trial, params, time)
+        own.append({**row, **rows.outcome_row(tuple(row.values()), trial, None)})
+    insert(connection, optuna_params, mirrored)
+    insert(connection, trials, own)
+    return replace(tally, running=tally.running + len(started))
+
+
+def _new_optuna_trials(
+    connection: Connection, study_id: int, started: Sequence[Trial], times: Sequence[int]
+) -> list[int]:
+    """Rows of new trials in Optuna's table; returns their trial_ids."""
+    columns, running = optuna_trials.c, rows.OPTUNA_STATE[State.RUNNING]
+    # By their numbers they could only be found among all trials of the study.
+    before = connection.execute(sa.select(sa.func.max(columns.trial_id))).scalar() or 0
+    values = [
+        {
+            "number": trial.number,
+            "study_id": study_id,
+            "state": running,
+            "datetime_start": rows.optuna_time(time),
+        }
+        for trial, time in zip(started, times, strict=True)
+    ]
+    insert(connection, optuna_trials, values)
+    fresh = sa.select(columns.trial_id).where(columns.trial_id > before, columns.study_id == study_id)
+    return [int(trial_id) for trial_id in connection.execute(fresh.order_by(columns.number)).scalars()]
 
 
 def grow_trials(
-    connection: Connection, target: Target, segments: Sequence[Segment], updated: Sequence[Trial]
-) -> None:
+    connection: Connection,
+    target: Target,
+    tally: Tally,
+    segments: Sequence[Segment],
+    updated: Sequence[Trial],
+) -> Tally:
     """Store pieces of curves and what has become of their trials.
 
     Raises:
@@ -162,43 +160,42 @@ def grow_trials(
     """
     touched = {segment.trial for segment in segments} | {trial.number for trial in updated}
     if not touched:
-        return
+        return tally
     stored = _stored(connection, target, touched)
     _check_growth(target, stored, segments, updated)
     _insert_segments(connection, target, stored, segments)
     _update(connection, target, stored, updated)
+    return _counted(target, tally, updated)
 
 
-def _stored(connection: Connection, target: Target, numbers: set[int]) -> Mapping[int, Row[Any]]:
-    """Own rows of the trials, with Optuna's state.
+def _stored(connection: Connection, target: Target, numbers: set[int]) -> Mapping[int, Any]:
+    """Own rows of the trials.
 
     Raises:
-        StorageError: a trial is not there or finished.
+        StorageError: a trial is not there, not as it was written, or finished.
     """
-    found = connection.execute(
-        sa.select(
-            trials.c.number,
-            trials.c.trial_id,
-            trials.c.epochs,
-            sa.type_coerce(optuna_trials.c.state, sa.String).label("state"),
+    columns = trials.c
+    stored: dict[int, Any] = {
+        row.number: row
+        for chunk in _chunks(numbers)
+        for row in connection.execute(
+            sa.select(trials).where(columns.study_id == target.study_id, columns.number.in_(chunk))
         )
-        .join(optuna_trials, optuna_trials.c.trial_id == trials.c.trial_id)
-        .where(trials.c.study_id == target.study_id, trials.c.number.between(min(numbers), max(numbers)))
-    )
-    stored = {row.number: row for row in found if row.number in numbers}
+    }
     for number in sorted(numbers):
         if number not in stored:
             raise target.refusal(number, "a trial that was started", "none of this number")
-        state = rows.STATE.get(stored[number].state)
-        if state is not State.RUNNING:
-            raise target.refusal(
-                number, "a trial that runs, because finished ones do not change", f"a trial that is {state}"
-            )
+        row = stored[number]
+        if not rows.sound_trial(row):
+            raise target.refusal(number, "its row as it was written", "one that does not fit its checksum")
+        if row.state != State.RUNNING:
+            expected = "a trial that runs, because finished ones do not change"
+            raise target.refusal(number, expected, f"a trial that is {row.state}")
     return stored
 
 
 def _check_growth(
-    target: Target, stored: Mapping[int, Row[Any]], segments: Sequence[Segment], updated: Sequence[Trial]
+    target: Target, stored: Mapping[int, Any], segments: Sequence[Segment], updated: Sequence[Trial]
 ) -> None:
     epochs = {number: row.epochs for number, row in stored.items()}
     for segment in segments:
@@ -224,29 +221,13 @@ def _check_growth(
 
 
 def _insert_segments(
-    connection: Connection, target: Target, stored: Mapping[int, Row[Any]], segments: Sequence[Segment]
+    connection: Connection, target: Target, stored: Mapping[int, Any], segments: Sequence[Segment]
 ) -> None:
-    pieces, metrics = [], []
+    metrics = []
     for segment in segments:
-        data = np.ascontiguousarray(segment.curve, "<f8").tobytes()
-        first, cohort, seconds = int(segment.first_epoch), int(segment.cohort), rows.plain(segment.seconds)
-        pieces.append(
-            {
-                "study_id": target.study_id,
-                "number": segment.trial,
-                "first_epoch": first,
-                "cohort": cohort,
-                "seconds": seconds,
-                "columns": segment.curve.shape[1],
-                "data": data,
-                "checksum": piece_checksum(
-                    segment.trial, first, cohort, seconds, segment.curve.shape[1], data
-                ),
-            }
-        )
-        trial_id = stored[segment.trial].trial_id
-        for epoch, metric in enumerate(segment.curve[:, VALID_METRIC].tolist(), start=first):
-            if epoch in target.kept or epoch == segment.last_epoch:
+        trial_id, last = stored[segment.trial].trial_id, segment.last_epoch
+        for epoch, metric in enumerate(segment.curve[:, VALID_METRIC].tolist(), start=segment.first_epoch):
+            if epoch in target.kept or epoch == last:
                 value, kind = rows.intermediate_value(metric)
                 metrics.append(
                     {
@@ -256,26 +237,26 @@ def _insert_segments(
                         "intermediate_value_type": kind,
                     }
                 )
-    _insert(connection, curves, pieces)
-    _insert(connection, optuna_intermediate, metrics)
+    insert(connection, curves, [rows.curve_row(target.study_id, segment) for segment in segments])
+    insert(connection, optuna_intermediate, metrics)
 
 
 def _update(
-    connection: Connection, target: Target, stored: Mapping[int, Row[Any]], updated: Sequence[Trial]
+    connection: Connection, target: Target, stored: Mapping[int, Any], updated: Sequence[Trial]
 ) -> None:
     outcomes, finished, values, attributes = [], [], [], []
     for trial in updated:
         trial_id = stored[trial.number].trial_id
-        time, value = None, None
-        if trial.state.finished:
-            time = rows.stored_time(trial.finished)
-            value = rows.optuna_value(target.name, trial)
-            finished.append({"key": trial_id, "new_state": rows.OPTUNA_STATE[trial.state], "new_time": time})
-            for key, attribute in _attributes(trial).items():
+        time = rows.stored_time(trial.finished) if trial.state.finished else None
+        if time is not None:
+            state = rows.OPTUNA_STATE[trial.state]
+            finished.append({"key": trial_id, "new_state": state, "new_time": rows.optuna_time(time)})
+            for key, attribute in rows.attributes(trial).items():
                 attributes.append({"trial_id": trial_id, "key": key, "value_json": json.dumps(attribute)})
-        if value is not None:
-            values.append({"trial_id": trial_id, "objective": 0, "value": value[0], "value_type": value[1]})
-        outcomes.append({"key": trial.number, **_outcome(trial, time, value)})
+        for place, (value, kind) in enumerate(rows.optuna_values_of(target.name, trial, target.objectives)):
+            values.append({"trial_id": trial_id, "objective": place, "value": value, "value_type": kind})
+        asked = tuple(stored[trial.number][:7])
+        outcomes.append({"key": trial.number, **rows.outcome_row(asked, trial, time)})
     if outcomes:
         of_trial = (trials.c.study_id == target.study_id) & (trials.c.number == sa.bindparam("key"))
         connection.execute(sa.update(trials).where(of_trial), outcomes)
@@ -286,34 +267,84 @@ def _update(
             .values(state=sa.bindparam("new_state"), datetime_complete=sa.bindparam("new_time")),
             finished,
         )
-    _insert(connection, optuna_values, values)
-    _insert(connection, optuna_attributes, attributes)
+    insert(connection, optuna_values, values)
+    insert(connection, optuna_attributes, attributes)
 
 
-def _attributes(trial: Trial) -> dict[str, Any]:
-    """User attributes of a finished trial in Optuna's tables."""
-    told = {"epochs": trial.epochs, "best_epoch": trial.best_epoch, "reason": trial.reason}
-    return {key: value for key, value in told.items() if value is not None}
-
-
-def _outcome(trial: Trial, time: Any, value: tuple[float | None, Any] | None) -> dict[str, Any]:
-    """Own columns of what becomes of a trial; time and value as they are in Optuna's tables."""
-    best_epoch = None if trial.best_epoch is None else int(trial.best_epoch)
-    own = (
-        int(trial.epochs),
-        rows.number_text(trial.value),
-        rows.number_text(trial.loss),
-        best_epoch,
-        trial.reason,
+def _counted(target: Target, tally: Tally, updated: Sequence[Trial]) -> Tally:
+    """The tally after running trials have changed."""
+    states = Counter(trial.state for trial in updated if trial.state.finished)
+    complete = [trial.value for trial in updated if trial.state is State.COMPLETE]
+    best = [value for value in (tally.best, *complete) if value is not None and not math.isnan(value)]
+    return replace(
+        tally,
+        running=tally.running - states.total(),
+        complete=tally.complete + states[State.COMPLETE],
+        pruned=tally.pruned + states[State.PRUNED],
+        failed=tally.failed + states[State.FAILED],
+        best=None if not best else max(best) if target.maximize else min(best),
     )
-    named = None if value is None else (value[0], value[1].name)
-    state = rows.OPTUNA_STATE[trial.state].name
-    return {
-        **dict(zip(("epochs", "value", "loss", "best_epoch", "reason"), own, strict=True)),
-        "outcome_checksum": rows.outcome_checksum(trial.number, state, time, own, named),
-    }
 
 
-def _insert(connection: Connection, table: Any, values: list[dict[str, Any]]) -> None:
-    if values:
-        connection.execute(sa.insert(table), values)
+def keep_checkpoints(
+    connection: Connection,
+    target: Target,
+    given: Mapping[int, tuple[int, bytes]],
+    updated: Sequence[Trial],
+) -> None:
+    """Store weights of running trials in place of their older ones, and delete those of finished ones."""
+    finished = {trial.number for trial in updated if trial.state.finished}
+    for chunk in _chunks(given.keys() | finished):
+        of_trials = (checkpoints.c.study_id == target.study_id) & checkpoints.c.number.in_(chunk)
+        connection.execute(sa.delete(checkpoints).where(of_trials))
+    values = [
+        rows.checkpoint_row(target.study_id, number, epoch, data)
+        for number, (epoch, data) in given.items()
+        if number not in finished
+    ]
+    insert(connection, checkpoints, values)
+
+
+def add_queued(connection: Connection, target: Target, tally: Tally, points: Sequence[Params]) -> Tally:
+    """Append points to the queue.
+
+    Raises:
+        StorageError: a parameter is not of the study's space.
+    """
+    known = [
+        rows.known_params(target.name, f"queued point {at}", params, target.distributions)[0]
+        for at, params in enumerate(points, start=tally.queued)
+    ]
+    values = [
+        rows.queue_row(target.study_id, position, params, None)
+        for position, params in enumerate(known, start=tally.queued)
+    ]
+    insert(connection, queue, values)
+    return replace(tally, queued=tally.queued + len(points))
+
+
+def take_queued(connection: Connection, target: Target, taken: Mapping[int, int], trials_there: int) -> None:
+    """Note which trials queued points have become: by position, the trial's number.
+
+    Raises:
+        StorageError: there is no such point or trial, or the point was taken already.
+    """
+    for position, trial in taken.items():
+        of_point = (queue.c.study_id == target.study_id) & (queue.c.position == position)
+        row = connection.execute(sa.select(queue.c.params, queue.c.trial).where(of_point)).first()
+        if row is None or row.trial is not None or not 0 <= trial < trials_there:
+            found = (
+                "none" if row is None else f"one that is trial {row.trial}" if row.trial is not None else ""
+            )
+            raise StorageError(
+                f'study "{target.name}": expected a queued point {position} that waits, and a trial {trial}; '
+                f"found {found or f'{trials_there} trials'}"
+            )
+        values = rows.queue_row(target.study_id, int(position), json.loads(row.params), int(trial))
+        connection.execute(sa.update(queue).where(of_point).values(values))
+
+
+def _chunks(numbers: Iterable[int]) -> list[list[int]]:
+    """Numbers in portions that fit one statement."""
+    ordered = sorted(int(number) for number in numbers)
+    return [ordered[at : at + _CHUNK] for at in range(0, len(ordered), _CHUNK)]

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from hpsearch.errors import Complaint, HpsearchError, StudyFileError, nearest
-from hpsearch.records import Task
+from hpsearch.records import Params, Task
 from hpsearch.study.arms import check_compare
+from hpsearch.study.points import Forbidden, check_points, read_forbidden, read_points
 from hpsearch.study.positions import Positions
 from hpsearch.study.schema import (
     OPTIONAL,
+    POINTS,
     SECTIONS,
     CompareSection,
     DataSection,
@@ -26,6 +28,7 @@ from hpsearch.study.schema import (
     StudySection,
     TrainSection,
 )
+from hpsearch.study.search import check_search, check_train
 from hpsearch.study.space import Space, read_space
 
 _OF_CLASSES = ("accuracy", "error", "balanced_accuracy", "f1", "auc", "log_loss", "loss")
@@ -69,7 +72,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Study:
-    """A study as the user wrote it, checked."""
+    """A study as the user wrote it, checked.
+
+    enqueue: points, whole or in part, that the first trials try. forbidden: combinations that none tries.
+    """
 
     name: str
     seed: int
@@ -78,6 +84,8 @@ class Study:
     train: TrainSection
     search: SearchSection
     compare: CompareSection | None = None
+    enqueue: tuple[Params, ...] = ()
+    forbidden: tuple[Forbidden, ...] = ()
     source: Source = field(default_factory=Source, compare=False)
 
     def resolve(self, task: Task) -> Study:
@@ -117,16 +125,29 @@ class Study:
         """ "maximize" or "minimize", as Optuna calls it; for a resolved study."""
         return "maximize" if self.train.metric in MAXIMIZED else "minimize"
 
+    def allows(self, params: Params) -> bool:
+        """Whether a trial may have these hyper-parameters: none of the forbidden combinations holds."""
+        if not self.forbidden:
+            return True
+        described = self.space.described(params)
+        return not any(combination.holds(described) for combination in self.forbidden)
+
     def document(self) -> dict[str, Any]:
         """Every key of the study with its value, defaults filled in, as JSON-able values."""
-        compare = {} if self.compare is None else {"compare": self.compare.model_dump()}
+        optional: dict[str, Any] = {}
+        if self.compare is not None:
+            optional["compare"] = self.compare.model_dump()
+        if self.enqueue:
+            optional["enqueue"] = [dict(point) for point in self.enqueue]
+        if self.forbidden:
+            optional["forbidden"] = [combination.document() for combination in self.forbidden]
         return {
             "study": {"name": self.name, "seed": self.seed},
             "data": self.data.model_dump(),
             "space": self.space.document(),
             "train": self.train.model_dump(),
             "search": self.search.model_dump(),
-            **compare,
+            **optional,
         }
 
 
@@ -212,11 +233,11 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
     def complain(path: tuple[str, ...], text: str) -> None:
         complaints.append(source.complaint(path, text))
 
-    known = (*SECTIONS, "space")
+    known = (*SECTIONS, "space", *POINTS)
     for name, table in written.items():
         if name not in known:
             complain((name,), f"unknown table{nearest(name, known)} (a study file has {', '.join(known)})")
-        elif not isinstance(table, dict):
+        elif name not in POINTS and not isinstance(table, dict):
             complain((name,), f"expected a table [{name}]; found {table!r}")
     sections: dict[str, Any] = {}
     for name, model in SECTIONS.items():
@@ -226,17 +247,26 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
     space_table = written.get("space", {})
     space = Space({})
     if isinstance(space_table, dict):
-        space = read_space(space_table, lambda key, text: complain(("space", *key.split(".")), text))
-    compare = sections.get("compare")
-    if compare and not any(complaint.key.startswith("space") for complaint in complaints):
-        check_compare(compare, space, lambda key, text: complain(("compare", key), text))
+        space = read_space(space_table, _below("space", complain))
     study, search, train = sections.get("study"), sections.get("search"), sections.get("train")
-    if search and train and search.min_epochs and search.min_epochs > train.epochs:
-        complain(("search", "min_epochs"), f"{search.min_epochs} is more than train.epochs, {train.epochs}")
+    enqueue: tuple[Params, ...] = ()
+    forbidden: tuple[Forbidden, ...] = ()
+    if not any(complaint.key.startswith("space") for complaint in complaints):
+        if compare := sections.get("compare"):
+            check_compare(compare, space, lambda key, text: complain(("compare", key), text))
+        forbidden = read_forbidden(written.get("forbidden", []), space, _below("forbidden", complain))
+        enqueue = read_points(written.get("enqueue", []), space, _below("enqueue", complain))
+        check_points(enqueue, forbidden, space, _below("enqueue", complain))
+        if search:
+            check_search(search, space, _below("search", complain))
+    if search and train:
+        check_train(search, train, _below("search", complain))
     if complaints:
         raise StudyFileError(sorted(complaints, key=lambda c: _order(c.where)))
     assert isinstance(study, StudySection)
     assert isinstance(search, SearchSection)
+    if search.objectives and "stopping" not in written.get("search", {}):
+        search = search.model_copy(update={"stopping": "none"})
     return Study(
         name=study.name or name_from(stem),
         seed=study.seed,
@@ -244,9 +274,16 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
         space=space,
         train=sections["train"],
         search=search,
-        compare=compare,
+        compare=sections.get("compare"),
+        enqueue=enqueue,
+        forbidden=forbidden,
         source=source,
     )
+
+
+def _below(section: str, complain: Callable[[tuple[str, ...], str], None]) -> Callable[[str, str], None]:
+    """Complaints about keys of a section, which may have dots."""
+    return lambda key, text: complain((section, *(key.split(".") if key else ())), text)
 
 
 def _order(where: str) -> tuple[int, int]:
@@ -283,13 +320,10 @@ def _text(details: ErrorDetails, model: type[Section]) -> str:
         else str(found).replace("True", "true").replace("False", "false")
     )
     if kind == "extra_forbidden":
-        for part in details["loc"][:-1]:
-            annotation = model.model_fields[str(part)].annotation
-            model = annotation if isinstance(annotation, type) and issubclass(annotation, Section) else model
-        fields = list(model.model_fields)
+        fields = list(_section_at(model, details["loc"][:-1]).model_fields)
         return f"unknown key{nearest(str(details['loc'][-1]), fields)} (known: {', '.join(fields)})"
     if kind == "missing":
-        field = model.model_fields[str(details["loc"][-1])]
+        field = _section_at(model, details["loc"][:-1]).model_fields[str(details["loc"][-1])]
         return f"is missing; expected {field.description}"
     if kind == "literal_error":
         values = str(context["expected"]).replace("'", "").replace(" or ", ", ")
@@ -298,6 +332,16 @@ def _text(details: ErrorDetails, model: type[Section]) -> str:
     if kind == "string_pattern_mismatch":
         return f"expected a name of letters, digits, '.', '_' and '-'; found {shown}"
     if kind == "value_error":
-        return f"{context['error']}; found {shown}"
+        expected, hint, word = str(context["error"]).partition("; did you mean")
+        return f"{expected}; found {shown}{hint}{word}"
     message = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"expected {message}; found {shown}"
+
+
+def _section_at(model: type[Section], path: Iterable[str | int]) -> type[Section]:
+    """The section that a section has at a path of keys; it may be optional."""
+    for key in path:
+        annotation = model.model_fields[str(key)].annotation
+        kinds = (annotation, *get_args(annotation))
+        model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section))
+    return model

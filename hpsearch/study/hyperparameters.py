@@ -29,6 +29,9 @@ ADAPTIVE = ("adam", "adamw")
 SCHEDULES = ("constant", "step", "cosine")
 INITIALISATIONS = ("default", "kaiming", "xavier", "normal", "zeros")
 
+MOST_DEPTH = 64
+MOST_LAYER_WIDTHS = 6
+
 Value = float | int | bool | str
 
 
@@ -47,7 +50,7 @@ class HyperParameter:
     default: Any
     doc: str
     field: str
-    applies: tuple[str, tuple[str, ...]] | None = None
+    applies: tuple[str, tuple[str | int, ...]] | None = None
     low: float | None = None
     high: float | None = None
     above: float | None = None
@@ -114,7 +117,7 @@ class HyperParameter:
 
     def matters(self, values: Mapping[str, Any]) -> bool:
         """Whether it means anything to a trial with these hyper-parameters."""
-        return self.applies is None or values[self.applies[0]] in self.applies[1]
+        return self.applies is None or values.get(self.applies[0]) in self.applies[1]
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,12 @@ class Configuration:
     step_epochs: int = 10
     depth: int = 2
     width: int = 64
+    width1: int | None = None
+    width2: int | None = None
+    width3: int | None = None
+    width4: int | None = None
+    width5: int | None = None
+    width6: int | None = None
     hidden: str | None = None
     activation: str = "relu"
     alpha: float = 0.01
@@ -154,8 +163,16 @@ class Configuration:
     def layers(self) -> tuple[int, ...]:
         """Widths of the hidden layers, from the input's side."""
         if self.hidden is None:
-            return (self.width,) * (self.depth - 1)
+            own = self.layer_widths
+            return tuple(
+                own[at] or self.width if at < len(own) else self.width for at in range(self.depth - 1)
+            )
         return tuple(int(width) for width in self.hidden.split("-")) if self.hidden else ()
+
+    @property
+    def layer_widths(self) -> tuple[int | None, ...]:
+        """Widths of hidden layers that have one of their own, from the input's side; None for `width`."""
+        return self.width1, self.width2, self.width3, self.width4, self.width5, self.width6
 
     @property
     def fan(self) -> int:
@@ -228,9 +245,10 @@ def _of_networks() -> list[HyperParameter]:
             "int",
             "linear layers, the last one included; depth 1 is a linear model",
             low=1,
-            high=64,
+            high=MOST_DEPTH,
         ),
         _of("width", "int", "units in each hidden layer", low=1),
+        *(_layer_width(layer) for layer in range(1, 1 + MOST_LAYER_WIDTHS)),
         _of("hidden", "layers", "hidden layers' widths, instead of depth and width; [] is a linear model"),
         _of("activation", "name", "non-linearity after each hidden layer", names=ACTIVATIONS),
         _alpha("leaky_relu", 0.01, "leaky ReLU's slope below 0", low=0, below=1),
@@ -271,7 +289,7 @@ def _of(
     kind: Kind,
     doc: str,
     field: str | None = None,
-    applies: tuple[str, tuple[str, ...]] | None = None,
+    applies: tuple[str, tuple[str | int, ...]] | None = None,
     **bounds: Any,
 ) -> HyperParameter:
     field = field or name
@@ -284,6 +302,19 @@ def _spaced(optimizer: str, key: str) -> HyperParameter:
     doc, applies = f"{key} of {optimizer} alone", ("optimizer", (optimizer,))
     above, low = (0, None) if key == "learning_rate" else (None, 0)
     return HyperParameter(f"{optimizer}.{key}", "float", None, doc, key, applies, low=low, above=above)
+
+
+def _layer_width(layer: int) -> HyperParameter:
+    """The width of one hidden layer; it means nothing to networks that are not so deep."""
+    return HyperParameter(
+        f"layer{layer}.width",
+        "int",
+        None,
+        f"units in hidden layer {layer}, counted from the input, instead of width",
+        f"width{layer}",
+        ("depth", tuple(range(layer + 1, MOST_DEPTH + 1))),
+        low=1,
+    )
 
 
 def _alpha(activation: str, default: float, doc: str, **bounds: Any) -> HyperParameter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_HEADER = re.compile(r"^\s*\[([^\[\]]+)\]\s*(?:#.*)?$")
+_HEADER = re.compile(r"^\s*(\[\[?)([^\[\]]+)\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"""([A-Za-z0-9_.-]+|"[^"]*"|'[^']*')\s*=""")
 _STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|#.*$")
 
@@ -13,7 +13,8 @@ _STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|#.*$")
 class Positions:
     """Line and column (from 1) of tables and keys, by path such as ("space", "momentum", "low").
 
-    A key of an inline table is found within its table. A path that is not there has the position of
+    A key of an inline table is found within its table, table n of an array [[x]] is ("x", "n"), counted
+    from 0. A path that is not there has the position of
     its longest known beginning.
     """
 
@@ -22,10 +23,15 @@ class Positions:
         table: tuple[str, ...] = ()
         open_path: tuple[str, ...] = ()
         depth = 0
+        arrays: dict[tuple[str, ...], int] = {}
         for number, line in enumerate(text.splitlines(), start=1):
             header = _HEADER.match(line) if depth == 0 else None
             if header:
-                table = _split(header.group(1))
+                table = _split(header.group(2))
+                if header.group(1) == "[[":
+                    arrays[table] = arrays.get(table, -1) + 1
+                    self._known.setdefault(table, (number, line.index("[") + 1))
+                    table = (*table, str(arrays[table]))
                 self._known.setdefault(table, (number, line.index("[") + 1))
                 continue
             bare = _STRING.sub(lambda match: " " * len(match.group()), line)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Sampler = Literal["random", "qmc", "tpe"]
-Stopping = Literal["none", "halving"]
+from hpsearch.errors import nearest
+
+SAMPLERS = ("random", "qmc", "grid", "tpe", "gp", "cmaes", "nsga2", "nsga3")
+Stopping = Literal["none", "halving", "hyperband", "median", "patience"]
+Objective = Literal["parameters", "loss"]
 TaskName = Literal["binary", "multiclass", "regression", "positive_regression"]
 Loss = Literal["cross_entropy", "bce", "l1", "mse", "poisson"]
 Metric = Literal[
@@ -126,19 +130,79 @@ class TrainSection(Section):
     )
 
 
+def sampler_name(written: Any) -> Any:
+    """Refuse what is neither a sampler's name nor the import path of one."""
+    if isinstance(written, str) and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", written):
+        if written in SAMPLERS:
+            return written
+        raise ValueError(
+            f"expected one of {', '.join(SAMPLERS)}, or an Optuna sampler such as "
+            f"optuna.samplers:TPESampler{nearest(written, SAMPLERS)}"
+        )
+    return written
+
+
+def plain_values(written: Any) -> Any:
+    """Refuse what cannot be stored with the study."""
+    try:
+        json.dumps(written)
+    except TypeError:
+        raise ValueError("expected numbers, strings, true, false, and lists and tables of these") from None
+    return written
+
+
+class GiveUpSection(Section):
+    """`search.give_up`: when a study has seen enough."""
+
+    trials: int = Field(ge=1, description="so many trials in a row")
+    delta: float = Field(
+        0.0, ge=0, description="what counts as an improvement of the best metric: more than this"
+    )
+
+
 class SearchSection(Section):
     """`[search]`: how trials are chosen and stopped."""
 
-    sampler: Sampler = Field("tpe", description="Optuna's sampler that chooses the trials")
+    sampler: Annotated[str, BeforeValidator(sampler_name)] = Field(
+        "tpe",
+        description=f"what chooses the trials: {', '.join(SAMPLERS)}, or an Optuna sampler by its import "
+        "path, such as optuna.samplers:TPESampler",
+    )
+    options: Annotated[dict[str, Any], BeforeValidator(plain_values)] = Field(
+        {}, description="arguments of a sampler that is given by its import path"
+    )
+    objectives: list[Objective] = Field(
+        [],
+        description="what is to be small besides the metric: parameters (weights of the network), loss (of "
+        "validation); the report shows the Pareto front",
+    )
+    scientific: list[str] = Field(
+        [],
+        description="searched hyper-parameters that the study is about: their values get equally many "
+        "trials, and only trials of the same values are stopped in favour of each other",
+    )
     trials: int = Field(64, ge=1, description="the study's total, also over resumes")
+    epoch_limit: int | None = Field(
+        None, ge=1, description="of all trials together: no trial begins when they are trained"
+    )
     time_limit: Annotated[float | None, BeforeValidator(seconds)] = Field(
         None, gt=0, description='of each run, such as "10m"; it ends at the next rung'
     )
-    stopping: Stopping = Field("halving", description="how bad trials are stopped early")
-    factor: int = Field(3, ge=2, description="halving: one in so many goes on at a rung")
-    min_epochs: int | None = Field(
-        None, ge=1, description="halving: the first rung; epochs / factor² when absent"
+    give_up: GiveUpSection | None = Field(
+        None,
+        description="no trial begins after so many `trials` that brought no improvement of more than `delta`",
     )
+    stopping: Stopping = Field("halving", description="how bad trials are stopped early")
+    factor: int = Field(3, ge=2, description="halving, hyperband: one in so many goes on at a rung")
+    min_epochs: int | None = Field(
+        None,
+        ge=1,
+        description="the first rung; median and patience: how often they look; epochs / factor² when absent",
+    )
+    patience: int | None = Field(
+        None, ge=1, description="patience: epochs without improvement; a fifth of all when absent"
+    )
+    min_delta: float = Field(0.0, ge=0, description="patience: what counts as an improvement of the metric")
     cohort: int = Field(64, ge=1, description="lanes that train between two asks of the sampler")
 
 
@@ -167,3 +231,6 @@ SECTIONS: dict[str, type[Section]] = {
 
 OPTIONAL = ("compare",)
 """Sections that a study may lack."""
+
+POINTS = ("enqueue", "forbidden")
+"""Tables in double brackets: points to try first, and combinations that are not tried."""

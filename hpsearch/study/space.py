@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from hpsearch.study.hyperparameters import (
     HyperParameter,
     Value,
 )
+
+_MOST_NAMED = 6
 
 Complain = Callable[[str, str], None]
 """Called with the key and the text of a complaint."""
@@ -165,8 +167,8 @@ def read_space(table: Mapping[str, Any], complain: Complain) -> Space:
         if entry is not None:
             entries[name] = entry
     if "hidden" in entries:
-        for name in ("depth", "width"):
-            if name in entries:
+        for name in entries:
+            if name in ("depth", "width") or name.startswith("layer"):
                 complain(name, '"hidden" already gives the layers; leave out one of the two')
     space = Space(entries)
     _check_use(space, complain)
@@ -190,13 +192,20 @@ def _check_use(space: Space, complain: Complain) -> None:
         applies = HYPER_PARAMETERS[name].applies
         if applies and not space.uses(name):
             of, wanted = applies
-            some, found = (" or ".join(f'"{v}"' for v in group) for group in (wanted, space.values(of) or ()))
-            complain(name, f"means nothing here: it is for {of} {some}; found {of} {found}")
+            found = space.values(of) or ()
+            complain(name, f"means nothing here: it is for {of} {_some(wanted)}; found {of} {_some(found)}")
     for name in ("learning_rate", "weight_decay"):
         if name in space.entries and space.replaced(name):
             complain(name, f"is never used: every optimizer has its own {name}; leave out one of the two")
     if True in (space.values("batch_norm") or ()) and 1 in (space.values("batch_size") or (1,)):
         complain("batch_norm", "a batch of one row has no variance; leave out batch_size 1, or batch_norm")
+
+
+def _some(values: Sequence[Value]) -> str:
+    """ "a" or "b"; of many numbers, from the least to the greatest."""
+    if len(values) > _MOST_NAMED:
+        return f"{min(values)} to {max(values)}"
+    return " or ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in values)
 
 
 def _below(prefix: str, complain: Complain) -> Complain:
@@ -215,7 +224,7 @@ def _unknown(name: str) -> str:
 
 def _read_entry(parameter: HyperParameter, written: Any, complain: Complain) -> Entry | None:
     if parameter.kind == "layers":
-        written = _layer_lists(written)
+        written = layer_lists(written)
     if isinstance(written, dict):
         return _read_range(parameter, written, complain)
     is_choice = isinstance(written, list)
@@ -237,12 +246,12 @@ def _read_entry(parameter: HyperParameter, written: Any, complain: Complain) -> 
     return Fixed(values[0]) if len(values) == 1 else Choice(values)
 
 
-def _layer_lists(written: Any) -> Any:
+def layer_lists(written: Any) -> Any:
     """Layer lists in their stored form, "100-50-50", as lists again; all else as it is."""
     if isinstance(written, str) and re.fullmatch(r"(\d+(-\d+)*)?", written):
         return [int(width) for width in written.split("-") if width]
     if isinstance(written, list):
-        return [_layer_lists(item) for item in written]
+        return [layer_lists(item) for item in written]
     return written
 
 

@@ -4,6 +4,7 @@ The stacked trainer is `train.cohort.train_cohort`, the reference `train.solo.tr
 torch, which takes a second, and are left out here.
 """
 
+from hpsearch.train.checkpoint import pack, unpack
 from hpsearch.train.device import choose_device
 from hpsearch.train.engine import engine_name, plan, train_lanes
 from hpsearch.train.lanes import Lane, LaneResult, LaneState, Trainer, initial_state
@@ -22,8 +23,10 @@ __all__ = [
     "engine_name",
     "initial_state",
     "missing_kernel",
+    "pack",
     "pads_widths",
     "plan",
     "plan_tiles",
     "train_lanes",
+    "unpack",
 ]

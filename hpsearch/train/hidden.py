@@ -109,7 +109,7 @@ class Run:
         """Dropout's masks are a function of (seed, trial, epoch, layer), whoever the neighbours are."""
         if self.drops:
             self._random = [
-                seeds.generator(self._problem.seed, "dropout", lane.trial, epoch, self.layer)
+                seeds.generator(self._problem.seed, "dropout", lane.drawn_as, epoch, self.layer)
                 for lane in self.lanes
             ]
 

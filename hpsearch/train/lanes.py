@@ -42,20 +42,29 @@ class LaneState:
 
 @dataclass(frozen=True)
 class Lane:
-    """A trial to be trained on from `state`, or from fresh weights where that is None."""
+    """A trial to be trained on from `state`, or from fresh weights where that is None.
+
+    weights: the number for which its weights are drawn, where that is not the trial's own (records.Trial).
+    """
 
     trial: int
     configuration: Configuration
     state: LaneState | None = None
+    weights: int | None = None
 
     @property
     def epoch(self) -> int:
         """Epochs trained before."""
         return 0 if self.state is None else self.state.epoch
 
+    @property
+    def drawn_as(self) -> int:
+        """The number of which its initial weights and its dropout are functions, with the study's seed."""
+        return self.trial if self.weights is None else self.weights
+
     def begin(self, problem: Problem) -> LaneState:
         """The state to train on from."""
-        return self.state or initial_state(problem, self.trial, self.configuration)
+        return self.state or initial_state(problem, self.drawn_as, self.configuration)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ def padded_widths(problem: Problem, lanes: Sequence[Lane]) -> tuple[int, ...]:
 def pads_widths(space: Space) -> bool:
     """Whether the study searches so many widths that lanes are padded to stack with each other."""
     widths: set[int] = set()
-    for values in (space.values("width"), space.values("hidden")):
+    layers = [name for name in space.entries if name.startswith("layer")]
+    for values in (space.values(name) for name in ("width", "hidden", *layers)):
         if values is None:
             return True
         for value in values:

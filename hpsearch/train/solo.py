@@ -58,7 +58,7 @@ def _train(problem: Problem, lane: Lane, last_epoch: int) -> LaneResult:
     first_epoch = lane.epoch + 1
     curve = np.zeros((last_epoch - first_epoch + 1, DEAD + len(configuration.layers)))
     for epoch, order in enumerate(data.orders(first_epoch, last_epoch)):
-        _seed_dropout(model, problem.seed, lane.trial, first_epoch + epoch)
+        _seed_dropout(model, problem.seed, lane.drawn_as, first_epoch + epoch)
         outputs = []
         for rows in order[:seen].split(batch):
             x, y = data.x_train[rows], data.y_train[rows]

@@ -1,0 +1,89 @@
+"""`hpsearch replay`: train stored trials again and say whether they come out the same."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import chain
+from typing import Annotated
+
+import typer
+
+from hpsearch.cli.common import (
+    StorageOption,
+    StudyArgument,
+    make_console,
+    show,
+    storage_url,
+    study_name,
+    write_out,
+)
+from hpsearch.errors import HpsearchError
+
+
+class ReplayFormat(StrEnum):
+    """How the outcome is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def replay(
+    study: StudyArgument,
+    trials: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TRIAL…", help="Numbers of trials, ranges such as 0-15, or all.", show_default=False
+        ),
+    ],
+    format_: Annotated[ReplayFormat, typer.Option("--format", help="How to print it.")] = ReplayFormat.TABLE,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to train.")] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Training threads. [default: one a core]", show_default=False),
+    ] = None,
+    storage: StorageOption = None,
+) -> None:
+    """Train trials again from their records and compare their whole curves, bit for bit.
+
+    Says "identical", or the first epoch that differs, by how much at most, and
+    what is recorded otherwise of the runs that trained them than of this one:
+    versions, processor, threads, device, code. Stopped and diverged trials are
+    replayed as far as they came. Nothing is stored.
+
+    Exits with 0 if all are identical, 1 if some differ, and 2 if the data have
+    changed, so that nothing could come out the same.
+    """
+    from hpsearch.cli.reading import reading
+    from hpsearch.engine.replay import replay_stored
+    from hpsearch.report.document import json_text
+    from hpsearch.report.replay import replay_document, replay_view
+    from hpsearch.store import Database
+
+    numbers = trial_numbers(trials)
+    progress = reading(make_console(sys.stderr), what="training again")
+    with Database.open(storage_url(storage)) as database, progress as watch:
+        found = replay_stored(database.study(study_name(study)), numbers, device, workers, watch)
+    if format_ is ReplayFormat.JSON:
+        write_out(json_text(replay_document(found)))
+    else:
+        show(replay_view(found), make_console(sys.stdout))
+    raise typer.Exit(0 if found.identical else 1)
+
+
+def trial_numbers(words: list[str]) -> Iterator[int] | None:
+    """The numbers of "3", "0-15" and the like, one after the other; None for all trials.
+
+    Raises:
+        HpsearchError: a word is none of these.
+    """
+    ranges = []
+    for word in words:
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", word, re.ASCII)
+        numbers = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
+        if not numbers and word != "all":
+            raise HpsearchError(f"TRIAL: expected a number, a range such as 0-15, or all; found {word}")
+        ranges.append(numbers)
+    return None if "all" in words else chain(*ranges)

@@ -1,0 +1,102 @@
+"""What a sampler is asked: a cohort of points at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna._transform import _SearchSpaceTransform
+from optuna.distributions import BaseDistribution
+
+from hpsearch import seeds
+from hpsearch.records import FloatArray
+from hpsearch.search.history import History
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request for the parameters of new trials.
+
+    seed: of the study. cohort: its number. first: number of the first of the new trials. pinned:
+    [count, parameters], as Optuna represents values inside; what is not NaN is given, and a sampler that
+    learns may use it. attempt: 0, or how often points were asked before that may not be tried.
+    """
+
+    seed: int
+    cohort: int
+    first: int
+    pinned: FloatArray
+    attempt: int = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.pinned)
+
+    def integer(self, purpose: str) -> int:
+        """A seed for this request: a function of the study's seed, the cohort and the attempt."""
+        return seeds.integer(self.seed, purpose, self.cohort, *([self.attempt] if self.attempt else []))
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """Random numbers for this request."""
+        return seeds.generator(self.seed, purpose, self.cohort, *([self.attempt] if self.attempt else []))
+
+
+class Draw(Protocol):
+    """A sampler, asked by the cohort: a function of the request and the stored trials, without memory.
+
+    Nothing that it keeps between calls may change what it returns.
+    """
+
+    def __call__(self, ask: Ask, history: History) -> FloatArray:
+        """[count, parameters] of new points, as Optuna represents values inside; pinned ones included."""
+        ...
+
+
+class UnitCube:
+    """Points of the space as points of [0, 1]^axes: a choice has an axis for each of its values."""
+
+    def __init__(self, distributions: dict[str, BaseDistribution]) -> None:
+        self._distributions = distributions
+        self._transform = _SearchSpaceTransform(dict(distributions), transform_0_1=True)
+        self.axes = len(self._transform.bounds)
+
+    def inner(self, points: FloatArray) -> FloatArray:
+        """[n, parameters] as Optuna represents values inside, of points [n, axes]."""
+        rows = [self._transform.untransform(point) for point in points]
+        return np.array(
+            [[d.to_internal_repr(row[name]) for name, d in self._distributions.items()] for row in rows]
+        ).reshape(len(points), len(self._distributions))
+
+    def points(self, inner: FloatArray) -> FloatArray:
+        """[n, axes] of parameters [n, parameters] without gaps."""
+        items = list(self._distributions.items())
+        return np.array(
+            [
+                self._transform.transform(
+                    {n: d.to_external_repr(x) for (n, d), x in zip(items, row, strict=True)}
+                )
+                for row in inner.tolist()
+            ]
+        ).reshape(len(inner), self.axes)
+
+
+def filled(history: History, numbers: NDArray[np.intp], seed: int, cube: UnitCube) -> FloatArray:
+    """[numbers, parameters] of some trials, without gaps.
+
+    A parameter that means nothing to a trial, such as SGD's momentum to Adam, counts as drawn at random: the
+    trial would have come out the same at any value of it.
+    """
+    rows = history.params[numbers].copy()
+    gaps = np.isnan(rows)
+    for at in np.flatnonzero(gaps.any(axis=1)):
+        random = seeds.generator(seed, "inactive parameters", int(numbers[at]))
+        drawn = cube.inner(random.random((1, cube.axes)))[0]
+        rows[at, gaps[at]] = drawn[gaps[at]]
+    return rows
+
+
+def pin(points: FloatArray, pinned: FloatArray) -> FloatArray:
+    """The points with what is given put in its place."""
+    return np.where(np.isnan(pinned), points, pinned)

@@ -1,0 +1,212 @@
+"""Bayesian optimisation with Optuna's Gaussian process, fitted once for a whole cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from hpsearch.records import FloatArray
+from hpsearch.search.ask import Ask, UnitCube, filled
+from hpsearch.search.history import COMPLETE, FAILED, RUNNING, History
+from hpsearch.search.simple import latin_hypercube
+from hpsearch.search.tpe import best
+
+STARTUP = 10
+"""Finished trials before which points are drawn from a Latin hypercube; Optuna's own default."""
+
+BEST, OTHERS = 64, 96
+"""At most so many of the best trials, and of all others evenly over the history, are fitted.
+
+Fitting takes time with the cube of their number."""
+
+SPREAD, NEAR = 512, 256
+"""Candidates all over the space, and near the best trials."""
+
+_NEAR_SIGMA = (0.02, 0.1)
+
+
+class CohortGP:
+    """Expected improvement of a Gaussian process (Jones et al. 1998), a whole cohort from one fit.
+
+    The kernel (Matérn 5/2, a length scale a parameter, Hamming distance between choices) and its fit are
+    Optuna's. The points of a cohort are picked one after another from a set of candidates, each as if those
+    before it had come out as predicted ("kriging believer", Ginsbourger et al. 2010): that changes no
+    prediction, only its variance, by one update of the candidates' joint covariance.
+
+    Stopped trials count with what they had reached, diverged ones as the worst.
+    """
+
+    def __init__(self, distributions: dict[str, BaseDistribution], maximize: bool) -> None:
+        self._maximize = maximize
+        self._cube = UnitCube(distributions)
+        self._scale = _Scale(distributions)
+
+    def __call__(self, ask: Ask, history: History) -> FloatArray:
+        if int(((history.state == COMPLETE) | history.partial).sum()) < STARTUP:
+            return latin_hypercube(ask, self._cube)
+        scores = _scores(history, self._maximize)
+        used = self._used(history)
+        rows = self._scale.unit(filled(history, used, ask.seed, self._cube))
+        candidates = self._candidates(ask, rows[np.argsort(-scores[used], kind="stable")[:8]])
+        with _one_thread():
+            mean, covariance, noise, top = self._posterior(
+                rows, scores[used], self._running(history, ask.seed), candidates
+            )
+        picked = _believe(mean, covariance, noise, top, _fitting(self._scale.inner(candidates), ask.pinned))
+        points: FloatArray = self._scale.inner(candidates[picked])
+        return np.where(np.isnan(ask.pinned), points, ask.pinned)
+
+    def _used(self, history: History) -> NDArray[np.intp]:
+        seen = np.flatnonzero(np.isin(history.state, (COMPLETE, FAILED)) | history.partial)
+        good = best(history, BEST, self._maximize)
+        rest = np.setdiff1d(seen, good)
+        if len(rest) > OTHERS:
+            rest = rest[np.linspace(0, len(rest) - 1, OTHERS).round().astype(int)]
+        return np.sort(np.concatenate([good, rest]))
+
+    def _running(self, history: History, seed: int) -> FloatArray:
+        unfinished = np.flatnonzero((history.state == RUNNING) & (history.epochs == 0))
+        return self._scale.unit(filled(history, unfinished, seed, self._cube))
+
+    def _candidates(self, ask: Ask, near: FloatArray) -> FloatArray:
+        random = ask.generator("gp candidates")
+        spread = self._scale.unit(self._cube.inner(random.random((SPREAD, self._cube.axes))))
+        centres = near[np.arange(NEAR) % len(near)]
+        sigma = np.repeat(_NEAR_SIGMA, -(-NEAR // len(_NEAR_SIGMA)))[:NEAR, None]
+        moved = self._scale.moved(centres, sigma, random)
+        return np.unique(self._scale.unit(self._scale.inner(np.concatenate([spread, moved]))), axis=0)
+
+    def _posterior(
+        self, rows: FloatArray, scores: FloatArray, running: FloatArray, candidates: FloatArray
+    ) -> tuple[FloatArray, FloatArray, float, float]:
+        """Mean [candidates] and joint covariance of standardised scores, the noise, and the best score."""
+        import torch
+        from optuna._gp import gp, prior
+
+        y = (scores - scores.mean()) / max(float(scores.std()), 1e-10)
+        with torch.device("cpu"):
+            fitted: Any = gp.fit_kernel_params(
+                X=rows,
+                Y=y,
+                is_categorical=self._scale.categorical,
+                log_prior=prior.default_log_prior,
+                minimum_noise=prior.DEFAULT_MINIMUM_NOISE_VAR,
+                deterministic_objective=False,
+            )
+            if len(running):
+                x = torch.from_numpy(running)
+                fitted.append_running_data(x, fitted.posterior(x)[0])
+            with torch.no_grad():
+                mean, covariance = fitted.posterior(torch.from_numpy(candidates), joint=True)
+        return mean.numpy(), covariance.numpy(), float(fitted.noise_var), float(y.max())
+
+
+def _scores(history: History, maximize: bool) -> FloatArray:
+    """[n] of what is to be maximised.
+
+    The lower tail is cut where it is as far from the median as the best is, because a model of smooth
+    functions makes nothing of a loss of 10³⁰. Diverged trials are at that end.
+    """
+    scores = history.value if maximize else -history.value
+    known = scores[np.isfinite(scores)]
+    if not len(known):
+        return np.zeros(len(history))
+    middle, top = float(np.median(known)), float(known.max())
+    floor = middle - max(top - middle, 1e-10)
+    return np.where(np.isnan(scores), floor, np.clip(scores, floor, top))
+
+
+def _fitting(candidates: FloatArray, pinned: FloatArray) -> list[NDArray[np.bool_]]:
+    """For each point that is asked for, which candidates have what is pinned; all, where none has."""
+    masks = []
+    for row in pinned:
+        given = ~np.isnan(row)
+        mask = (candidates[:, given] == row[given]).all(axis=1)
+        masks.append(mask if mask.any() else np.ones(len(candidates), bool))
+    return masks
+
+
+def _believe(
+    mean: FloatArray, covariance: FloatArray, noise: float, top: float, masks: list[NDArray[np.bool_]]
+) -> list[int]:
+    """Places of the candidates that are picked one after another."""
+    from scipy.special import log_ndtr
+
+    taken = np.zeros(len(mean), bool)
+    variance = covariance.diagonal().copy()
+    updates = np.empty((len(mean), len(masks)))  # the covariance is that of before, less updates · updatesᵀ
+    picked: list[int] = []
+    for count, mask in enumerate(masks):
+        sigma = np.sqrt(np.maximum(variance, 1e-12))
+        z = (mean - top) / sigma
+        # log of σ(zΦ(z) + φ(z)); far below, where both vanish, ≈ φ(z)σ/z².
+        log_density = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
+        inner = z * np.exp(np.minimum(log_ndtr(z) - log_density, 700)) + 1
+        tail = np.where(z > -30, np.log(np.maximum(inner, 1e-300)), -2 * np.log(np.abs(z) + 1e-300))
+        free = mask & ~taken
+        at = int(np.where(free if free.any() else mask, np.log(sigma) + log_density + tail, -np.inf).argmax())
+        picked.append(at)
+        taken[at] = True
+        column = covariance[:, at] - updates[:, :count] @ updates[at, :count]
+        updates[:, count] = column / np.sqrt(max(float(column[at]), 1e-12) + noise)
+        variance -= updates[:, count] ** 2
+    return picked
+
+
+class _Scale:
+    """Parameters as the Gaussian process takes them: numbers in [0, 1], choices by their place."""
+
+    def __init__(self, distributions: dict[str, BaseDistribution]) -> None:
+        ranges = list(distributions.values())
+        self.categorical = np.array([isinstance(d, CategoricalDistribution) for d in ranges])
+        self._choices = np.array([len(getattr(d, "choices", ())) for d in ranges])
+        self._log = np.array([bool(getattr(d, "log", False)) for d in ranges])
+        self._low = np.array([getattr(d, "low", 0.0) for d in ranges], float)
+        self._high = np.array([getattr(d, "high", 1.0) for d in ranges], float)
+        integer = [type(d).__name__ == "IntDistribution" for d in ranges]
+        steps = [getattr(d, "step", None) or 0.0 for d in ranges]
+        self._step = np.array([1.0 if i and not s else s for i, s in zip(integer, steps, strict=True)])
+        self._step[self.categorical] = 0.0
+
+    def unit(self, inner: FloatArray) -> FloatArray:
+        low, high = self._ends()
+        x = np.where(self._log, np.log(np.where(self._log, inner, 1.0)), inner)
+        return np.where(self.categorical, inner, (x - low) / (high - low))
+
+    def inner(self, unit: FloatArray) -> FloatArray:
+        low, high = self._ends()
+        x = unit * (high - low) + low
+        x = np.where(self._log, np.exp(np.where(self._log, x, 0.0)), x)
+        step = np.where(self._step > 0, self._step, 1.0)
+        x = np.where(self._step > 0, np.round((x - self._low) / step) * step + self._low, x)
+        return np.where(self.categorical, unit, np.clip(x, self._low, self._high))
+
+    def moved(self, centres: FloatArray, sigma: FloatArray, random: np.random.Generator) -> FloatArray:
+        """Points near others: numbers a little, a choice to any other with a chance of a fifth."""
+        step = np.clip(centres + sigma * random.standard_normal(centres.shape), 0.0, 1.0)
+        other = np.floor(random.random(centres.shape) * np.maximum(self._choices, 1))
+        choice = np.where(random.random(centres.shape) < 0.2, other, centres)
+        return np.where(self.categorical, choice, step)
+
+    def _ends(self) -> tuple[FloatArray, FloatArray]:
+        low = np.where(self._log, np.log(np.where(self._log, self._low, 1.0)), self._low)
+        high = np.where(self._log, np.log(np.where(self._log, self._high, 1.0)), self._high)
+        return low, high
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The last bits of torch's linear algebra must not depend on how many threads there are."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

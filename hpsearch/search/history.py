@@ -1,0 +1,146 @@
+"""All trials of a study as columns, in number order: what samplers learn from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from hpsearch.records import FloatArray, Params, State, Trial
+from hpsearch.study.distributions import optuna_distributions
+from hpsearch.study.space import Space
+
+RUNNING, COMPLETE, PRUNED, FAILED = range(4)
+"""States as numbers, as `History.state` has them."""
+
+_CODES = {State.RUNNING: RUNNING, State.COMPLETE: COMPLETE, State.PRUNED: PRUNED, State.FAILED: FAILED}
+
+
+class History:
+    """Trials by number; each change goes through `put`, and costs the same however many there are.
+
+    params: [n, parameters] float64, as Optuna represents values inside (a choice by its place); NaN where a
+    trial has no use for the parameter. state: [n] int8. epochs: [n] trained. value, loss: [n], NaN where a
+    trial has none. others: [n, further objectives].
+    """
+
+    def __init__(self, space: Space, trials: Sequence[Trial] = (), others: int = 0) -> None:
+        self.distributions = optuna_distributions(space)
+        self._places: dict[str, dict[Any, int]] = {
+            name: {choice: at for at, choice in enumerate(d.choices)}
+            for name, d in self.distributions.items()
+            if isinstance(d, CategoricalDistribution)
+        }
+        self._count, self._others = 0, others
+        size = max(256, 2 * len(trials))
+        self._params = np.empty((size, len(self.distributions)))
+        self._state = np.empty(size, np.int8)
+        self._epochs = np.empty(size, np.int32)
+        self._numbers = np.empty((size, 2 + others))
+        self._fill(trials)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.distributions)
+
+    @property
+    def params(self) -> FloatArray:
+        return self._params[: self._count]
+
+    @property
+    def state(self) -> NDArray[np.int8]:
+        return self._state[: self._count]
+
+    @property
+    def epochs(self) -> NDArray[np.int32]:
+        return self._epochs[: self._count]
+
+    @property
+    def partial(self) -> NDArray[np.bool_]:
+        """[n] whether a trial has been trained in part: it was stopped, or runs and has passed a rung.
+
+        Samplers learn from both alike: those that go on are the best that there are.
+        """
+        partial: NDArray[np.bool_] = (self.state == PRUNED) | ((self.state == RUNNING) & (self.epochs > 0))
+        return partial
+
+    @property
+    def value(self) -> FloatArray:
+        return self._numbers[: self._count, 0]
+
+    @property
+    def loss(self) -> FloatArray:
+        return self._numbers[: self._count, 1]
+
+    @property
+    def others(self) -> FloatArray:
+        return self._numbers[: self._count, 2:]
+
+    def put(self, trial: Trial) -> None:
+        """A new trial, with the next number, or what has become of one."""
+        at = trial.number
+        if at == self._count:
+            if at == len(self._state):
+                self._grow()
+            self._count += 1
+            self._params[at] = [self._inner(name, trial.params) for name in self.distributions]
+        self._state[at] = _CODES[trial.state]
+        self._epochs[at] = trial.epochs
+        self._numbers[at] = self._row(trial)
+
+    def internal(self, points: Iterable[Params]) -> FloatArray:
+        """[points, parameters] of some parameters' values; NaN where a point has none."""
+        rows = [[self._inner(name, point) for name in self.distributions] for point in points]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.distributions))
+
+    def external(self, rows: FloatArray) -> list[Params]:
+        """The values of rows of parameters as Optuna represents them."""
+        return external(self.distributions, rows)
+
+    def _fill(self, trials: Sequence[Trial]) -> None:
+        """All of a study at once: column by column, which is several times faster."""
+        n = self._count = len(trials)
+        for column, name in enumerate(self.distributions):
+            places = self._places.get(name)
+            if places is None:
+                written = [trial.params.get(name, math.nan) for trial in trials]
+            else:
+                written = [places.get(trial.params.get(name), math.nan) for trial in trials]
+            self._params[:n, column] = written
+        self._state[:n] = [_CODES[trial.state] for trial in trials]
+        self._epochs[:n] = [trial.epochs for trial in trials]
+        for column, values in enumerate(zip(*(self._row(trial) for trial in trials), strict=True)):
+            self._numbers[:n, column] = values
+
+    def _row(self, trial: Trial) -> tuple[float, ...]:
+        value = math.nan if trial.value is None else trial.value
+        loss = math.nan if trial.loss is None else trial.loss
+        return value, loss, *(trial.others or (math.nan,) * self._others)
+
+    def _inner(self, name: str, params: Params) -> float:
+        if name not in params:
+            return math.nan
+        places = self._places.get(name)
+        return float(params[name]) if places is None else float(places[params[name]])
+
+    def _grow(self) -> None:
+        columns: tuple[NDArray[Any], ...] = self._params, self._state, self._epochs, self._numbers
+        self._params, self._state, self._epochs, self._numbers = (
+            np.concatenate([column, np.empty_like(column)]) for column in columns
+        )
+
+
+def external(distributions: dict[str, BaseDistribution], rows: FloatArray) -> list[Params]:
+    """The values of rows of parameters as Optuna represents them inside."""
+    items = list(distributions.items())
+    return [
+        {name: d.to_external_repr(x) for (name, d), x in zip(items, row, strict=True)}
+        for row in rows.tolist()
+    ]

@@ -1,0 +1,156 @@
+"""Samplers that learn nothing: random, quasi-random, Latin hypercube and grid."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import QMCSampler, RandomSampler
+
+from hpsearch import seeds
+from hpsearch.errors import HpsearchError
+from hpsearch.records import FloatArray, Params
+from hpsearch.search.ask import Ask, UnitCube, pin
+from hpsearch.search.history import History, external
+from hpsearch.study.space import Space
+
+Distributions = dict[str, BaseDistribution]
+
+MOST_GRID_POINTS = 1_000_000
+
+
+class Random:
+    """Optuna's random sampler."""
+
+    def __init__(self, distributions: Distributions) -> None:
+        self._distributions = distributions
+
+    def __call__(self, ask: Ask, history: History) -> FloatArray:
+        sampler = RandomSampler(seed=ask.integer("random sampler"))
+        nothing: Any = None  # independent draws look at neither the study nor the trial
+        rows = [
+            [
+                d.to_internal_repr(sampler.sample_independent(nothing, nothing, name, d))
+                for name, d in self._distributions.items()
+            ]
+            for _ in range(ask.count)
+        ]
+        return pin(np.array(rows, dtype=np.float64), ask.pinned)
+
+
+class _NumberedQMC(QMCSampler):
+    """Optuna's QMC sampler, with the trial's number instead of a counter in the database."""
+
+    def __init__(self, seed: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            super().__init__(qmc_type="sobol", scramble=True, seed=seed)
+        self.number = 0
+
+    def _find_sample_id(self, study: object, search_space: object) -> int:
+        return self.number
+
+
+class QuasiRandom:
+    """Trial n is point n of one scrambled Sobol sequence (Sobol 1967, Owen 1998), by Optuna's sampler."""
+
+    def __init__(self, distributions: Distributions) -> None:
+        self._distributions = distributions
+
+    def __call__(self, ask: Ask, history: History) -> FloatArray:
+        # Another attempt at the same trials takes them from another sequence.
+        again = [ask.attempt] if ask.attempt else []
+        sampler = _NumberedQMC(seeds.integer(ask.seed, "quasi-random sampler", *again))
+        nothing: Any = None
+        rows = []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a single point is no balanced set; the whole sequence is
+            for number in range(ask.first, ask.first + ask.count):
+                sampler.number = number
+                drawn = sampler.sample_relative(nothing, nothing, dict(self._distributions))
+                rows.append([d.to_internal_repr(drawn[name]) for name, d in self._distributions.items()])
+        return pin(np.array(rows, dtype=np.float64), ask.pinned)
+
+
+def latin_hypercube(ask: Ask, cube: UnitCube) -> FloatArray:
+    """One point in each of `count` equal parts of every axis (McKay, Beckman, Conover 1979).
+
+    Sobol's sequence would do as well, but importing scipy's takes longer than training the first cohort.
+    """
+    random = ask.generator("latin hypercube")
+    ranks = random.permuted(np.tile(np.arange(ask.count), (cube.axes, 1)), axis=1).T
+    points = (ranks + random.random(ranks.shape)) / ask.count  # [count, axes]
+    return pin(cube.inner(points), ask.pinned)
+
+
+class Grid:
+    """Every combination of values once, in an order that the study's seed shuffles.
+
+    Combinations that differ only in what means nothing to them (Adam's trials in their momenta) are one,
+    and those that are forbidden are none.
+
+    Raises:
+        HpsearchError: a hyper-parameter has no finite list of values, or there are too many combinations.
+    """
+
+    def __init__(self, space: Space, allowed: Callable[[Params], bool]) -> None:
+        distributions = History(space).distributions
+        size = math.prod(_grid_size(name, d) for name, d in distributions.items())
+        if size > MOST_GRID_POINTS:
+            raise HpsearchError(
+                f"sampler grid: expected at most {MOST_GRID_POINTS:,} combinations; found {size:,}. "
+                "Give fewer values or larger steps, or use qmc"
+            )
+        axes = {name: _grid_values(d) for name, d in distributions.items()}
+        self._rows = np.array(list(_distinct(space, distributions, axes, allowed)), dtype=np.float64)
+
+    def __len__(self) -> int:
+        """How many combinations there are: the most trials that make sense."""
+        return len(self._rows)
+
+    def __call__(self, ask: Ask, history: History) -> FloatArray:
+        order = seeds.generator(ask.seed, "grid").permutation(len(self._rows))
+        numbers = np.arange(ask.first, ask.first + ask.count) % len(self._rows)
+        return pin(self._rows[order[numbers]], ask.pinned)
+
+
+def _grid_size(name: str, d: BaseDistribution) -> int:
+    """How many values a hyper-parameter has."""
+    if isinstance(d, CategoricalDistribution):
+        return len(d.choices)
+    low, high, step = d.low, d.high, getattr(d, "step", None)  # type: ignore[attr-defined]
+    if getattr(d, "log", False) or step is None:
+        raise HpsearchError(
+            f"sampler grid: expected a list of values, or a range with a step, for each hyper-parameter; "
+            f"found a continuous range for {name}. Write, for example, {name} = [{low:g}, {high:g}]"
+        )
+    return int((high - low) / step + 1e-9) + 1
+
+
+def _grid_values(d: BaseDistribution) -> list[float]:
+    """The values, as Optuna represents them inside."""
+    if isinstance(d, CategoricalDistribution):
+        return [float(at) for at in range(len(d.choices))]
+    return [d.low + at * d.step for at in range(_grid_size("", d))]  # type: ignore[attr-defined]
+
+
+def _distinct(
+    space: Space,
+    distributions: Distributions,
+    axes: dict[str, list[float]],
+    allowed: Callable[[Params], bool],
+) -> Iterator[tuple[float, ...]]:
+    seen: set[tuple[tuple[str, Any], ...]] = set()
+    for row in product(*axes.values()):
+        (params,) = external(distributions, np.array([row]))
+        active = space.active(params)
+        key = tuple(active.items())
+        if key not in seen and allowed(active):
+            seen.add(key)
+            yield row

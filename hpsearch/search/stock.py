@@ -1,0 +1,115 @@
+"""Any of Optuna's samplers, as it is, asked one trial after another."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hpsearch.errors import HpsearchError
+from hpsearch.records import FloatArray
+from hpsearch.search.ask import Ask, pin
+from hpsearch.search.evolution import Direction, quiet_study
+from hpsearch.search.history import COMPLETE, FAILED, PRUNED, RUNNING, History
+
+SamplerFactory = Callable[[int], BaseSampler]
+"""Makes a sampler from a seed; called for each cohort."""
+
+_STATES = {
+    RUNNING: TrialState.RUNNING,
+    COMPLETE: TrialState.COMPLETE,
+    PRUNED: TrialState.PRUNED,
+    FAILED: TrialState.PRUNED,
+}
+
+
+class Stock:
+    """A sampler of Optuna's, asked for one trial after another on a copy of the study in memory.
+
+    It sees what Optuna's own storage would show it, with one exception: a trial that has diverged is told as
+    stopped without a value, which Optuna's TPE ranks last, instead of as failed, which no sampler sees. Its
+    time is that of the sampler: it grows with the study. A new sampler is made for each cohort, with a seed
+    that follows from the study's and the cohort's number.
+    """
+
+    def __init__(
+        self, distributions: dict[str, BaseDistribution], maximize: bool, others: int, factory: SamplerFactory
+    ) -> None:
+        self._distributions, self._factory = distributions, factory
+        self._directions: list[Direction] = ["maximize" if maximize else "minimize"]
+        self._directions += ["minimize"] * others
+
+    def __call__(self, ask: Ask, history: History) -> FloatArray:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study = quiet_study(self._directions, self._factory(ask.integer("stock sampler")))
+            study.add_trials(self._trials(history))
+            # `study.ask` reads them again, deep copied, unless they are the storage's own.
+            rows = []
+            for _ in range(ask.count):
+                params = study.ask(fixed_distributions=dict(self._distributions)).params
+                rows.append([d.to_internal_repr(params[name]) for name, d in self._distributions.items()])
+        return pin(np.array(rows, dtype=np.float64), ask.pinned)
+
+    def _trials(self, history: History) -> list[FrozenTrial]:
+        trials = []
+        for number, row in enumerate(history.params):
+            params = self._known(row)
+            state, value = int(history.state[number]), float(history.value[number])
+            complete, told = state == COMPLETE, state in (COMPLETE, PRUNED)
+            trials.append(
+                create_trial(
+                    state=_STATES[state],
+                    params=params,
+                    distributions={name: self._distributions[name] for name in params},
+                    values=[value, *history.others[number].tolist()] if complete else None,
+                    # Optuna's TPE ranks stopped trials by their last step and its value.
+                    intermediate_values={int(history.epochs[number]): value}
+                    if told and len(self._directions) == 1
+                    else None,
+                )
+            )
+        return trials
+
+    def _known(self, row: FloatArray) -> dict[str, Any]:
+        return {
+            name: d.to_external_repr(x)
+            for (name, d), x in zip(self._distributions.items(), row.tolist(), strict=True)
+            if x == x
+        }
+
+
+def imported(path: str, options: Mapping[str, Any]) -> SamplerFactory:
+    """The sampler class at "package.module:Class", given the options of the study file.
+
+    Raises:
+        HpsearchError: it cannot be imported, is not a sampler of Optuna's, or does not take the options.
+    """
+    module, _, name = path.partition(":")
+    what = f"search.sampler {path}"
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise HpsearchError(f"{what}: expected a module that can be imported; found: {error}") from None
+    except AttributeError:
+        raise HpsearchError(f"{what}: module {module} has no {name}") from None
+    if not (inspect.isclass(kind) and issubclass(kind, BaseSampler)):
+        raise HpsearchError(f"{what}: expected a subclass of optuna.samplers.BaseSampler; found {kind!r}")
+    seeded = "seed" in inspect.signature(kind).parameters
+
+    def factory(seed: int) -> BaseSampler:
+        try:
+            return kind(**options, **({"seed": seed} if seeded else {}))
+        except (TypeError, ValueError) as error:
+            raise HpsearchError(f"{what}: search.options are not what it takes: {error}") from None
+
+    factory(0)
+    return factory

@@ -1,0 +1,44 @@
+"""Many rows at once: an INSERT of plain tuples, several times faster than SQLAlchemy's own of dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy.engine import Connection, Dialect
+
+_MARKS = {"qmark": "?", "format": "%s", "pyformat": "%s"}
+"""How drivers want places for values of a row without names."""
+
+_Process = Callable[[Any], Any]
+
+
+def insert(connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows, if there are any; all have the first one's columns in its order."""
+    if not rows:
+        return
+    statement, processes = _statement(table, tuple(rows[0]), connection.dialect)
+    values: Sequence[Sequence[Any]] = [tuple(row.values()) for row in rows]
+    if processes:
+        columns = list(zip(*values, strict=True))
+        for place, process in processes:
+            columns[place] = tuple([process(value) for value in columns[place]])
+        values = list(zip(*columns, strict=True))
+    connection.exec_driver_sql(statement, values)
+
+
+@lru_cache(maxsize=64)
+def _statement(
+    table: Any, names: tuple[str, ...], dialect: Dialect
+) -> tuple[str, list[tuple[int, _Process]]]:
+    """The statement, and by place what turns values into those that the driver takes."""
+    quote = dialect.identifier_preparer.quote
+    marks = ", ".join([_MARKS[dialect.paramstyle]] * len(names))
+    columns = ", ".join(quote(name) for name in names)
+    found = [
+        (place, table.c[name].type.dialect_impl(dialect).bind_processor(dialect))
+        for place, name in enumerate(names)
+    ]
+    statement = f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})"
+    return statement, [(place, process) for place, process in found if process is not None]

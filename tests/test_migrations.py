@@ -1,0 +1,171 @@
+"""Databases of every released schema open, hold the same numbers and go on; upgrades are whole or undone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import Connection
+
+import hpsearch
+from hpsearch.errors import StorageError
+from hpsearch.store import Database, migrations, schema
+from hpsearch.store.audit import audit
+from hpsearch.study.file import study_from_document
+from tests.data.make import numbers
+from tests.store_study import execute
+from tests.studies import stored, url
+
+DATA = Path(__file__).parent / "data"
+FIXTURES = sorted(DATA.glob("schema-*.db"))
+VERSION = "SELECT version FROM hpsearch_schema"
+NAME = "stopped"
+
+
+@pytest.fixture(params=FIXTURES, ids=lambda path: path.stem)
+def fixture(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, int]:
+    """A copy of a database of a released schema, and its version."""
+    path = tmp_path / "x.db"
+    path.write_bytes(request.param.read_bytes())
+    return path, int(request.param.stem.rpartition("-")[2])
+
+
+def assert_golden(path: Path, version: int) -> None:
+    """The database holds what the hpsearch of that schema read."""
+    golden = json.loads((DATA / f"schema-{version}.json").read_text(encoding="utf-8"))
+    with Database.open(url(path)) as database:
+        found = json.loads(json.dumps(numbers(database.study(NAME))))
+    # By text, because NaN is not equal to itself.
+    assert json.dumps({key: found[key] for key in golden}) == json.dumps(golden)
+    assert {"trials", "curves", "last_cohort", "document", "seconds"} <= golden.keys()
+
+
+def test_every_released_schema_has_its_fixture() -> None:
+    assert [path.stem for path in FIXTURES] == [f"schema-{n + 1}" for n in range(schema.VERSION)]
+
+
+def test_the_numbers_are_those_that_were_stored(fixture: tuple[Path, int]) -> None:
+    path, version = fixture
+    assert execute(path, VERSION) == [(version,)]
+    assert_golden(path, version)
+    assert execute(path, VERSION) == [(schema.VERSION,)]
+    found = audit(url(path))
+    assert found.sound, [str(damage) for study in found.studies for damage in study.damages]
+    states = {trial[3].value for trial in stored(path, NAME)[0]}  # type: ignore[attr-defined]
+    assert states == {"complete", "pruned", "failed", "running"}
+
+
+def test_the_study_goes_on(fixture: tuple[Path, int]) -> None:
+    path, _ = fixture
+    before, curves = stored(path, NAME)
+    with Database.open(url(path)) as database:
+        study = study_from_document(database.study(NAME).record.document, "")
+    assert hpsearch.run(study, storage=url(path), workers=1).complete
+    after, again = stored(path, NAME)
+    finished = [trial for trial in before if trial[3].finished]  # type: ignore[attr-defined]
+    assert [after[trial[0]] for trial in finished] == finished  # type: ignore[call-overload]
+    for number, curve in curves.items():
+        rows, columns = curve.shape  # curves of version 1 had no shares of dead units
+        assert again[number][:rows, :columns].tobytes() == curve.tobytes()
+    assert len(after) == study.search.trials
+    assert audit(url(path)).sound
+
+
+def upgrades() -> list[int]:
+    return list(range(1, schema.VERSION))
+
+
+KILLED = """
+import os, sys
+from hpsearch.store import Database, migrations
+step = migrations.MIGRATIONS[{version}]
+def cut_short(connection):
+    step(connection)
+    os._exit(9)
+migrations.MIGRATIONS[{version}] = cut_short
+Database.open(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("version", upgrades())
+def test_a_process_that_is_killed_in_an_upgrade_leaves_the_old_version(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes((DATA / f"schema-{version}.db").read_bytes())
+    before = content(path)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED.format(version=schema.VERSION - 1), url(path)], check=False
+    )
+    assert done.returncode == 9
+    assert content(path) == before
+    assert_golden(path, version)
+
+
+@pytest.mark.parametrize("version", upgrades())
+def test_an_upgrade_that_fails_leaves_the_old_version(
+    tmp_path: Path, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes((DATA / f"schema-{version}.db").read_bytes())
+    before = content(path)
+    steps = migrations.MIGRATIONS
+    monkeypatch.setitem(steps, schema.VERSION - 1, failing(steps[schema.VERSION - 1]))
+    with pytest.raises(StorageError, match="no such table: nowhere"):
+        Database.open(url(path))
+    monkeypatch.undo()
+    assert content(path) == before
+    assert_golden(path, version)
+
+
+def failing(step: Callable[[Connection], None]) -> Callable[[Connection], None]:
+    """The step, after which something is wrong."""
+
+    def fail(connection: Connection) -> None:
+        step(connection)
+        connection.exec_driver_sql("INSERT INTO nowhere VALUES (1)")
+
+    return fail
+
+
+def content(path: Path) -> list[object]:
+    """All tables and all of their rows."""
+    tables = execute(path, "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    return [(name, sql, execute(path, f'SELECT * FROM "{name}"')) for name, sql in tables]
+
+
+@pytest.mark.parametrize("version", upgrades())
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("UPDATE hpsearch_trials SET value = '0.5' WHERE number = 1", "trial 1"),
+        ("UPDATE trial_params SET param_value = 0.5 WHERE trial_id = 2 AND param_name LIKE 'l%'", "trial 1"),
+        ("UPDATE trials SET state = 'COMPLETE' WHERE number = 1", "trial 1"),
+        ("UPDATE hpsearch_curves SET data = zeroblob(length(data)) WHERE number = 1", "trial 1"),
+        ("UPDATE hpsearch_cohorts SET lanes = '[]' WHERE number = 0", "cohort 0"),
+    ],
+)
+def test_what_was_damaged_before_is_found_damaged_afterwards(
+    tmp_path: Path, version: int, statement: str, what: str
+) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes((DATA / f"schema-{version}.db").read_bytes())
+    execute(path, statement)
+    found = audit(url(path))
+    (study,) = found.studies
+    assert {damage.what for damage in study.damages} >= {what}
+    assert execute(path, VERSION) == [(schema.VERSION,)]
+    with Database.open(url(path)) as database, pytest.raises(StorageError, match="damaged or edited"):
+        database.study(NAME).contents()
+
+
+def test_a_newer_schema_is_refused_and_left_alone(fixture: tuple[Path, int]) -> None:
+    path, _ = fixture
+    execute(path, "UPDATE hpsearch_schema SET version = ?", schema.VERSION + 1)
+    before = path.read_bytes()
+    for look in (Database.open, audit):
+        with pytest.raises(StorageError, match="from a newer hpsearch"):
+            look(url(path))
+    assert path.read_bytes() == before
