@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 
-from hpsearch.records import VALID_LOSS, VALID_METRIC, Curves, FloatArray, State, Trial, joined
+from hpsearch.records import (
+    VALID_LOSS,
+    VALID_METRIC,
+    Curves,
+    FloatArray,
+    IntArray,
+    State,
+    Trial,
+    Trials,
+    joined,
+)
 from hpsearch.search import History, Rung, Stopping
 from hpsearch.study.file import Study
+
+
+class _Numbered:
+    """Trials by number: those that were stored at the beginning, made when asked for, and newer ones."""
+
+    def __init__(self, stored: Trials) -> None:
+        self.stored = stored
+        self._newer: dict[int, Trial] = {}
+        self._count = len(stored)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: int) -> Trial:
+        newer = self._newer.get(number)
+        return self.stored[number] if newer is None else newer
+
+    def __setitem__(self, number: int, trial: Trial) -> None:
+        self._newer[number] = trial
+        self._count = max(self._count, number + 1)
+
+    def values(self) -> list[Trial]:
+        """All of them, in number order."""
+        return [self[number] for number in range(self._count)]
+
 
 Group = tuple[Hashable, ...]
 """What trials have in common that are judged against each other: bracket, scientific hyper-parameters."""
@@ -35,12 +70,12 @@ class Ledger:
     ) -> None:
         self._study, self._stopping, self._weights = study, stopping, weights
         self._sign = 1.0 if study.direction == "maximize" else -1.0
-        self.trials = {trial.number: trial for trial in trials}
-        self.history = History(study.space, trials, len(study.search.objectives))
-        self.running = {trial.number for trial in trials if not trial.state.finished}
-        self.failed = sum(trial.state is State.FAILED for trial in trials)
-        complete = (trial for trial in trials if trial.state is State.COMPLETE)
-        self.best: Trial | None = max(complete, key=self._merit, default=None)
+        stored = Trials.join(trials)
+        self.trials = _Numbered(stored)
+        self.history = History(study.space, stored, len(study.search.objectives))
+        self.running = {number for number, state in enumerate(stored.state) if state is State.RUNNING}
+        self.failed = sum(state is State.FAILED for state in stored.state)
+        self.best = self._best()
         self.curves = {n: np.array(curves[n]) for n in self.running if n in curves}
         self._rungs: dict[tuple[int, Group], Rung] = {}
         self._read_rungs(curves)
@@ -135,18 +170,41 @@ class Ledger:
 
     def _read_rungs(self, curves: Curves) -> None:
         """The rungs of a stored study: filled at once and sorted at the end."""
+        failed = np.array([state is State.FAILED for state in self.trials.stored.state], dtype=bool)
+        complete = np.array([state is State.COMPLETE for state in self.trials.stored.state], dtype=bool)
         for epoch in self._stopping.rungs:
             numbers, rows = curves.at(epoch)
-            metrics, losses = (self._sign * rows[:, VALID_METRIC]).tolist(), (-rows[:, VALID_LOSS]).tolist()
-            for number, *score in zip(numbers.tolist(), metrics, losses, strict=True):
-                trial = self.trials[number]
-                diverged = trial.state is State.FAILED and trial.epochs == epoch
-                if not diverged and epoch in self._stopping.pauses(number):
-                    self.rung(epoch, self.group(number)).scores[number] = tuple(score)
-        for rung in self._rungs.values():
-            rung.ranked = sorted(rung.scores.values())
-            ended = (n for n in rung.scores if self.trials[n].state is State.COMPLETE)
-            rung.complete = sorted(rung.scores[n][0] for n in ended)
+            sound = ~(failed[numbers] & (self.history.epochs[numbers] == epoch))
+            numbers, rows = numbers[sound], rows[sound]
+            metrics, losses = self._sign * rows[:, VALID_METRIC], -rows[:, VALID_LOSS]
+            for group, at in self._groups(numbers, epoch):
+                metric, loss, rung = metrics[at], losses[at], self.rung(epoch, group)
+                scores = list(zip(metric.tolist(), loss.tolist(), strict=True))
+                rung.scores = dict(zip(numbers[at].tolist(), scores, strict=True))
+                rung.ranked = [scores[place] for place in np.lexsort((loss, metric)).tolist()]
+                rung.complete = np.sort(metric[complete[numbers[at]]]).tolist()
+
+    def _groups(self, numbers: IntArray, epoch: int) -> Iterator[tuple[Group, IntArray]]:
+        """Groups of the trials that pause at an epoch, with their places in `numbers`."""
+        if self._stopping.one_group and not self._study.search.scientific:
+            if len(numbers):
+                yield self.group(int(numbers[0])), np.arange(len(numbers))
+            return
+        places: dict[Group, list[int]] = {}
+        for at, number in enumerate(numbers.tolist()):
+            if epoch in self._stopping.pauses(number):
+                places.setdefault(self.group(number), []).append(at)
+        for group, found in places.items():
+            yield group, np.array(found, dtype=np.int64)
+
+    def _best(self) -> Trial | None:
+        """The best of the complete trials that are stored."""
+        complete = np.flatnonzero([state is State.COMPLETE for state in self.trials.stored.state])
+        if not len(complete):
+            return None
+        value, loss = self.history.value[complete], self.history.loss[complete]
+        first = int(np.lexsort((complete, loss, -self._sign * value))[0])
+        return self.trials[int(complete[first])]
 
     def _merit(self, trial: Trial) -> tuple[float, float, int]:
         assert trial.value is not None

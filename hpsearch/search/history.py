@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from hpsearch.records import FloatArray, Params, State, Trial
+from hpsearch.records import FloatArray, Params, State, Trial, Trials
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.space import Space
 
@@ -106,18 +106,23 @@ class History:
 
     def _fill(self, trials: Sequence[Trial]) -> None:
         """All of a study at once: column by column, which is several times faster."""
-        n = self._count = len(trials)
+        stored = Trials.join(trials)
+        n = self._count = len(stored)
         for column, name in enumerate(self.distributions):
             places = self._places.get(name)
             if places is None:
-                written = [trial.params.get(name, math.nan) for trial in trials]
+                written = [params.get(name, math.nan) for params in stored.params]
             else:
-                written = [places.get(trial.params.get(name), math.nan) for trial in trials]
+                written = [places.get(params.get(name), math.nan) for params in stored.params]
             self._params[:n, column] = written
-        self._state[:n] = [_CODES[trial.state] for trial in trials]
-        self._epochs[:n] = [trial.epochs for trial in trials]
-        for column, values in enumerate(zip(*(self._row(trial) for trial in trials), strict=True)):
-            self._numbers[:n, column] = values
+        self._state[:n] = [_CODES[state] for state in stored.state]
+        self._epochs[:n] = stored.epochs
+        # None becomes NaN.
+        self._numbers[:n, 0] = np.array(stored.value, dtype=np.float64)
+        self._numbers[:n, 1] = np.array(stored.loss, dtype=np.float64)
+        nothing = (math.nan,) * self._others
+        if self._others and n:
+            self._numbers[:n, 2:] = [others or nothing for others in stored.others]
 
     def _row(self, trial: Trial) -> tuple[float, ...]:
         value = math.nan if trial.value is None else trial.value

@@ -61,6 +61,11 @@ class Stopping(Protocol):
     """A stopping rule."""
 
     @property
+    def one_group(self) -> bool:
+        """All trials are judged against each other, and pause at all of the rungs."""
+        ...
+
+    @property
     def rungs(self) -> tuple[int, ...]:
         """Epochs at which trials may pause to be judged; the last is the most that a trial gets."""
         ...
@@ -102,6 +107,10 @@ class Keep:
     """Nobody is stopped; the rungs are only the points at which results are stored."""
 
     rungs: tuple[int, ...]
+
+    @property
+    def one_group(self) -> bool:
+        return True
 
     def pauses(self, trial: int) -> tuple[int, ...]:
         return self.rungs
@@ -145,6 +154,10 @@ class Hyperband(Halving):
     """
 
     name: str
+
+    @property
+    def one_group(self) -> bool:
+        return False
 
     @property
     def budgets(self) -> list[int]:
