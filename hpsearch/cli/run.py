@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 _SHOWN = 10
+_ESTIMATED = 10_000
+"""Stored trials beyond which a run begins at once; what is left is still told by --dry-run."""
 
 
 def run(
@@ -235,9 +237,8 @@ def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err:
             err,
             [f"note     {study.search.trials:,} trials have begun, more than {asked:,}: they are finished"],
         )
-    if (
-        left := estimate(study, dataset, store.trials(), _next_cohort(store), device, workers)
-    ).trials or left.unfinished:
+    if sum(counts.values()) <= _ESTIMATED:
+        left = estimate(study, dataset, store.trials(), _next_cohort(store), device, workers)
         _say(err, [f"left     {estimate_text(left)}"])
     stop = StopFlag(study.search.time_limit if call.time_limit is None else call.time_limit)
     _keep_memory_flat()

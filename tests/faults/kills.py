@@ -27,7 +27,7 @@ BY_ITSELF = "ended by itself"
 
 DISK_ERRORS = (errno.ENOSPC, errno.EIO)
 
-SHARE = 0.1
+SHARE = 0.06
 """Of a study, within which each process that writes it is ended."""
 
 
