@@ -13,6 +13,7 @@ from hpsearch.errors import StudyFileError
 from hpsearch.study.file import load_study, study_from_document
 from hpsearch.study.points import Condition, Forbidden
 from hpsearch.study.space import Range
+from tests.studies import hpsearch as command_line
 
 SMALL = """
 [data]
@@ -243,6 +244,19 @@ def test_a_point_that_is_forbidden_is_refused(tmp_path: Path, point: str) -> Non
         f"{SMALL}[[enqueue]]\n{point}\n[[forbidden]]\nmomentum = 0.3\n[[forbidden]]\ndepth = {{ low = 2 }}\n",
     )
     assert found == [f"s.toml:{FIRST}:1: enqueue.0: is forbidden: the combination of depth"]
+
+
+def test_a_grid_takes_no_points(tmp_path: Path) -> None:
+    """They would come in the place of combinations that were then never tried."""
+    text = HIDDEN + '[[enqueue]]\nlearning_rate = 0.2\n[search]\nsampler = "grid"\n'
+    assert complaints(tmp_path, text) == [
+        "s.toml:6:1: enqueue: a grid tries every combination anyway; leave out one of the two"
+    ]
+    path = write(tmp_path, HIDDEN + '[train]\nepochs = 1\n[search]\nsampler = "grid"\ntrials = 6\n')
+    hpsearch.run(path, storage=f"sqlite:///{tmp_path}/x.db")
+    done = command_line("enqueue", "s", "learning_rate=0.2", "--storage", f"sqlite:///{tmp_path}/x.db")
+    assert done.returncode == 2
+    assert done.stderr == "hpsearch: study s: its sampler, grid, tries every combination anyway\n"
 
 
 def test_single_brackets_are_refused(tmp_path: Path) -> None:

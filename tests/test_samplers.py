@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.samplers import GridSampler
 
 from hpsearch.errors import HpsearchError
 from hpsearch.records import Params, State, Trial
@@ -19,7 +18,7 @@ from hpsearch.search.history import FAILED
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.file import Study
 from hpsearch.study.schema import SAMPLERS
-from tests.made_up import drawn, make_study, tried
+from tests.made_up import STATES, drawn, make_study, tried
 
 STOCK = "optuna.samplers:TPESampler"
 ALL = [*SAMPLERS, STOCK]
@@ -61,9 +60,19 @@ def value_of(params: Params) -> float:
     return -((math.log10(params["learning_rate"]) + 1) ** 2) - 0.1 * (params["depth"] - 3) ** 2
 
 
-def history_of(study: Study, count: int, seed: int = 0) -> History:
+LONG = STATES[:4] * 13 + STATES
+"""States of trials in turn: the first 56 are finished, three generations of 16."""
+
+
+def history_of(study: Study, count: int, seed: int = 0, lowered: float = 0.0) -> History:
+    """Of trials at random points; lowered: of every third, to have the same points with other values."""
     others = len(study.search.objectives)
-    return History(study.space, tried(drawn(study, count, seed), value_of, others=others), others)
+    trials = tried(drawn(study, count, seed), value_of, LONG, others)
+    for at in range(0, count, 3):
+        value = trials[at].value
+        if value is not None:
+            trials[at] = replace(trials[at], value=value - lowered)
+    return History(study.space, trials, others)
 
 
 def all_lie_in(study: Study, asked: list[Params]) -> bool:
@@ -111,9 +120,15 @@ def test_asking_is_a_function_of_seed_cohort_and_history(name: str, stored: int)
     study = study_of(name)
     sampler, past = make_sampler(study), history_of(study, stored)
     first = sampler(7, 3, 16, past)
-    sampler(1, 1, 5, past)  # what is asked in between leaves no trace
-    sampler(7, 3, 16, history_of(study, stored, seed=1))
-    sampler(7, 9, 16, history_of(study, 90))
+    others: list[tuple[int, int, int, History]] = [
+        (1, 3, 16, past),
+        (7, 3, 16, history_of(study, stored, seed=1)),
+        (7, 3, 16, history_of(study, stored, lowered=1.0)),
+        (7, 9, 5, history_of(study, 90)),
+    ]
+    for other in others:  # neither leaves a trace in the other
+        assert sampler(*other) == make_sampler(study)(*other)
+        assert sampler(7, 3, 16, past) == first
     np.random.default_rng().random()
     assert sampler(7, 3, 16, past) == first
     assert make_sampler(study)(7, 3, 16, past) == first
@@ -307,64 +322,6 @@ def test_quasi_random_points_fill_the_space_evenly() -> None:
     assert max(counts) - min(counts) <= 8
     logs = [math.log10(params["learning_rate"]) for params in asked]
     assert np.histogram(logs, bins=16, range=(-3, 0))[0].std() < 2  # 4 would be usual for random draws
-
-
-GRID = {
-    "learning_rate": [0.01, 0.1],
-    "depth": {"low": 1, "high": 5, "step": 2},
-    "momentum": {"low": 0.0, "high": 0.9, "step": 0.3},
-    "activation": ["relu", "tanh", "sigmoid"],
-}
-
-
-def grid_points(study: Study) -> list[Params]:
-    sampler = make_sampler(study)
-    assert sampler.most is not None
-    asked: list[Params] = []
-    for cohort in range(100):
-        if len(asked) >= sampler.most:
-            break
-        count = min(7, sampler.most - len(asked))
-        asked += sampler(5, cohort, count, History(study.space, tried(asked, lambda params: 0.5)))
-    return asked
-
-
-def test_a_grid_has_the_points_of_optunas_each_once_in_a_shuffled_order() -> None:
-    asked = grid_points(make_study(GRID, {"sampler": "grid"}))
-    values = {"learning_rate": [0.01, 0.1], "depth": [1, 3, 5], "momentum": [0.0, 0.3, 0.6, 0.9],
-              "activation": ["relu", "tanh", "sigmoid"]}  # fmt: skip
-    theirs = GridSampler(values)
-    expected = {
-        tuple(dict(zip(theirs._param_names, point, strict=True)).items()) for point in theirs._all_grids
-    }
-    rounded = [{**params, "momentum": round(params["momentum"], 9)} for params in asked]
-    assert len(rounded) == len(expected) == 72
-    assert {tuple(sorted(params.items())) for params in rounded} == expected
-    assert asked != sorted(asked, key=lambda params: list(map(str, params.values())))
-
-
-def test_a_grid_leaves_out_what_is_forbidden_or_comes_to_the_same() -> None:
-    space = {"optimizer": ["sgd", "adam"], "momentum": [0.0, 0.5, 0.9], "depth": [1, 2, 3]}
-    forbidden = [{"optimizer": "adam", "depth": 3}]
-    asked = grid_points(make_study(space, {"sampler": "grid"}, forbidden=forbidden))
-    assert len(asked) == len({tuple(params.items()) for params in asked}) == 3 * 3 + 2
-    assert sum(params["optimizer"] == "adam" for params in asked) == 2
-
-
-@pytest.mark.parametrize(
-    ("entry", "complaint"),
-    [
-        ({"low": 0.1, "high": 1.0}, r"found a continuous range for learning_rate\. Write, for example, lear"),
-        ({"low": 0.1, "high": 1.0, "log": True}, "found a continuous range for learning_rate"),
-        (
-            {"low": 0.5, "high": 1.0, "step": 2.0**-40},
-            "expected at most 1,000,000 combinations; found 549,7",
-        ),
-    ],
-)
-def test_a_grid_of_too_much_is_refused(entry: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(HpsearchError, match=complaint):
-        make_sampler(make_study({"learning_rate": entry}, {"sampler": "grid"}))
 
 
 def test_several_objectives_come_to_the_same_samplers_as_optunas() -> None:

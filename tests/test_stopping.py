@@ -179,6 +179,21 @@ def test_the_median_rule_decides_as_optunas(minimize: bool, steps: int, seed: in
     assert_decides_as(study_of("median", minimize), pruner, seed, steps)
 
 
+@pytest.mark.parametrize("complete", range(3, 9))
+def test_the_median_rule_begins_where_optunas_does(complete: int) -> None:
+    """The worst of all arrives when so many are complete; nobody stops before five are."""
+    rule, rung = make_stopping(study_of("median")), Rung(3)
+    theirs = optuna.create_study(direction="maximize")
+    for number in range(complete):
+        rung.arrive(number, (number / 8, 0.0))
+        rung.end(number)
+        theirs.add_trial(create_trial(value=1.0, intermediate_values={3: number / 8}))
+    theirs.add_trial(create_trial(state=TrialState.RUNNING, intermediate_values={3: -1.0}))
+    stopped = rule.judge(rung, {complete: np.full(3, -1.0)}, Words("valid accuracy", 1.0))
+    pruner = MedianPruner(n_startup_trials=5, n_warmup_steps=3, interval_steps=3)
+    assert bool(stopped) == pruner.prune(theirs, theirs.get_trials()[-1]) == (complete >= 5)
+
+
 @pytest.mark.parametrize("minimize", [False, True])
 @pytest.mark.parametrize(("patience", "delta"), [(2, 0.0), (5, 0.25)])
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

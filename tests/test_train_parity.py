@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from torch import nn
 from hpsearch.records import DEAD
 from hpsearch.study.hyperparameters import ACTIVATIONS, Configuration
 from hpsearch.study.layout import layer_shapes
-from hpsearch.train import Lane, LaneResult, Problem
+from hpsearch.train import Lane, LaneResult, Problem, plan_tiles
 from hpsearch.train.cohort import train_cohort
 from hpsearch.train.losses import LOSSES
 from hpsearch.train.native import Kernel, load_kernel, train_native
@@ -105,6 +106,34 @@ def test_padded_units_change_nothing() -> None:
     configurations += varied_configurations(32, width=5)
     lanes = make_lanes(problem, configurations)
     assert_equal(train_cohort(problem, lanes, EPOCHS), train_solo(problem, lanes, EPOCHS), 1e-10)
+
+
+@pytest.mark.parametrize("pad_widths", [False, True])
+def test_layers_of_their_own_widths_equal_solo(pad_widths: bool) -> None:
+    """Tiled by the planner, so that lanes that do not stack are apart."""
+    problem = make_problem(dtype=np.float64, pad_widths=pad_widths)
+    activations = ("relu", "maxout", "prelu", "tanh")
+    widths = itertools.product((5, 30), (None, 14), activations)
+    configurations = [
+        Configuration(
+            learning_rate=0.05, depth=1 + (n + n // 4) % 4, width=9, width1=first, width2=second,
+            activation=activation, batch_size=32,
+        )
+        for n, (first, second, activation) in enumerate(widths)
+    ]  # fmt: skip
+    lanes = make_lanes(problem, configurations)
+    tiles = plan_tiles(problem, lanes, [EPOCHS] * len(lanes))
+    assert 1 < len(tiles) < len(lanes)
+    for tile in tiles:
+        alone = train_solo(problem, tile.lanes, EPOCHS)
+        assert_equal(train_cohort(problem, tile.lanes, EPOCHS), alone, rtol=1e-10)
+    kernel = load_kernel()
+    if kernel is not None:
+        problem = make_problem()
+        fitting = kernel_lanes(problem, make_lanes(problem, configurations))
+        assert len({lane.configuration.layers for lane in fitting}) > 4
+        alone = train_solo(problem, fitting, EPOCHS)
+        assert_equal(train_native(kernel, problem, fitting, EPOCHS), alone, rtol=1e-5)
 
 
 def test_init_scale_scales_the_initial_weights() -> None:

@@ -41,6 +41,8 @@ def enqueue(
     with Database.open(storage_url(storage)) as database:
         store = database.study(study_name(study))
         stored = study_from_document(store.record.document, store.record.origin)
+        if values and stored.search.sampler == "grid":
+            raise HpsearchError(f"study {stored.name}: its sampler, grid, tries every combination anyway")
         if values:
             complaints: list[Complaint] = []
             point = read_point(

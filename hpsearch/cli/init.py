@@ -44,7 +44,7 @@ epochs = 27                       # the most that a trial gets
 # metric = "accuracy"             # what is ranked: accuracy, balanced_accuracy, f1, auc, rmse, mae, r2 …
 
 [search]
-sampler = "tpe"                   # random | qmc | tpe
+sampler = "tpe"                   # random | qmc | grid | tpe | gp | cmaes
 trials = 256                      # the total, also over resumes
 stopping = "halving"              # none | halving
 # time_limit = "10m"

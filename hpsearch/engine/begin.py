@@ -55,7 +55,7 @@ def study_text(dataset: Dataset, source: str, target: str | None, task: str | No
             *_train_lines(dataset, 81 if rows < 2_000 else 27),
             "",
             "[search]",
-            _line('sampler = "tpe"', "random | qmc | tpe"),
+            _line('sampler = "tpe"', "random | qmc | grid | tpe | gp | cmaes"),
             _line("trials = 192", "the total, also over resumes; about one in nine is trained to its end"),
             _line('stopping = "halving"', "one in three trials goes on at each rung"),
             "",

@@ -259,6 +259,8 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
         check_points(enqueue, forbidden, space, _below("enqueue", complain))
         if search:
             check_search(search, space, _below("search", complain))
+            if enqueue and search.sampler == "grid":
+                complain(("enqueue",), "a grid tries every combination anyway; leave out one of the two")
     if search and train:
         check_train(search, train, _below("search", complain))
     if complaints:

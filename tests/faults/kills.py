@@ -153,6 +153,8 @@ def _differences(undisturbed: Path, database: Path) -> list[str]:
         assert_same(undisturbed, database, made_up.NAME)
     except AssertionError as difference:
         return [f"not as undisturbed: {str(difference)[:300]}"]
+    if contract.claimed(database):
+        return ["it is still claimed"]
     expected, counted = (_seconds(path) for path in (undisturbed, database))
     return [] if counted == expected else [f"{counted} s instead of {expected} s are counted"]
 

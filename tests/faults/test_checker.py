@@ -100,11 +100,6 @@ def test_a_study_without_a_mistake_passes(
         ("DELETE FROM hpsearch_trials WHERE number = 12", "refused to be read"),
         ("DELETE FROM hpsearch_curves WHERE number = 12 AND first_epoch = 4", "refused to be read"),
         ("DELETE FROM hpsearch_studies", "the study is gone"),
-        (
-            "INSERT INTO hpsearch_claims SELECT study_id, 'h', 1, 0, 't', created, created "
-            "FROM hpsearch_studies",
-            "claimed",
-        ),
     ],
 )
 def test_an_edited_database_is_found(copied: Path, statement: str, word: str) -> None:
