@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution
 
 from hpsearch import seeds
 from hpsearch.records import FloatArray
-from hpsearch.search.history import History
+from hpsearch.search.history import History, external, internal
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,18 @@ class Ask:
     def count(self) -> int:
         return len(self.pinned)
 
+    @property
+    def again(self) -> tuple[int, ...]:
+        """What another attempt adds to the index of a seed."""
+        return (self.attempt,) if self.attempt else ()
+
     def integer(self, purpose: str) -> int:
         """A seed for this request: a function of the study's seed, the cohort and the attempt."""
-        return seeds.integer(self.seed, purpose, self.cohort, *([self.attempt] if self.attempt else []))
+        return seeds.integer(self.seed, purpose, self.cohort, *self.again)
 
     def generator(self, purpose: str) -> np.random.Generator:
         """Random numbers for this request."""
-        return seeds.generator(self.seed, purpose, self.cohort, *([self.attempt] if self.attempt else []))
+        return seeds.generator(self.seed, purpose, self.cohort, *self.again)
 
 
 class Draw(Protocol):
@@ -64,22 +69,12 @@ class UnitCube:
 
     def inner(self, points: FloatArray) -> FloatArray:
         """[n, parameters] as Optuna represents values inside, of points [n, axes]."""
-        rows = [self._transform.untransform(point) for point in points]
-        return np.array(
-            [[d.to_internal_repr(row[name]) for name, d in self._distributions.items()] for row in rows]
-        ).reshape(len(points), len(self._distributions))
+        return internal(self._distributions, [self._transform.untransform(point) for point in points])
 
     def points(self, inner: FloatArray) -> FloatArray:
         """[n, axes] of parameters [n, parameters] without gaps."""
-        items = list(self._distributions.items())
-        return np.array(
-            [
-                self._transform.transform(
-                    {n: d.to_external_repr(x) for (n, d), x in zip(items, row, strict=True)}
-                )
-                for row in inner.tolist()
-            ]
-        ).reshape(len(inner), self.axes)
+        points = [self._transform.transform(params) for params in external(self._distributions, inner)]
+        return np.array(points).reshape(len(inner), self.axes)
 
 
 def filled(history: History, numbers: NDArray[np.intp], seed: int, cube: UnitCube) -> FloatArray:

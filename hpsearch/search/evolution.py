@@ -17,7 +17,7 @@ from optuna.trial import TrialState, create_trial
 from hpsearch import seeds
 from hpsearch.records import FloatArray
 from hpsearch.search.ask import Ask, UnitCube, filled, pin
-from hpsearch.search.history import RUNNING, History, external
+from hpsearch.search.history import RUNNING, History, external, internal
 from hpsearch.search.simple import Random
 
 Direction = Literal["minimize", "maximize"]
@@ -126,11 +126,7 @@ class CohortNSGA:
         last = np.partition(ranks, self._population - 1)[self._population - 1]
         elite = ranks <= last
         study = self._study(ask, history, finished[elite], known[elite])
-        rows = []
-        for _ in range(ask.count):
-            params = study.ask(fixed_distributions=dict(self._distributions)).params
-            rows.append([d.to_internal_repr(params[name]) for name, d in self._distributions.items()])
-        return pin(np.array(rows, dtype=np.float64), ask.pinned)
+        return asked_of(study, self._distributions, ask)
 
     def _study(
         self, ask: Ask, history: History, numbers: NDArray[np.intp], known: FloatArray
@@ -153,6 +149,12 @@ class CohortNSGA:
                 )
             )
         return study
+
+
+def asked_of(study: optuna.Study, distributions: dict[str, BaseDistribution], ask: Ask) -> FloatArray:
+    """[count, parameters] of trials that the study is asked for one after another; pinned ones included."""
+    asked = [study.ask(fixed_distributions=dict(distributions)).params for _ in range(ask.count)]
+    return pin(internal(distributions, asked), ask.pinned)
 
 
 def quiet_study(directions: list[Direction], sampler: optuna.samplers.BaseSampler) -> optuna.Study:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,6 @@ class History:
 
     def __init__(self, space: Space, trials: Sequence[Trial] = (), others: int = 0) -> None:
         self.distributions = optuna_distributions(space)
-        self._places: dict[str, dict[Any, int]] = {
-            name: {choice: at for at, choice in enumerate(d.choices)}
-            for name, d in self.distributions.items()
-            if isinstance(d, CategoricalDistribution)
-        }
         self._count, self._others = 0, others
         size = max(256, 2 * len(trials))
         self._params = np.empty((size, len(self.distributions)))
@@ -90,30 +85,29 @@ class History:
             if at == len(self._state):
                 self._grow()
             self._count += 1
-            self._params[at] = [self._inner(name, trial.params) for name in self.distributions]
+            self._params[at] = self.internal([trial.params])[0]
         self._state[at] = _CODES[trial.state]
         self._epochs[at] = trial.epochs
         self._numbers[at] = self._row(trial)
 
-    def internal(self, points: Iterable[Params]) -> FloatArray:
+    def internal(self, points: Sequence[Params]) -> FloatArray:
         """[points, parameters] of some parameters' values; NaN where a point has none."""
-        rows = [[self._inner(name, point) for name in self.distributions] for point in points]
-        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.distributions))
+        return internal(self.distributions, points)
 
     def external(self, rows: FloatArray) -> list[Params]:
-        """The values of rows of parameters as Optuna represents them."""
+        """The values of rows of parameters as Optuna represents them; what is NaN is left out."""
         return external(self.distributions, rows)
 
     def _fill(self, trials: Sequence[Trial]) -> None:
         """All of a study at once: column by column, which is several times faster."""
         stored = Trials.join(trials)
         n = self._count = len(stored)
-        for column, name in enumerate(self.distributions):
-            places = self._places.get(name)
-            if places is None:
-                written = [params.get(name, math.nan) for params in stored.params]
-            else:
+        for column, (name, d) in enumerate(self.distributions.items()):
+            if isinstance(d, CategoricalDistribution):
+                places = {choice: at for at, choice in enumerate(d.choices)}
                 written = [places.get(params.get(name), math.nan) for params in stored.params]
+            else:
+                written = [params.get(name, math.nan) for params in stored.params]
             self._params[:n, column] = written
         self._state[:n] = [_CODES[state] for state in stored.state]
         self._epochs[:n] = stored.epochs
@@ -129,12 +123,6 @@ class History:
         loss = math.nan if trial.loss is None else trial.loss
         return value, loss, *(trial.others or (math.nan,) * self._others)
 
-    def _inner(self, name: str, params: Params) -> float:
-        if name not in params:
-            return math.nan
-        places = self._places.get(name)
-        return float(params[name]) if places is None else float(places[params[name]])
-
     def _grow(self) -> None:
         columns: tuple[NDArray[Any], ...] = self._params, self._state, self._epochs, self._numbers
         self._params, self._state, self._epochs, self._numbers = (
@@ -142,10 +130,20 @@ class History:
         )
 
 
-def external(distributions: dict[str, BaseDistribution], rows: FloatArray) -> list[Params]:
-    """The values of rows of parameters as Optuna represents them inside."""
+def external(distributions: Mapping[str, BaseDistribution], rows: FloatArray) -> list[Params]:
+    """The values of rows of parameters as Optuna represents them inside; what is NaN is left out."""
     items = list(distributions.items())
     return [
-        {name: d.to_external_repr(x) for (name, d), x in zip(items, row, strict=True)}
+        {name: d.to_external_repr(x) for (name, d), x in zip(items, row, strict=True) if x == x}
         for row in rows.tolist()
     ]
+
+
+def internal(distributions: Mapping[str, BaseDistribution], points: Sequence[Params]) -> FloatArray:
+    """[points, parameters] of values as Optuna represents them inside; NaN where a point has none."""
+    items = list(distributions.items())
+    rows = [
+        [d.to_internal_repr(point[name]) if name in point else math.nan for name, d in items]
+        for point in points
+    ]
+    return np.array(rows, dtype=np.float64).reshape(len(points), len(items))

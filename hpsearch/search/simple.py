@@ -17,7 +17,8 @@ from hpsearch import seeds
 from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray, Params
 from hpsearch.search.ask import Ask, UnitCube, pin
-from hpsearch.search.history import History, external
+from hpsearch.search.history import History, external, internal
+from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.space import Space
 
 Distributions = dict[str, BaseDistribution]
@@ -34,14 +35,14 @@ class Random:
     def __call__(self, ask: Ask, history: History) -> FloatArray:
         sampler = RandomSampler(seed=ask.integer("random sampler"))
         nothing: Any = None  # independent draws look at neither the study nor the trial
-        rows = [
-            [
-                d.to_internal_repr(sampler.sample_independent(nothing, nothing, name, d))
+        drawn = [
+            {
+                name: sampler.sample_independent(nothing, nothing, name, d)
                 for name, d in self._distributions.items()
-            ]
+            }
             for _ in range(ask.count)
         ]
-        return pin(np.array(rows, dtype=np.float64), ask.pinned)
+        return pin(internal(self._distributions, drawn), ask.pinned)
 
 
 class _NumberedQMC(QMCSampler):
@@ -65,17 +66,15 @@ class QuasiRandom:
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
         # Another attempt at the same trials takes them from another sequence.
-        again = [ask.attempt] if ask.attempt else []
-        sampler = _NumberedQMC(seeds.integer(ask.seed, "quasi-random sampler", *again))
+        sampler = _NumberedQMC(seeds.integer(ask.seed, "quasi-random sampler", *ask.again))
         nothing: Any = None
-        rows = []
+        drawn = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a single point is no balanced set; the whole sequence is
             for number in range(ask.first, ask.first + ask.count):
                 sampler.number = number
-                drawn = sampler.sample_relative(nothing, nothing, dict(self._distributions))
-                rows.append([d.to_internal_repr(drawn[name]) for name, d in self._distributions.items()])
-        return pin(np.array(rows, dtype=np.float64), ask.pinned)
+                drawn.append(sampler.sample_relative(nothing, nothing, dict(self._distributions)))
+        return pin(internal(self._distributions, drawn), ask.pinned)
 
 
 def latin_hypercube(ask: Ask, cube: UnitCube) -> FloatArray:
@@ -100,7 +99,7 @@ class Grid:
     """
 
     def __init__(self, space: Space, allowed: Callable[[Params], bool]) -> None:
-        distributions = History(space).distributions
+        distributions = optuna_distributions(space)
         size = math.prod(_grid_size(name, d) for name, d in distributions.items())
         if size > MOST_GRID_POINTS:
             raise HpsearchError(

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
@@ -16,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray
-from hpsearch.search.ask import Ask, pin
-from hpsearch.search.evolution import Direction, quiet_study
+from hpsearch.search.ask import Ask
+from hpsearch.search.evolution import Direction, asked_of, quiet_study
 from hpsearch.search.history import COMPLETE, FAILED, PRUNED, RUNNING, History
 
 SamplerFactory = Callable[[int], BaseSampler]
@@ -52,17 +51,11 @@ class Stock:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study = quiet_study(self._directions, self._factory(ask.integer("stock sampler")))
             study.add_trials(self._trials(history))
-            # `study.ask` reads them again, deep copied, unless they are the storage's own.
-            rows = []
-            for _ in range(ask.count):
-                params = study.ask(fixed_distributions=dict(self._distributions)).params
-                rows.append([d.to_internal_repr(params[name]) for name, d in self._distributions.items()])
-        return pin(np.array(rows, dtype=np.float64), ask.pinned)
+            return asked_of(study, self._distributions, ask)
 
     def _trials(self, history: History) -> list[FrozenTrial]:
         trials = []
-        for number, row in enumerate(history.params):
-            params = self._known(row)
+        for number, params in enumerate(history.external(history.params)):
             state, value = int(history.state[number]), float(history.value[number])
             complete, told = state == COMPLETE, state in (COMPLETE, PRUNED)
             trials.append(
@@ -78,13 +71,6 @@ class Stock:
                 )
             )
         return trials
-
-    def _known(self, row: FloatArray) -> dict[str, Any]:
-        return {
-            name: d.to_external_repr(x)
-            for (name, d), x in zip(self._distributions.items(), row.tolist(), strict=True)
-            if x == x
-        }
 
 
 def imported(path: str, options: Mapping[str, Any]) -> SamplerFactory:
