@@ -302,6 +302,21 @@ def test_cma_es_is_the_librarys_fed_generation_by_generation(minimize: bool) -> 
         assert params == pytest.approx(expected)
 
 
+def test_cma_es_learns_the_same_again_when_later_trials_are_worse_than_all_before() -> None:
+    """What a diverged trial counts as must not depend on when its generation is learned from."""
+    space = {"learning_rate": SPACE["learning_rate"], "momentum": {"low": 0.0, "high": 0.9}}
+    study = make_study(space, {"sampler": "cmaes", "cohort": 16}, minimize=True)
+    values = [float("nan"), *(float(n) for n in range(16, 1, -1)), *(100.0 + n for n in range(16))]
+    points = drawn(study, len(values))
+    of_point = {repr(point): value for point, value in zip(points, values, strict=True)}
+    past = tried(points, lambda params: of_point[repr(params)], (State.COMPLETE,))
+    kept = make_sampler(study)
+    kept(7, 1, 16, History(study.space, past[:16]))
+    assert kept(7, 2, 16, History(study.space, past)) == make_sampler(study)(
+        7, 2, 16, History(study.space, past)
+    )
+
+
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize("name", ["nsga2", "nsga3"])
 def test_nsga_selects_as_optunas_from_all_trials(name: str) -> None:

@@ -27,8 +27,14 @@ _SIGMA = 1 / 6
 
 
 def losses(history: History, numbers: NDArray[np.intp], maximize: bool) -> FloatArray:
-    """[numbers, objectives] to be minimised; diverged trials have the worst that any trial has."""
-    values = np.column_stack([-history.value if maximize else history.value, history.others])
+    """[numbers, objectives] to be minimised; the numbers rise.
+
+    Diverged trials have the worst that any trial up to the last of the numbers has: what comes later must not
+    change what was learned before.
+    """
+    end = int(numbers[-1]) + 1
+    value = history.value[:end]
+    values = np.column_stack([-value if maximize else value, history.others[:end]])
     known = np.where(np.isfinite(values), values, -np.inf).max(axis=0, initial=0.0)
     own = values[numbers]
     return np.where(np.isfinite(own), own, known)
