@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from hpsearch.store import StudyStore
+
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" / "cache")
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[tuple[Path, StudyStore]]:
+    """A study with trials of every state, claimed by this process."""
+    from hpsearch.store import Database
+    from tests.store_study import filled_file
+
+    path = tmp_path / "x.db"
+    path.write_bytes(filled_file())
+    with Database.open(f"sqlite:///{path}") as database:
+        store = database.study("digits")
+        store.begin()
+        yield path, store
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

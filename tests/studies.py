@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,21 @@ def write_study(
         SMALL.format(name=name, source=source, trials=trials, cohort=cohort) + more, encoding="utf-8"
     )
     return path
+
+
+def write_table_study(folder: Path) -> tuple[Path, Callable[[float], None]]:
+    """A study of a table beside it, and what writes the table again with its first column shifted."""
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    table = folder / "t.csv"
+
+    def write(shift: float) -> None:
+        lines = [f"{a},{b},{'yes' if c > 0 else 'no'}" for a, b, c in rows + np.array([shift, 0, 0])]
+        table.write_text("a,b,label\n" + "\n".join(lines), encoding="utf-8")
+
+    write(0.0)
+    path = write_study(folder, source="t.csv", trials=6)
+    path.write_text(path.read_text().replace('"t.csv"', '"t.csv"\ntarget = "label"'))
+    return path, write
 
 
 def url(path: Path) -> str:

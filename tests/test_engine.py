@@ -20,7 +20,7 @@ from hpsearch.store import Database
 from hpsearch.study.file import load_study
 from hpsearch.train import Lane, Problem, initial_state, train_lanes
 from hpsearch.train.solo import train_solo
-from tests.studies import assert_same, stored, url, write_study
+from tests.studies import assert_same, stored, url, write_study, write_table_study
 from tests.studies import hpsearch as command_line
 
 
@@ -212,16 +212,7 @@ def test_a_changed_study_file_is_refused_with_the_differences(whole: tuple[Path,
 
 
 def test_changed_data_are_refused(tmp_path: Path) -> None:
-    rows = np.random.default_rng(0).normal(size=(60, 3))
-    table = tmp_path / "t.csv"
-
-    def write(shift: float) -> None:
-        lines = [f"{a},{b},{'yes' if c > 0 else 'no'}" for a, b, c in rows + np.array([shift, 0, 0])]
-        table.write_text("a,b,label\n" + "\n".join(lines), encoding="utf-8")
-
-    write(0.0)
-    path = write_study(tmp_path, source="t.csv", trials=6)
-    path.write_text(path.read_text().replace('"t.csv"', '"t.csv"\ntarget = "label"'))
+    path, write = write_table_study(tmp_path)
     run(path, tmp_path / "d.db")
     write(0.1)
     with pytest.raises(

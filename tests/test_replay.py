@@ -26,7 +26,7 @@ from hpsearch.report.replay import Replayed, verdict
 from hpsearch.store import Contents, Database
 from hpsearch.study.file import load_study, study_from_document
 from tests.studies import hpsearch as command_line
-from tests.studies import url, write_study
+from tests.studies import url, write_study, write_table_study
 
 PACKAGE = Path(hpsearch.__file__).parent
 
@@ -168,22 +168,13 @@ def test_a_trial_that_is_trained_again_beside_others_has_the_same_curve(whole: t
 
 
 def test_changed_data_are_refused_since_nothing_could_come_out_the_same(tmp_path: Path) -> None:
-    rows = np.random.default_rng(0).normal(size=(60, 3))
-    table = tmp_path / "t.csv"
-
-    def write(shift: float) -> None:
-        lines = [f"{a},{b},{'yes' if c > 0 else 'no'}" for a, b, c in rows + np.array([shift, 0, 0])]
-        table.write_text("a,b,label\n" + "\n".join(lines), encoding="utf-8")
-
-    write(0.0)
-    path = write_study(tmp_path, source="t.csv", trials=6)
-    path.write_text(path.read_text().replace('"t.csv"', '"t.csv"\ntarget = "label"'))
+    path, write = write_table_study(tmp_path)
     hpsearch.run(path, storage=url(tmp_path / "d.db"))
     assert hpsearch.replay("small", storage=url(tmp_path / "d.db")).identical
     write(0.1)
     with pytest.raises(StudyChangedError, match=r"t\.csv has other content .* Restore the data"):
         hpsearch.replay("small", storage=url(tmp_path / "d.db"))
-    table.unlink()
+    (tmp_path / "t.csv").unlink()
     with pytest.raises(HpsearchError, match="cannot be read again"):
         hpsearch.replay("small", storage=url(tmp_path / "d.db"))
 

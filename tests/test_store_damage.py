@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,19 +10,7 @@ import pytest
 from hpsearch.errors import HpsearchError, StorageError
 from hpsearch.records import CURVE_COLUMNS
 from hpsearch.store import Database, StudyStore
-from tests.store_study import execute, filled_file
-
-
-@pytest.fixture
-def stored(tmp_path: Path) -> Iterator[tuple[Path, StudyStore]]:
-    """A study with trials of every state, claimed by this process."""
-    path = tmp_path / "x.db"
-    path.write_bytes(filled_file())
-    with Database.open(f"sqlite:///{path}") as database:
-        store = database.study("digits")
-        store.begin()
-        yield path, store
-
+from tests.store_study import execute
 
 EDITS = {
     "a parameter": (

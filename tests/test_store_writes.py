@@ -20,7 +20,7 @@ import pytest
 from hpsearch.errors import HpsearchError, StorageError, StudyBusyError
 from hpsearch.records import Cohort, Segment, State, Trial
 from hpsearch.store import Database, StudyStore
-from tests.store_study import EPOCHS, curve_of, execute, filled_file, finished_trial, new_trial, record
+from tests.store_study import EPOCHS, curve_of, execute, finished_trial, new_trial, record
 
 KILLS = 20
 FORK = multiprocessing.get_context("fork")
@@ -30,17 +30,6 @@ def contents(path: Path) -> dict[str, list[Any]]:
     """All rows of all tables, but for the time of the last commit."""
     tables = execute(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
     return {t: execute(path, f"SELECT * FROM {t}") for (t,) in tables if t != "hpsearch_claims"}
-
-
-@pytest.fixture
-def stored(tmp_path: Path) -> Iterator[tuple[Path, StudyStore]]:
-    """A study with trials of every state, claimed by this process."""
-    path = tmp_path / "x.db"
-    path.write_bytes(filled_file())
-    with Database.open(f"sqlite:///{path}") as database:
-        store = database.study("digits")
-        store.begin()
-        yield path, store
 
 
 def running(number: int, epochs: int) -> Trial:
