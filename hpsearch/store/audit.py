@@ -184,7 +184,7 @@ def _examine(study_id: int, found: dict[str, list[Values]]) -> Examined:
 
 
 def _examine_trials(study: Examined, found: Sequence[Values]) -> None:
-    sound, torn = _parted(rows.sound_trial, found)
+    sound, torn = _parted(rows.sound, found)
     study.trials = {trial.number: trial for trial in rows.trials_of(sound)}
     study.ids = {row[1]: row[2] for row in sound}
     for row in torn:

@@ -11,7 +11,7 @@ from typing import Any
 from optuna.study import StudyDirection
 
 from hpsearch.errors import HpsearchError
-from hpsearch.records import VALID_METRIC, Segment, StudyRecord, Trial
+from hpsearch.records import Segment, StudyRecord, Trial
 from hpsearch.store import rows
 from hpsearch.store.rescue import Source, Values
 from hpsearch.store.schema import (
@@ -108,20 +108,16 @@ class Mirror:
         expected = ((place, value, kind.name) for place, (value, kind) in enumerate(values))
         if not _same(self._values.get(trial_id), expected):
             yield "values"
-        if not _same(self._steps.get(trial_id), _steps(target, segments)):
+        steps = (
+            (epoch, value, kind.name)
+            for segment in segments
+            for epoch, value, kind in rows.intermediate_values(target.kept, segment)
+        )
+        if not _same(self._steps.get(trial_id), steps):
             yield "intermediate values"
         told = rows.attributes(trial).items() if trial.state.finished else ()
         if not {(key, json.dumps(value)) for key, value in told} <= set(self._told.get(trial_id, ())):
             yield "attributes"
-
-
-def _steps(target: Target, segments: Sequence[Segment]) -> Iterator[Values]:
-    """Rows of the trial's intermediate values, without its trial_id."""
-    for segment in segments:
-        for epoch, metric in enumerate(segment.curve[:, VALID_METRIC].tolist(), start=segment.first_epoch):
-            if epoch in target.kept or epoch == segment.last_epoch:
-                value, kind = rows.intermediate_value(metric)
-                yield epoch, value, kind.name
 
 
 def _same(found: Iterable[Values] | None, expected: Iterable[Values]) -> bool:

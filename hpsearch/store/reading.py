@@ -29,11 +29,9 @@ from hpsearch.records import (
     time_of,
 )
 from hpsearch.store import rows
+from hpsearch.store.bulk import chunks
 from hpsearch.store.rows import Tally
 from hpsearch.store.schema import checkpoints, cohorts, curves, queue, runs, tallies, trials
-
-_CHUNK = 500
-"""Numbers in one statement; some databases take no more than 999 variables."""
 
 Rows = Sequence[Sequence[Any]]
 """Rows of an own table with its columns in their order."""
@@ -239,9 +237,9 @@ def _of_numbers(
     query = query.where(table.c.study_id == place.study_id).order_by(*table.primary_key)
     if numbers is None:
         return connection.execute(query).all()
-    wanted = sorted({int(number) for number in numbers})
-    chunks = (wanted[at : at + _CHUNK] for at in range(0, len(wanted), _CHUNK))
-    return [row for chunk in chunks for row in connection.execute(query.where(table.c.number.in_(chunk)))]
+    return [
+        row for chunk in chunks(numbers) for row in connection.execute(query.where(table.c.number.in_(chunk)))
+    ]
 
 
 def read_cohorts(connection: Connection, place: Place, *, last: bool = False) -> list[Cohort]:

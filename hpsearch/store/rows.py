@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 from hpsearch.errors import StorageError
 from hpsearch.records import (
     CURVE_COLUMNS,
+    VALID_METRIC,
     Cohort,
     FloatArray,
     Params,
@@ -304,10 +305,14 @@ def optuna_values_of(study: str, trial: Trial, objectives: int) -> list[tuple[fl
     return [TrialValueModel.value_to_stored_repr(plain(value)) for value in values if value is not None]
 
 
-def intermediate_value(metric: float) -> tuple[float | None, Any]:
-    """The columns of an intermediate value in Optuna's table."""
-    stored: tuple[float | None, Any] = TrialIntermediateValueModel.intermediate_value_to_stored_repr(metric)
-    return stored
+def intermediate_values(kept: frozenset[int], segment: Segment) -> Iterator[tuple[int, float | None, Any]]:
+    """Step and columns of the intermediate values that Optuna's tables have of a piece of a curve.
+
+    kept: epochs of `kept_epochs`; the piece's last one is there, too.
+    """
+    for epoch, metric in enumerate(segment.curve[:, VALID_METRIC].tolist(), start=segment.first_epoch):
+        if epoch in kept or epoch == segment.last_epoch:
+            yield epoch, *TrialIntermediateValueModel.intermediate_value_to_stored_repr(metric)
 
 
 def attributes(trial: Trial) -> dict[str, Any]:
@@ -342,11 +347,6 @@ def trials_of(rows: Sequence[Sequence[Any]]) -> Trials:
         others=[() if each is None else tuple(json.loads(each)) for each in others],
         weights=[None] * len(number),
     )
-
-
-def sound_trial(row: Sequence[Any]) -> bool:
-    """Whether a row of the trials, with all its columns, is as it was written."""
-    return sound(row)
 
 
 def sound_asked(row: Sequence[Any]) -> bool:

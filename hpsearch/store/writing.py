@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import StorageError
-from hpsearch.records import CURVE_COLUMNS, VALID_METRIC, Cohort, Params, Segment, State, Trial
+from hpsearch.records import CURVE_COLUMNS, Cohort, Params, Segment, State, Trial
 from hpsearch.store import rows
-from hpsearch.store.bulk import insert
+from hpsearch.store.bulk import chunks, insert
 from hpsearch.store.rows import Tally
 from hpsearch.store.schema import (
     checkpoints,
@@ -35,8 +35,6 @@ from hpsearch.store.schema import (
     tallies,
     trials,
 )
-
-_CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,7 @@ def _stored(connection: Connection, target: Target, numbers: set[int]) -> Mappin
     columns = trials.c
     stored: dict[int, Any] = {
         row.number: row
-        for chunk in _chunks(numbers)
+        for chunk in chunks(numbers)
         for row in connection.execute(
             sa.select(trials).where(columns.study_id == target.study_id, columns.number.in_(chunk))
         )
@@ -186,7 +184,7 @@ def _stored(connection: Connection, target: Target, numbers: set[int]) -> Mappin
         if number not in stored:
             raise target.refusal(number, "a trial that was started", "none of this number")
         row = stored[number]
-        if not rows.sound_trial(row):
+        if not rows.sound(row):
             raise target.refusal(number, "its row as it was written", "one that does not fit its checksum")
         if row.state != State.RUNNING:
             expected = "a trial that runs, because finished ones do not change"
@@ -225,18 +223,16 @@ def _insert_segments(
 ) -> None:
     metrics = []
     for segment in segments:
-        trial_id, last = stored[segment.trial].trial_id, segment.last_epoch
-        for epoch, metric in enumerate(segment.curve[:, VALID_METRIC].tolist(), start=segment.first_epoch):
-            if epoch in target.kept or epoch == last:
-                value, kind = rows.intermediate_value(metric)
-                metrics.append(
-                    {
-                        "trial_id": trial_id,
-                        "step": epoch,
-                        "intermediate_value": value,
-                        "intermediate_value_type": kind,
-                    }
-                )
+        trial_id = stored[segment.trial].trial_id
+        for epoch, value, kind in rows.intermediate_values(target.kept, segment):
+            metrics.append(
+                {
+                    "trial_id": trial_id,
+                    "step": epoch,
+                    "intermediate_value": value,
+                    "intermediate_value_type": kind,
+                }
+            )
     insert(connection, curves, [rows.curve_row(target.study_id, segment) for segment in segments])
     insert(connection, optuna_intermediate, metrics)
 
@@ -294,7 +290,7 @@ def keep_checkpoints(
 ) -> None:
     """Store weights of running trials in place of their older ones, and delete those of finished ones."""
     finished = {trial.number for trial in updated if trial.state.finished}
-    for chunk in _chunks(given.keys() | finished):
+    for chunk in chunks(given.keys() | finished):
         of_trials = (checkpoints.c.study_id == target.study_id) & checkpoints.c.number.in_(chunk)
         connection.execute(sa.delete(checkpoints).where(of_trials))
     values = [
@@ -342,9 +338,3 @@ def take_queued(connection: Connection, target: Target, taken: Mapping[int, int]
             )
         values = rows.queue_row(target.study_id, int(position), json.loads(row.params), int(trial))
         connection.execute(sa.update(queue).where(of_point).values(values))
-
-
-def _chunks(numbers: Iterable[int]) -> list[list[int]]:
-    """Numbers in portions that fit one statement."""
-    ordered = sorted(int(number) for number in numbers)
-    return [ordered[at : at + _CHUNK] for at in range(0, len(ordered), _CHUNK)]
