@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hpsearch.data import Dataset
     from hpsearch.engine.api import Outcome
     from hpsearch.engine.pool import StopFlag
+    from hpsearch.records import State
     from hpsearch.store import Database, StudyStore
     from hpsearch.study.file import Study
 
@@ -204,6 +205,10 @@ def _fork(database: Database, study: Study, dataset: Dataset, call: _Call, err: 
     return made.study
 
 
+def _finished(counts: Mapping[State, int]) -> int:
+    return sum(count for state, count in counts.items() if state.finished)
+
+
 def _say(err: Console, lines: Iterable[str]) -> None:
     for line in lines:
         err.print(line, soft_wrap=not err.is_terminal)
@@ -230,7 +235,7 @@ def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err:
     if device == "cpu" and (reason := missing_kernel()):
         _say(err, [f"note     small networks train through torch, several times slower: {reason}"])
     counts = store.counts()
-    if before := sum(count for state, count in counts.items() if state.finished):
+    if before := _finished(counts):
         _say(err, [f"resuming: {before:,} of {study.search.trials:,} trials are finished"])
     if asked < study.search.trials:
         _say(
@@ -238,7 +243,7 @@ def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err:
             [f"note     {study.search.trials:,} trials have begun, more than {asked:,}: they are finished"],
         )
     if sum(counts.values()) <= _ESTIMATED:
-        left = estimate(study, dataset, store.trials(), _next_cohort(store), device, workers)
+        left = estimate(study, dataset, store.trials(), _next_cohort(store), device, workers, ask=False)
         _say(err, [f"left     {estimate_text(left)}"])
     stop = StopFlag(study.search.time_limit if call.time_limit is None else call.time_limit)
     _keep_memory_flat()
@@ -331,13 +336,13 @@ def _interruptible(stop: StopFlag, display: Display, call: _Call) -> Iterator[No
 
 def _tell_end(study: Study, store: StudyStore, url: str, err: Console) -> None:
     """One line that says where the study stands."""
-    from collections import Counter
-
     from hpsearch.report.text import counts_text
 
-    counts = Counter(store.counts())
-    finished = sum(count for state, count in counts.items() if state.finished)
-    _say(err, [f"{finished:,} of {study.search.trials:,} trials ({counts_text(counts)}), stored in {url}"])
+    counts = store.counts()
+    _say(
+        err,
+        [f"{_finished(counts):,} of {study.search.trials:,} trials ({counts_text(counts)}), stored in {url}"],
+    )
 
 
 def _resume_command(call: _Call) -> str:

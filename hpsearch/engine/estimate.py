@@ -13,7 +13,7 @@ from hpsearch.engine.api import make_problem
 from hpsearch.records import Params, Trial
 from hpsearch.search import History, Stopping, make_sampler, make_stopping, trials_left
 from hpsearch.study.file import Study
-from hpsearch.train import Lane, Problem, plan, train_lanes
+from hpsearch.train import Lane, Problem, Tile, plan, train_lanes
 from hpsearch.train.memory import lane_bytes
 
 _PROBE_SECONDS = 0.05
@@ -43,27 +43,38 @@ class Estimate:
 
 
 def estimate(
-    study: Study, dataset: Dataset, trials: Sequence[Trial], cohort: int, device: str, workers: int
+    study: Study,
+    dataset: Dataset,
+    trials: Sequence[Trial],
+    cohort: int,
+    device: str,
+    workers: int,
+    *,
+    ask: bool = True,
 ) -> Estimate:
     """Estimate it; the study and the dataset are those of `api.prepare`.
 
-    trials: those stored. cohort: number of the next one, 0 for a new study.
+    trials: those stored. cohort: number of the next one, 0 for a new study. ask: the sampler for the first of
+    the new trials, from which memory and time are estimated; otherwise from the last that are stored, if
+    there are any, since some samplers take longer than the whole estimate.
     """
     sampler, rule = make_sampler(study), make_stopping(study)
     history = History(study.space, trials, len(study.search.objectives))
     left = trials_left(study, history, sampler.most)
     count = min(study.search.cohort, left)
     points = study.enqueue[len(history) : len(history) + count]
-    asked = sampler(study.seed, cohort, count, history, points) if count else []
+    wanted = count and (ask or not trials)
+    asked = sampler(study.seed, cohort, count, history, points) if wanted else []
     running = [trial for trial in trials if not trial.state.finished]
     mean, at_most = mean_epochs(rule, study)
     whole = study.train.epochs
     epochs = round(left * mean + sum(whole - trial.epochs for trial in running) * mean / whole)
     problem = make_problem(study, dataset, device)
-    configurations = [study.space.configuration(params) for params in asked or [t.params for t in running]]
+    known = trials[-study.search.cohort :] if count else running
+    configurations = [study.space.configuration(params) for params in asked or [t.params for t in known]]
     lanes = [Lane(place, configuration) for place, configuration in enumerate(configurations)]
-    rate = _rate(problem, lanes, workers) if lanes else None
     tiles = plan(problem, lanes, [1] * len(lanes), workers)
+    rate = _rate(problem, tiles, workers) if tiles else None
     wide = sorted((sum(lane_bytes(problem, lane) for lane in tile.lanes) for tile in tiles), reverse=True)
     return Estimate(
         left,
@@ -90,9 +101,11 @@ def mean_epochs(rule: Stopping, study: Study) -> tuple[float, bool]:
     return float(np.mean(totals)), False
 
 
-def _rate(problem: Problem, lanes: Sequence[Lane], workers: int) -> float | None:
-    """Seconds an epoch of an average lane, all workers busy: the cost model's, corrected by a probe."""
-    tiles = plan(problem, lanes, [1] * len(lanes), workers)
+def _rate(problem: Problem, tiles: Sequence[Tile], workers: int) -> float | None:
+    """Seconds an epoch of an average lane, all workers busy: the cost model's, corrected by a probe.
+
+    tiles: of one epoch.
+    """
     cheap = sorted(tiles, key=lambda tile: tile.cost / len(tile.lanes))
     tile = cheap[len(cheap) // 2]
     few = max(1, min(len(tile.lanes), int(_PROBE_SECONDS * len(tile.lanes) / max(tile.cost, 1e-9))))
@@ -102,5 +115,5 @@ def _rate(problem: Problem, lanes: Sequence[Lane], workers: int) -> float | None
     began = perf_counter()
     train_lanes(problem, tile.lanes[:few], 1)
     taken = perf_counter() - began
-    total = sum(each.cost for each in tiles)
-    return taken * total / (tile.cost * few / len(tile.lanes)) / len(lanes) / workers
+    total, lanes = sum(each.cost for each in tiles), sum(len(each.lanes) for each in tiles)
+    return taken * total / (tile.cost * few / len(tile.lanes)) / lanes / workers

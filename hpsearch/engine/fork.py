@@ -63,7 +63,8 @@ def fork(database: Database, study: Study, dataset: Dataset, name: str, device: 
     if name_from(name) != name:
         raise HpsearchError(f"--fork: expected a name of letters, digits, '.', '_' and '-'; found \"{name}\"")
     parent, forked = database.study(study.name), replace(study, name=name)
-    finished = [trial for trial in parent.trials() if trial.state.finished]
+    trials = parent.trials()
+    finished = [trial for trial in trials if trial.state.finished]
     known = database.find(name)
     if known is not None:
         origin = known.record.parent.get("study")
@@ -84,7 +85,8 @@ def fork(database: Database, study: Study, dataset: Dataset, name: str, device: 
             f'"{name}": its space, epochs or forbidden combinations are others. To begin it from nothing: '
             f"--set study.name={name}"
         )
-    _store(database, parent, forked, dataset, taken)
+    share = sum(trial.epochs for trial, _ in taken) / max(1, sum(trial.epochs for trial in trials))
+    _store(database, parent, forked, dataset, taken, parent.record.seconds * share)
     return Forked(forked, len(taken), len(finished))
 
 
@@ -164,21 +166,20 @@ def _store(
     forked: Study,
     dataset: Dataset,
     taken: Sequence[tuple[Trial, Trial]],
+    seconds: float,
 ) -> None:
-    """Store the new study with its first trials, all of it or nothing."""
+    """Store the new study with its first trials, all of it or nothing; seconds: that they were trained."""
     numbers = {trial.number: at for at, (trial, _) in enumerate(taken)}
     segments = parent.segments(numbers)
     runs = {run.number: run for run in parent.runs()}
     used = sorted({segment.run for segment in segments} & runs.keys())
     places = {number: at for at, number in enumerate(used, start=1)}
     trials = [replace(moved, number=at, cohort=0) for at, (_, moved) in enumerate(taken)]
-    epochs = sum(trial.epochs for trial in trials)
-    every = sum(trial.epochs for trial in parent.trials())
     record = new_record(
         forked,
         dataset,
         provenance=parent.record.provenance,
-        seconds=parent.record.seconds * epochs / max(1, every),
+        seconds=seconds,
         parent={
             "study": parent.record.name,
             "trials": list(numbers),

@@ -69,7 +69,7 @@ class Ledger:
         weights: Callable[[Trial], int],
     ) -> None:
         self._study, self._stopping, self._weights = study, stopping, weights
-        self._sign = 1.0 if study.direction == "maximize" else -1.0
+        self._sign = study.sign
         stored = Trials.join(trials)
         self.trials = _Numbered(stored)
         self.history = History(study.space, stored, len(study.search.objectives))

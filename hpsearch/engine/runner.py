@@ -168,8 +168,8 @@ class Runner:
         for number, (_, epoch) in self._cohort.lanes.items():
             if number in self._ledger.running:
                 arrived.setdefault((epoch, self._ledger.group(number)), []).append(number)
-        now, sign = datetime.now(UTC), 1.0 if self._study.direction == "maximize" else -1.0
-        words = Words(f"valid {self._study.train.metric}", sign)
+        now = datetime.now(UTC)
+        words = Words(f"valid {self._study.train.metric}", self._study.sign)
         stopped: dict[int, str] = {}
         for (epoch, group), numbers in arrived.items():
             curves = {number: self._ledger.turned(number) for number in numbers}

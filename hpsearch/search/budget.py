@@ -21,8 +21,7 @@ def enough(study: Study, history: History) -> str | None:
         return f"the limit of {limit:,} epochs is reached"
     if give_up is None:
         return None
-    sign = 1.0 if study.direction == "maximize" else -1.0
-    values = sign * history.value[history.state != RUNNING]
+    values = study.sign * history.value[history.state != RUNNING]
     values = np.where(np.isnan(values), -np.inf, values)
     if len(values) <= give_up.trials:
         return None

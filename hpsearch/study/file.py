@@ -125,6 +125,11 @@ class Study:
         """ "maximize" or "minimize", as Optuna calls it; for a resolved study."""
         return "maximize" if self.train.metric in MAXIMIZED else "minimize"
 
+    @property
+    def sign(self) -> float:
+        """1 where more of the metric is better, −1 where less is: turns it so that more is better."""
+        return 1.0 if self.direction == "maximize" else -1.0
+
     def allows(self, params: Params) -> bool:
         """Whether a trial may have these hyper-parameters: none of the forbidden combinations holds."""
         if not self.forbidden:
