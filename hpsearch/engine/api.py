@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from hpsearch.data import Dataset, load_dataset
 from hpsearch.engine.resume import open_study
-from hpsearch.errors import HpsearchError, StudyFileError
+from hpsearch.errors import HpsearchError, StorageError, StudyFileError
 from hpsearch.records import Progress
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study, load_study
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from hpsearch.train import Problem
 
 DEFAULT_STORAGE = "sqlite:///hpsearch.db"
+
+_LAST_PATIENCE = 1.0
+"""Seconds to wait for a database, to release a study in it, after it could not be written."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +152,17 @@ def train(
             checkpoints,
         )
         runner.run(stop)
+    except StorageError:
+        with suppress(StorageError):
+            store.end(patience=_LAST_PATIENCE)
+        raise
+    except BaseException:
+        store.end()
+        raise
+    else:
+        store.end()
     finally:
         pool.close()
-        store.end()
     return Outcome(runner.complete, runner.enough, runner.profile)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from hpsearch.engine.ledger import Group, Ledger
 from hpsearch.engine.pool import Begun, Pool, StopFlag, TileResult
 from hpsearch.engine.profile import Profile
+from hpsearch.errors import StorageError
 from hpsearch.records import Cohort, Progress, Segment, State, Trial
 from hpsearch.search import CohortSampler, Stopping, Words, enough, trials_left
 from hpsearch.store import StudyStore
@@ -92,6 +93,7 @@ class Runner:
         self._catch_up(missing, stop.without_limit())
         stop.start()
         began = monotonic()
+        storable = True
         try:
             while not (stop.asked or self.complete):
                 begun = self._go_on(missing, stop) if missing else self._next_cohort(stop)
@@ -99,8 +101,12 @@ class Runner:
                 self._collect(begun, stop)
                 if stop:
                     break
+        except StorageError:
+            storable = False  # waiting for a locked database once is long enough
+            raise
         finally:
-            self._commit(ending=True)
+            if storable:
+                self._commit(ending=True)
             self.profile.seconds += monotonic() - began
 
     # -- one cohort ------------------------------------------------------------------------------

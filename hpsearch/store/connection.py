@@ -108,8 +108,10 @@ class Connector:
                 yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, patience: float | None = None) -> Iterator[Connection]:
         """A transaction that is stored as a whole at its end, or not at all if anything is raised in it.
+
+        patience: seconds to wait for a lock on an SQLite database; BUSY_SECONDS by default.
 
         Raises:
             StorageError: the database cannot be written.
@@ -120,6 +122,8 @@ class Connector:
                 if new or self._empty:
                     _driver(connection).execute(_CUT_OFF)
                 connection.execution_options(hpsearch_writes=True)
+                if patience is not None and connection.dialect.name == "sqlite":
+                    _driver(connection).execute(f"PRAGMA busy_timeout = {round(1000 * patience)}")
                 with connection.begin():
                     yield connection
         except BaseException:
@@ -158,7 +162,8 @@ class Connector:
                     bare = not sa.inspect(connection).get_table_names()
         self._engine.dispose()
         if self.path is not None and bare:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # on a broken disk it stays, and the trouble that led here is what is told
+                self.path.unlink(missing_ok=True)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -227,11 +227,11 @@ class StudyStore:
         self._token, self.record = token, record
         self.run = tally.runs if provenance is not None else 0
 
-    def end(self) -> None:
-        """Release the claim, if there is one."""
+    def end(self, patience: float | None = None) -> None:
+        """Release the claim, if there is one. patience: seconds to wait for a locked SQLite database."""
         if self._token is None:
             return
-        with self._connector.writing() as connection:
+        with self._connector.writing(patience) as connection:
             claims.release(connection, self._id, self._token)
         self._token, self.run = None, 0
         self._connector.give_back()
