@@ -8,8 +8,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from hpsearch.errors import plural
 from hpsearch.report.chart import inert, metric_tick, new_figure, png_bytes, quiet
-from hpsearch.report.comparison import BETTER, WORSE, Arm, Comparison, Estimate, comparison_grid
+from hpsearch.report.comparison import BETTER, WORSE, Arm, Comparison, comparison_grid
 from hpsearch.report.text import is_share
+from hpsearch.stats import Estimate
 
 _VERDICTS = {BETTER: "#009e73", WORSE: "#d55e00"}
 _NEUTRAL, _DOTS = "#404040", "#0072b2"

@@ -11,31 +11,16 @@ from hpsearch.errors import plural
 from hpsearch.records import FloatArray
 from hpsearch.report.grids import Column, Grid
 from hpsearch.report.text import MISSING, is_share, metric_text, plain, significant
+from hpsearch.stats import FEWEST, LEVEL, Estimate, estimate
+from hpsearch.stats.estimates import SAME
 from hpsearch.study.arms import LINEAR
-
-LEVEL = 0.95
-FEWEST_SEEDS = 3
-"""An interval from fewer would say nothing."""
 
 BETTER, WORSE, EQUAL = "better", "worse", "no detectable difference"
 UNCLEAR = "no clear answer"
 """Better where both arms were trained to the end, but it diverged more often; or worse, and less often."""
 
-_SAME = 1e-9
-"""Differences that vary by less than this share of the scores are rounding: they are all equal."""
-
 _UNEQUAL = 2
 """Arms with so many times the trials of another were tuned better."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean of values that vary by seed, and its t interval; without one where all values are equal."""
-
-    mean: float
-    sd: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -107,7 +92,7 @@ class Comparison:
         """Of every arm that can be compared with the baseline, in the order of the arms."""
         (base,) = (arm for arm in self.arms if arm.name == self.baseline)
         pairs = {arm.name: _paired(arm, base) for arm in self.arms if arm.name != self.baseline}
-        usable = {name: values for name, values in pairs.items() if len(values) >= FEWEST_SEEDS}
+        usable = {name: values for name, values in pairs.items() if len(values) >= FEWEST}
         every = np.concatenate([np.zeros(1), *(arm.scores for arm in self.arms)])
         scale = float(np.nanmax(np.abs(every)))
         diverged = {arm.name: arm.diverged - base.diverged for arm in self.arms}
@@ -136,22 +121,6 @@ def _paired(arm: Arm, base: Arm) -> FloatArray:
 # -- statistics ----------------------------------------------------------------------------------
 
 
-def estimate(values: FloatArray, level: float = LEVEL, scale: float | None = None) -> Estimate | None:
-    """Mean, standard deviation and Student's t interval (1908) of values [n]; None of fewer than three.
-
-    scale: of the numbers from which the values were taken, to tell equal ones from rounding.
-    """
-    if len(values) < FEWEST_SEEDS:
-        return None
-    mean, sd = float(values.mean()), float(values.std(ddof=1))
-    if np.ptp(values) <= _SAME * (np.abs(values).max() if scale is None else scale):
-        return Estimate(mean, 0.0, None, None)
-    from scipy import stats  # 0.3 s that reports without a comparison need not pay
-
-    interval = stats.ttest_1samp(values, 0.0).confidence_interval(level)
-    return Estimate(mean, sd, float(interval.low), float(interval.high))
-
-
 def difference(arm: str, values: FloatArray, comparisons: int, maximize: bool, scale: float) -> Difference:
     """What differences [n ≥ 3] of an arm, paired by seed, say; corrected for so many comparisons
     (Bonferroni).
@@ -165,7 +134,7 @@ def difference(arm: str, values: FloatArray, comparisons: int, maximize: bool, s
     assert found is not None
     if found.low is not None:
         p = float(stats.ttest_1samp(values, 0.0).pvalue)
-    elif abs(found.mean) > _SAME * scale:
+    elif abs(found.mean) > SAME * scale:
         p = float(stats.binomtest(len(values), len(values)).pvalue)
     else:
         p = 1.0

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.records import StudyRecord
-from hpsearch.report.comparison import LEVEL, Comparison, Estimate, conclusion, remarks
+from hpsearch.report.comparison import Comparison, conclusion, remarks
 from hpsearch.report.frames import PARAM, Report, curves_frame
 from hpsearch.report.text import missing, plain
+from hpsearch.stats import LEVEL, Estimate
 
 REPORT_FORMAT = "hpsearch.report/1"
 CURVES_FORMAT = "hpsearch.curves/1"

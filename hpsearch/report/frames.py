@@ -33,6 +33,7 @@ from hpsearch.study.space import Space
 
 if TYPE_CHECKING:
     from hpsearch.report.comparison import Comparison
+    from hpsearch.report.confirmation import Confirmation
 
 PARAM = "param_"
 _DTYPES = {"float": "float64", "int": "Int64", "bool": "boolean", "name": "str", "layers": "str"}
@@ -45,13 +46,15 @@ class Report:
     """What a report is made from.
 
     trials: as `trials_frame` gives it. curves: trial number → [epochs, columns], see `records.Segment`.
-    comparison: the answer to the study's question, where it has one. notes: what could not be told, and why.
+    comparison: the answer to the study's question, where it has one. confirmation: its finalists on fresh
+    seeds, where they have been trained. notes: what could not be told, and why.
     """
 
     record: StudyRecord
     trials: pd.DataFrame
     curves: Mapping[int, FloatArray]
     comparison: Comparison | None = None
+    confirmation: Confirmation | None = None
     notes: tuple[str, ...] = ()
 
     @property

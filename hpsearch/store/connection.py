@@ -162,7 +162,9 @@ class Connector:
                     bare = not sa.inspect(connection).get_table_names()
         self._engine.dispose()
         if self.path is not None and bare:
-            with suppress(OSError):  # on a broken disk it stays, and the trouble that led here is what is told
+            with suppress(
+                OSError
+            ):  # on a broken disk it stays, and the trouble that led here is what is told
                 self.path.unlink(missing_ok=True)
 
     @contextmanager
