@@ -312,6 +312,21 @@ class Queued:
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """One look at the rows that are kept back, which is stored so that all looks can be counted.
+
+    number: from 1. purpose: for what, such as "confirmation". about: JSON-able, what was scored. data:
+    safetensors of what came out, or nothing.
+    """
+
+    number: int
+    purpose: str
+    about: dict[str, Any]
+    data: bytes
+    when: datetime
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a running study is, for a display."""
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from hpsearch.cli.app import app
 from hpsearch.data import Dataset
 from hpsearch.engine.api import make_problem, prepare, run
-from hpsearch.engine.compare import compare, fresh_seed
+from hpsearch.engine.compare import compare
+from hpsearch.engine.fresh import fresh_seed
 from hpsearch.errors import StudyChangedError, StudyFileError
 from hpsearch.records import State, Trial
 from hpsearch.report.comparison import (

@@ -333,7 +333,7 @@ def test_the_command_to_go_on_with_shows_no_password(monkeypatch: pytest.MonkeyP
     from hpsearch.cli.run import _Call, _resume_command
 
     secret = "postgresql+psycopg://bob:s3cret@db/x"
-    call = _Call("x.toml", secret, "auto", None, None, False, True, None)
+    call = _Call("x.toml", secret, "auto", None, None, False, True, None, True)
     for typed in (["run", "x.toml", "--storage", secret], ["run", "x.toml", f"--storage={secret}"]):
         monkeypatch.setattr("sys.argv", ["hpsearch", *typed])
         assert "s3cret" not in _resume_command(call)

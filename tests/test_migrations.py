@@ -24,6 +24,8 @@ DATA = Path(__file__).parent / "data"
 FIXTURES = sorted(DATA.glob("schema-*.db"))
 VERSION = "SELECT version FROM hpsearch_schema"
 NAME = "stopped"
+OWN_TABLES_WHOLE = 3
+"""From this version on Optuna's tables are a mirror, whose damage changes no number."""
 
 
 @pytest.fixture(params=FIXTURES, ids=lambda path: path.stem)
@@ -157,8 +159,9 @@ def test_what_was_damaged_before_is_found_damaged_afterwards(
     (study,) = found.studies
     assert {damage.what for damage in study.damages} >= {what}
     assert execute(path, VERSION) == [(schema.VERSION,)]
-    with Database.open(url(path)) as database, pytest.raises(StorageError, match="damaged or edited"):
-        database.study(NAME).contents()
+    if version < OWN_TABLES_WHOLE or "hpsearch_" in statement:
+        with Database.open(url(path)) as database, pytest.raises(StorageError, match="damaged or edited"):
+            database.study(NAME).contents()
 
 
 def test_a_newer_schema_is_refused_and_left_alone(fixture: tuple[Path, int]) -> None:

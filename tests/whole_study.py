@@ -13,12 +13,13 @@ from hpsearch.store import Database, StudyStore
 from tests.store_study import EPOCHS, fill, new_trial, record
 
 NAME = "digits"
+SCORED = {"trials": [1, 2], "seeds": 5}
 CHECKPOINTS = {3: (3, bytes(range(256)))}
 POINTS = [{"learning_rate": 0.1, "depth": 2}, {"activation": "tanh"}]
 
 
 def fill_whole(store: StudyStore) -> None:
-    """Trials of every state, two runs, two cohorts, two queued points and a checkpoint."""
+    """Trials of every state, two runs, two cohorts, two queued points, a checkpoint and a scoring."""
     fill(store)
     for processor in ("this", "that"):
         store.begin({"processor": processor, "workers": 2})
@@ -33,6 +34,7 @@ def fill_whole(store: StudyStore) -> None:
         checkpoints=CHECKPOINTS,
         seconds=0.5,
     )
+    store.add_scoring("confirmation", SCORED, bytes(range(128)))
     store.end()
 
 

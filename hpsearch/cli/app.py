@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from hpsearch import __version__
+from hpsearch.cli.confirm import confirm
 from hpsearch.cli.curves import curves
 from hpsearch.cli.doctor import doctor
 from hpsearch.cli.enqueue import enqueue
@@ -54,6 +55,7 @@ def _root(
 for _name, _command in (
     ("run", run),
     ("enqueue", enqueue),
+    ("confirm", confirm),
     ("report", report),
     ("curves", curves),
     ("variance", variance),

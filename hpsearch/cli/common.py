@@ -91,6 +91,7 @@ def read_study(
     """
     import gc
 
+    from hpsearch.engine.scorings import confirmation_of
     from hpsearch.report.frames import Report, check_finished, trials_frame
     from hpsearch.store import Database
 
@@ -101,8 +102,10 @@ def read_study(
         for number in only:
             check_trial(stored.record.name, number, sum(counts.values()), "--trial")
         trials, lines = stored.read(only or None, curves=curves)
+        confirmation = None if only else confirmation_of(stored.record, trials, stored.scorings())
         gc.freeze()  # very many objects that stay to the end, through which no search for garbage need go
-        return Report(stored.record, trials_frame(stored.record, trials), lines), trials
+        frame = trials_frame(stored.record, trials)
+        return Report(stored.record, frame, lines, confirmation=confirmation), trials
 
 
 def check_trial(study: str, number: int, count: int, option: str = "trial") -> None:

@@ -16,11 +16,13 @@ from hpsearch.cli.common import (
     make_console,
     read_study,
     show,
+    storage_url,
     storage_words,
     write_out,
 )
 
 if TYPE_CHECKING:
+    from hpsearch.report.comparison import Comparison
     from hpsearch.report.frames import Report
 
 _TABLE_ROWS = 10
@@ -55,6 +57,8 @@ def report(
         from hpsearch.engine.answer import full_report
 
         found, pictures = full_report(found, trials, out is not None, lambda text: typer.echo(text, err=True))
+        if found.comparison is not None:
+            _count(found.comparison, found.record.name, storage)
     if out is not None:
         from hpsearch.report.write import write_report
 
@@ -63,8 +67,21 @@ def report(
     _print(found, format_, top, storage_words(storage))
 
 
+def _count(comparison: Comparison, study: str, storage: str | None) -> None:
+    """Note that the comparison has looked at the test part, if the database can be written."""
+    from hpsearch.engine.scorings import count_comparison
+    from hpsearch.errors import StorageError
+    from hpsearch.store import Database
+
+    try:
+        with Database.open(storage_url(storage)) as database:
+            count_comparison(database.study(study), comparison)
+    except StorageError as error:
+        typer.echo(f"warning: this look at the test part cannot be noted: {error}", err=True)
+
+
 def _print(found: Report, format_: ReportFormat, top: int | None, storage: str) -> None:
-    from hpsearch.report.document import csv_text, json_text, limited, report_document
+    from hpsearch.report.document import csv_text, json_text, limited, report_document, report_rows
     from hpsearch.report.markdown import report_markdown
     from hpsearch.report.tables import report_view
 
@@ -77,4 +94,4 @@ def _print(found: Report, format_: ReportFormat, top: int | None, storage: str) 
     elif format_ is ReportFormat.JSON:
         write_out(json_text(report_document(found, top or 0)))
     else:
-        write_out(csv_text(limited(found.trials, top or 0)))
+        write_out(csv_text(limited(report_rows(found), top or 0)))

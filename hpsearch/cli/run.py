@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from hpsearch.study.file import Study
 
 INTERRUPTED = 130
-_SHOWN = 10
 _ESTIMATED = 10_000
 """Stored trials beyond which a run begins at once; what is left is still told by --dry-run."""
 
@@ -83,13 +82,22 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and do nothing.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Say at the end where the time went.")] = False,
+    confirm: Annotated[
+        bool,
+        typer.Option(
+            "--confirm/--no-confirm",
+            help="When it is complete, train the best 8 on 5 fresh seeds and score them on the test part.",
+        ),
+    ] = True,
 ) -> None:
     """Create a study or go on with it: train, show the progress, end with the ranked table."""
     overrides = list(set_ or [])
     overrides += [f"search.trials={trials}"] if trials is not None else []
     if checkpoint not in ("none", "rung"):
         raise HpsearchError(f'--checkpoint: expected none or rung; found "{checkpoint}"')
-    call = _Call(study, storage, device, workers, _duration(time), profile, checkpoint == "rung", fork)
+    call = _Call(
+        study, storage, device, workers, _duration(time), profile, checkpoint == "rung", fork, confirm
+    )
     _run(_find_study(study, storage, overrides), call, dry_run, make_console(sys.stderr))
 
 
@@ -105,6 +113,7 @@ class _Call:
     profile: bool
     checkpoints: bool
     fork: str | None
+    confirm: bool
 
 
 def _duration(typed: str | None) -> float | None:
@@ -148,6 +157,7 @@ def _run(study: Study, call: _Call, dry_run: bool, err: Console) -> None:
     from hpsearch.cli.reading import reading
     from hpsearch.engine.api import prepare
     from hpsearch.engine.resume import is_complete, open_study
+    from hpsearch.engine.scorings import CONFIRMATION
     from hpsearch.store import Database
 
     with reading(err) as progress:
@@ -166,9 +176,27 @@ def _run(study: Study, call: _Call, dry_run: bool, err: Console) -> None:
             _say(err, header_lines(study, dataset))
             more = f" ({asked:,} were asked for)" if asked < study.search.trials else ""
             _say(err, [f"complete: {why}{more}, nothing to train"])
-            _show_result(store, call, err, study, dataset)
+            new = call.confirm and not any(each.purpose == CONFIRMATION for each in store.scorings())
+            _show_complete(study, dataset, store, call, err, confirm=new)
         else:
             _go_on(database, study, dataset, call, err)
+
+
+def _show_complete(
+    study: Study, dataset: Dataset, store: StudyStore, call: _Call, err: Console, *, confirm: bool
+) -> None:
+    from hpsearch.cli.result import show_complete
+
+    show_complete(
+        study,
+        dataset,
+        store,
+        confirm=confirm,
+        device=call.device,
+        workers=call.workers,
+        storage=call.storage,
+        err=err,
+    )
 
 
 def _dry_run(study: Study, dataset: Dataset, call: _Call, err: Console) -> None:
@@ -218,6 +246,7 @@ def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err:
     """Train what is missing and show what is there then; ends the command where it was stopped."""
     from hpsearch.cli.headers import estimate_text, header_lines
     from hpsearch.cli.profile import age, profile_lines
+    from hpsearch.cli.result import show_result
     from hpsearch.engine.estimate import estimate
     from hpsearch.engine.pool import StopFlag, default_workers
     from hpsearch.engine.provenance import run_provenance
@@ -255,9 +284,9 @@ def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err:
         _say(err, [f"enough   {outcome.enough}, so that no more trials begin"])
     with suppress(NothingToShowError):  # stopped before anything was finished
         if outcome.complete:
-            _show_result(store, call, err, study, dataset)
+            _show_complete(study, dataset, store, call, err, confirm=call.confirm)
         else:
-            _show_result(store, call, err)
+            show_result(store, call.storage)
     if call.profile:
         _say(err, profile_lines(outcome.profile, started, ended, age(), device == "cpu"))
     if not outcome.complete:
@@ -357,24 +386,3 @@ def _resume_command(call: _Call) -> str:
     if call.storage is not None:
         words = [word.replace(call.storage, shown_url(call.storage)) for word in words]
     return shlex.join(["hpsearch", *words])
-
-
-def _show_result(
-    store: StudyStore, call: _Call, err: Console, study: Study | None = None, dataset: Dataset | None = None
-) -> None:
-    """The report; of a complete study, which is given with its data, with the comparison that it asks for."""
-    from hpsearch.report.frames import finished_report
-    from hpsearch.report.tables import report_view
-
-    trials, curves = store.read()
-    report = finished_report(store.record, trials, curves)
-    if study is not None and dataset is not None and study.compare is not None:
-        from hpsearch.engine.answer import compared
-        from hpsearch.engine.pool import default_workers
-        from hpsearch.train import choose_device
-
-        device = choose_device(call.device)
-        workers = call.workers or default_workers(device)
-        report = compared(report, study, dataset, trials, device, workers, lambda text: _say(err, [text]))
-    console = make_console(sys.stdout)
-    show(report_view(report, console.width, _SHOWN, storage_words(call.storage)), console)

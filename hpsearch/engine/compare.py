@@ -6,36 +6,28 @@ it is shown, and nothing of it is stored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from hpsearch import seeds
 from hpsearch.data import Dataset
-from hpsearch.engine.api import make_problem
+from hpsearch.engine.fresh import Candidate, scored_part, train_fresh
 from hpsearch.errors import HpsearchError
-from hpsearch.records import VALID_METRIC, FloatArray, State, Trial
+from hpsearch.records import State, Trial
 from hpsearch.report.comparison import Arm, Comparison
 from hpsearch.report.frames import Report
 from hpsearch.study.arms import Arm as ArmValues
 from hpsearch.study.arms import arm_name, arm_of, arm_values, baseline_arm, names_of
 from hpsearch.study.file import Study
-from hpsearch.train import Lane, LaneResult, Problem, Tile, plan, train_lanes
-
-_LANE = 0
-"""The number of every lane: arms with the same layers begin from the same weights, which only the seed draws.
-"""
 
 
 @dataclass(frozen=True)
 class _Choice:
     """An arm's best trial, to be trained again."""
 
-    lane: Lane
+    candidate: Candidate
     trial: int
-    epochs: int
 
 
 def compare(
@@ -61,16 +53,17 @@ def compare(
     if baseline not in chosen:
         what = "any arm" if baseline is None else f"the baseline {names[baseline]}"
         raise HpsearchError(f"{what} has no complete trial to be compared with; train more of them")
-    part, name = (dataset.test, "test") if len(dataset.test) else (dataset.valid, "validation")
-    problem = make_problem(study, replace(dataset, valid=part), device)
-    scores = _scores(problem, [fresh_seed(study.seed, n) for n in range(asked.seeds)], chosen, workers)
+    name, part = scored_part(dataset)
+    candidates = [choice.candidate for choice in chosen.values()]
+    repeats = train_fresh(study, dataset, candidates, asked.seeds, device=device, workers=workers)
+    scores = {value: each.scores for value, each in zip(chosen, repeats, strict=True)}
     arms = [
         Arm(
             names[value],
             len(own),
             sum(trial.state is State.COMPLETE for trial in own),
             chosen[value].trial if value in chosen else None,
-            chosen[value].epochs if value in chosen else None,
+            chosen[value].candidate.epochs if value in chosen else None,
             scores.get(value, np.empty(0)),
         )
         for value, own in members.items()
@@ -80,11 +73,6 @@ def compare(
     return Comparison(
         " · ".join(by), metric, maximize, names[baseline], tuple(arms), asked.seeds, name, len(part)
     )
-
-
-def fresh_seed(seed: int, index: int) -> int:
-    """The seed of retraining `index`: initial weights and orders of the rows that no trial has seen."""
-    return seeds.integer(seed, "comparison", index)
 
 
 def _members(study: Study, trials: Sequence[Trial]) -> dict[ArmValues, list[Trial]]:
@@ -108,31 +96,6 @@ def _chosen(study: Study, trials: Sequence[Trial], report: Report) -> dict[ArmVa
         trial = by_number[number]
         value = arm_of(study.space, trial.params, names_of(study.compare))
         if value is not None and value not in chosen and trial.best_epoch is not None:
-            lane = Lane(_LANE, study.space.configuration(trial.params))
-            chosen[value] = _Choice(lane, number, trial.best_epoch)
+            candidate = Candidate(study.space.configuration(trial.params), trial.best_epoch)
+            chosen[value] = _Choice(candidate, number)
     return chosen
-
-
-def _scores(
-    problem: Problem, fresh: Sequence[int], chosen: Mapping[ArmValues, _Choice], workers: int
-) -> dict[ArmValues, FloatArray]:
-    """[seeds] of each arm: the metric after its last epoch, NaN where it diverged."""
-    scores = {value: np.full(len(fresh), np.nan) for value in chosen}
-    lanes = [choice.lane for choice in chosen.values()]
-    targets = [choice.epochs for choice in chosen.values()]
-    values = dict(zip(lanes, chosen, strict=True))
-    work: list[tuple[int, Problem, Tile]] = []
-    for at, seed in enumerate(fresh):
-        own = replace(problem, seed=seed)
-        work += [(at, own, tile) for tile in plan(own, lanes, targets, 1)]
-    with ThreadPoolExecutor(workers) as threads:
-        for (at, _, tile), results in zip(work, threads.map(_train, work), strict=True):
-            for lane, result in zip(tile.lanes, results, strict=True):
-                if result.failure is None:
-                    scores[values[lane]][at] = result.curve[-1, VALID_METRIC]
-    return scores
-
-
-def _train(work: tuple[int, Problem, Tile]) -> list[LaneResult]:
-    _, problem, tile = work
-    return train_lanes(problem, tile.lanes, tile.last_epoch)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from hpsearch.data import Dataset
 from hpsearch.engine.api import make_problem
 from hpsearch.engine.resume import new_record
+from hpsearch.engine.scorings import inherited
 from hpsearch.engine.settings import changes, plain
 from hpsearch.errors import HpsearchError, StorageError, StudyChangedError, plural
 from hpsearch.records import Cohort, Params, Run, State, StudyRecord, Trial
@@ -182,6 +183,7 @@ def _store(
         seconds=seconds,
         parent={
             "study": parent.record.name,
+            "scorings": inherited(parent.scorings(), parent.record.parent),
             "trials": list(numbers),
             "weights": [trial.drawn_as for trial, _ in taken],
         },

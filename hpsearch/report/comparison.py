@@ -10,7 +10,15 @@ import numpy as np
 from hpsearch.errors import plural
 from hpsearch.records import FloatArray
 from hpsearch.report.grids import Column, Grid
-from hpsearch.report.text import MISSING, is_share, metric_text, plain, significant
+from hpsearch.report.text import (
+    MISSING,
+    interval_text,
+    is_share,
+    metric_text,
+    plain,
+    signed_texts,
+    significant,
+)
 from hpsearch.stats import FEWEST, LEVEL, Estimate, estimate
 from hpsearch.stats.estimates import SAME
 from hpsearch.study.arms import LINEAR
@@ -237,11 +245,7 @@ def _level_cells(metric: str, found: Estimate | None) -> tuple[str, str]:
     if found is None:
         return MISSING, MISSING
     mean = metric_text(metric, found.mean)
-    if found.low is None or found.high is None:
-        return mean, "the same"
-    bounds = (0.0, 1.0) if is_share(metric) else (-np.inf, np.inf)
-    low, high = (metric_text(metric, float(np.clip(end, *bounds))) for end in (found.low, found.high))
-    return mean, f"{low.removesuffix('%')} … {high}"
+    return mean, interval_text(metric, found.low, found.high)
 
 
 def _difference_cells(comparison: Comparison, arm: Arm, found: Difference | None) -> tuple[str, ...]:
@@ -250,33 +254,21 @@ def _difference_cells(comparison: Comparison, arm: Arm, found: Difference | None
         return "", "", "(baseline)", ""
     if found is None:
         return MISSING, MISSING, "not compared", ""
-    mean, *interval = _signed(comparison.metric, found.estimate)
+    mean, *interval = signed_texts(comparison.metric, *_ends(found.estimate))
     p = "<0.001" if found.p < 0.001 else f"{found.p:.3f}"
     return mean, " … ".join(interval) or "the same", found.verdict, p
 
 
 def _change(comparison: Comparison, found: Estimate, before: str = "", after: str = "") -> str:
     """ "+47.1 points (+46.2 … +48.0)", or that it was the same with every seed."""
-    mean, *interval = _signed(comparison.metric, found)
+    mean, *interval = signed_texts(comparison.metric, *_ends(found))
     unit = " points" if is_share(comparison.metric) else ""
     inside = f"{before}{' … '.join(interval)}" if interval else "the same with every seed"
     return f"{mean}{unit} ({inside}{after})"
 
 
-def _signed(metric: str, found: Estimate) -> list[str]:
-    """A difference and the ends of its interval, if it has one, with signs."""
-    values = [value for value in (found.mean, found.low, found.high) if value is not None]
-    if is_share(metric):
-        points = [100 * value for value in values]
-        decimals = 1 if len(points) == 1 or points[2] - points[1] >= 0.4 else 2
-        texts = [f"{abs(value):.{decimals}f}" for value in points]
-    else:
-        texts = [significant(abs(value), 3) for value in values]
-    return [_sign(text, value) + text for text, value in zip(texts, values, strict=True)]
-
-
-def _sign(text: str, value: float) -> str:
-    return "" if not float(text) else "+" if value > 0 else "−"
+def _ends(found: Estimate) -> list[float]:
+    return [value for value in (found.mean, found.low, found.high) if value is not None]
 
 
 def _sd_text(metric: str, sd: float) -> str:

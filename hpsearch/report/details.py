@@ -15,7 +15,6 @@ from rich.text import Text
 
 from hpsearch.errors import plural
 from hpsearch.records import FloatArray, Run, Segment, State, StudyRecord, Trial
-from hpsearch.report.document import json_value
 from hpsearch.report.frames import costs_of, curve_columns, rank_of, reason_of, space_of
 from hpsearch.report.grids import Column, Grid, curve_text, figure_text
 from hpsearch.report.layers import dead_line, layers_grid, sizes
@@ -25,6 +24,7 @@ from hpsearch.report.text import (
     MISSING,
     STATE_WORDS,
     counts_text,
+    json_value,
     listed,
     metric_text,
     parameter_text,

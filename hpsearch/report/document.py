@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,8 +10,10 @@ import pandas as pd
 
 from hpsearch.records import StudyRecord
 from hpsearch.report.comparison import Comparison, conclusion, remarks
+from hpsearch.report.confirmation import confirmed_frame
+from hpsearch.report.finalists import confirmation_document
 from hpsearch.report.frames import PARAM, Report, curves_frame
-from hpsearch.report.text import missing, plain
+from hpsearch.report.text import json_value, plain
 from hpsearch.stats import LEVEL, Estimate
 
 REPORT_FORMAT = "hpsearch.report/1"
@@ -36,6 +37,7 @@ def report_document(report: Report, top: int = 0) -> dict[str, Any]:
             "epochs_per_second": json_value(report.epochs_per_second),
             "data": {"hash": record.data_hash, **json_value(record.data_summary)},
         },
+        **({"confirmation": confirmation_document(report.confirmation)} if report.confirmation else {}),
         **({"comparison": comparison_document(report.comparison)} if report.comparison else {}),
         **({"notes": list(report.notes)} if report.notes else {}),
         "trials": rows[:top] if top else rows,
@@ -115,6 +117,15 @@ def json_text(document: dict[str, Any]) -> str:
     return "{" + ",\n ".join(parts) + "}\n"
 
 
+def report_rows(report: Report) -> pd.DataFrame:
+    """The trials, and of a study that is confirmed the scores of its finalists with their intervals."""
+    if report.confirmation is None:
+        return report.trials
+    names = {"mean": "confirmed", "low": "confirmed_low", "high": "confirmed_high"}
+    confirmed = confirmed_frame(report.confirmation)[["trial", *names]].rename(columns=names)
+    return report.trials.merge(confirmed, how="left", on="trial")
+
+
 def csv_text(frame: pd.DataFrame) -> str:
     """The frame as CSV: numbers as they read back exactly, NaN as an empty cell.
 
@@ -125,17 +136,6 @@ def csv_text(frame: pd.DataFrame) -> str:
         if isinstance(frame[column].dtype, pd.StringDtype):
             safe[column] = frame[column].map(_defused, na_action="ignore")
     return safe.to_csv(index=False, lineterminator="\n")
-
-
-def json_value(value: Any) -> Any:
-    """`value` with plain types that JSON knows; what is missing or not finite becomes null."""
-    if isinstance(value, dict):
-        return {str(key): json_value(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [json_value(item) for item in value]
-    if missing(value) or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value
 
 
 def limited(frame: pd.DataFrame, top: int) -> pd.DataFrame:

@@ -74,6 +74,13 @@ class Report:
         return [name for name in self.record.objectives if name != self.record.metric]
 
     @property
+    def best(self) -> int | None:
+        """The trial to go on with: the best confirmed one, otherwise the best by validation, if any."""
+        if self.confirmation is not None:
+            return self.confirmation.best.trial
+        return int(self.ranked["trial"].iloc[0]) if len(self.ranked) else None
+
+    @property
     def front(self) -> pd.DataFrame:
         """The trials of the Pareto front, best metric first; none in a study of one objective."""
         return self.trials[self.trials["pareto"]] if self.objectives else self.trials.head(0)
@@ -105,14 +112,19 @@ class Report:
         return values
 
 
-def finished_report(record: StudyRecord, trials: Sequence[Trial], curves: Mapping[int, FloatArray]) -> Report:
+def finished_report(
+    record: StudyRecord,
+    trials: Sequence[Trial],
+    curves: Mapping[int, FloatArray],
+    confirmation: Confirmation | None = None,
+) -> Report:
     """The report of a study.
 
     Raises:
         NothingToShowError: no trial is finished.
     """
     check_finished(record, Counter(trial.state for trial in trials))
-    return Report(record, trials_frame(record, trials), curves)
+    return Report(record, trials_frame(record, trials), curves, confirmation=confirmation)
 
 
 def check_finished(record: StudyRecord, counts: Mapping[State, int]) -> None:

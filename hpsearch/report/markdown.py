@@ -8,6 +8,8 @@ from hpsearch.errors import plural
 from hpsearch.records import State
 from hpsearch.report.advice import advice_lines
 from hpsearch.report.comparison import Comparison, comparison_grid, conclusion, remarks
+from hpsearch.report.confirmation import Confirmation
+from hpsearch.report.finalists import finalists_grid, finalists_remarks, finalists_title, verdict
 from hpsearch.report.frames import Report
 from hpsearch.report.grids import (
     Grid,
@@ -44,11 +46,14 @@ def report_markdown(report: Report, top: int = 10, pictures: Collection[str] = (
     about = head.removeprefix(plain(report.record.name)).strip()
     lines = [f"# {_escaped(plain(report.record.name))}", "", f"{_escaped(about)}  "]
     lines += ["  \n".join(_escaped(line) for line in others), ""]
+    if report.confirmation is not None:
+        lines += _confirmed(report.confirmation)
     if len(report.front):
         lines += _front(report, top, pictures)
     grid = ranked_grid(report, top)
     if grid.rows:
-        lines += ["## Ranked trials", "", *_table(grid), ""]
+        heading = "Ranked trials" if report.confirmation is None else "Ranked by validation"
+        lines += [f"## {heading}", "", *_table(grid), ""]
         more = more_line(report, top)
         lines += [_escaped(more), ""] if more else []
     numbers = best_few(report)
@@ -70,6 +75,22 @@ def report_markdown(report: Report, top: int = 10, pictures: Collection[str] = (
     if advice:
         lines += ["## Where the best lie", "", *(f"- {_escaped(line)}" for line in advice), ""]
     return "\n".join(lines)
+
+
+def _confirmed(confirmation: Confirmation) -> list[str]:
+    title = finalists_title(confirmation)
+    return [
+        "## Confirmed ranking",
+        "",
+        f"**{_escaped(verdict(confirmation))}**",
+        "",
+        _escaped(title[0].upper() + title[1:]) + ".",
+        "",
+        *_table(finalists_grid(confirmation)),
+        "",
+        *(f"- {_escaped(line)}" for line in finalists_remarks(confirmation)),
+        "",
+    ]
 
 
 def _front(report: Report, top: int, pictures: Collection[str]) -> list[str]:

@@ -13,9 +13,8 @@ from rich.text import Text
 
 from hpsearch.errors import plural
 from hpsearch.records import Segment, State
-from hpsearch.report.document import json_value
 from hpsearch.report.tables import spaced
-from hpsearch.report.text import STATE_WORDS, plain, toml_value
+from hpsearch.report.text import STATE_WORDS, json_value, plain, toml_value
 
 REPLAY_FORMAT = "hpsearch.replay/1"
 _SHOWN = 20

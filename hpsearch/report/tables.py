@@ -16,6 +16,7 @@ from hpsearch.errors import plural
 from hpsearch.records import State
 from hpsearch.report.advice import advice_lines
 from hpsearch.report.comparison import Comparison, comparison_grid, conclusion, remarks
+from hpsearch.report.finalists import finalists_view
 from hpsearch.report.frames import Report
 from hpsearch.report.grids import (
     Grid,
@@ -41,19 +42,22 @@ _ALL_EPOCHS = 40
 
 
 def report_view(report: Report, width: int, top: int = 10, storage: str = "") -> RenderableType:
-    """The whole report: summary, Pareto front, ranked table, learning curves of the best, failures,
-    comparison, advice, what next.
+    """The whole report: summary, confirmed ranking, Pareto front, ranked table, learning curves of the best,
+    failures, comparison, advice, what next.
 
     Args:
         width: columns of the terminal, at least 40. top: rows of the ranked table, 0 for all.
         storage: words that the commands to type next need, such as " --storage sqlite:///x.db".
     """
     blocks: list[RenderableType] = [_summary(report)]
+    if report.confirmation is not None:
+        blocks.append(finalists_view(report.confirmation, width))
     if len(report.front):
         blocks.append(_front(report, width, top))
     grid = ranked_grid(report, top)
     if grid.rows:
-        blocks.append(Group(*fitted(grid, width, bold_row=0), *_dim(more_line(report, top))))
+        by = [] if report.confirmation is None else [Text(" by validation", style="dim")]
+        blocks.append(Group(*by, *fitted(grid, width, bold_row=0), *_dim(more_line(report, top))))
     numbers = best_few(report)
     if numbers:
         caption = Text(f" {valid_name(report)} by epoch", style="dim")

@@ -36,6 +36,17 @@ def missing(value: Any) -> bool:
         return True
 
 
+def json_value(value: Any) -> Any:
+    """`value` with plain types that JSON knows; what is missing or not finite becomes null."""
+    if isinstance(value, dict):
+        return {str(key): json_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_value(item) for item in value]
+    if missing(value) or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value
+
+
 def metric_text(metric: str, value: Any) -> str:
     """A value of the study's metric: shares as percent, others with four significant digits."""
     if missing(value):
@@ -59,6 +70,29 @@ def significant(value: Any, digits: int) -> str:
     if 10 ** (digits - 1) <= abs(value) < 1e6:
         return f"{value:.0f}"
     return f"{value:#.{digits}g}"
+
+
+def interval_text(metric: str, low: float | None, high: float | None) -> str:
+    """An interval of a value of the metric, such as "95.1 … 96.1%"; "the same" where there is none."""
+    if low is None or high is None or missing(low) or missing(high):
+        return "the same"
+    texts = [metric_text(metric, min(max(end, 0.0), 1.0) if is_share(metric) else end) for end in (low, high)]
+    return f"{texts[0].removesuffix('%')} … {texts[1]}"
+
+
+def signed_texts(metric: str, *values: float) -> list[str]:
+    """A difference of the metric, or one and the ends of its interval, with signs; of shares in points."""
+    if is_share(metric):
+        points = [100 * value for value in values]
+        decimals = 1 if len(points) < 3 or points[2] - points[1] >= 0.4 else 2
+        texts = [f"{abs(value):.{decimals}f}" for value in points]
+    else:
+        texts = [significant(abs(value), 3) for value in values]
+    return [_sign(text, value) + text for text, value in zip(texts, values, strict=True)]
+
+
+def _sign(text: str, value: float) -> str:
+    return "" if not float(text) else "+" if value > 0 else "−"
 
 
 def parameter_text(value: Any) -> str:

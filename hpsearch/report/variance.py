@@ -12,10 +12,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from hpsearch.errors import plural
-from hpsearch.report.document import json_value
 from hpsearch.report.grids import Column, Grid
 from hpsearch.report.tables import fitted, spaced
-from hpsearch.report.text import plain, significant
+from hpsearch.report.text import json_value, plain, significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

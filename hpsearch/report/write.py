@@ -9,7 +9,7 @@ from types import MappingProxyType
 from hpsearch.errors import HpsearchError
 from hpsearch.report.arms_chart import comparison_png
 from hpsearch.report.chart import curves_png
-from hpsearch.report.document import csv_text, json_text, report_document
+from hpsearch.report.document import csv_text, json_text, report_document, report_rows
 from hpsearch.report.files import write_files
 from hpsearch.report.frames import Report, curves_frame
 from hpsearch.report.markdown import COMPARISON, CURVES, PARETO, report_markdown
@@ -39,7 +39,7 @@ def write_report(
         "report.txt": plain_text(report_view(report, _TEXT_WIDTH, top), _TEXT_WIDTH).encode(),
         "report.md": report_markdown(report, top, drawn).encode(),
         "report.json": json_text(report_document(report)).encode(),
-        "trials.csv": csv_text(report.trials).encode(),
+        "trials.csv": csv_text(report_rows(report)).encode(),
         "curves.csv": csv_text(curves_frame(report.record, report.curves)).encode(),
         **drawn,
     }

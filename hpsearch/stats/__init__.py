@@ -5,6 +5,18 @@ Arrays in, plain values out; every function names its source and what it assumes
 
 from __future__ import annotations
 
+from hpsearch.stats.chances import AS_GOOD, chance_of_best
 from hpsearch.stats.estimates import FEWEST, LEVEL, Estimate, estimate
+from hpsearch.stats.ranking import Pair, Ranking, rank_arms
 
-__all__ = ["FEWEST", "LEVEL", "Estimate", "estimate"]
+__all__ = [
+    "AS_GOOD",
+    "FEWEST",
+    "LEVEL",
+    "Estimate",
+    "Pair",
+    "Ranking",
+    "chance_of_best",
+    "estimate",
+    "rank_arms",
+]

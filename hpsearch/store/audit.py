@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from hpsearch.errors import HpsearchError, StorageError
-from hpsearch.records import Cohort, Queued, Run, Segment, StudyRecord, Trial, time_of
+from hpsearch.records import Cohort, Queued, Run, Scoring, Segment, StudyRecord, Trial, time_of
 from hpsearch.store import reading, rows
 from hpsearch.store.connection import Connector
 from hpsearch.store.database import Database
 from hpsearch.store.mirror import Mirror
+from hpsearch.store.record import record_of
 from hpsearch.store.rescue import FileSource, SelectSource, Source, Values
-from hpsearch.store.rows import Tally
 from hpsearch.store.schema import (
     VERSION,
     checkpoints,
@@ -24,14 +24,16 @@ from hpsearch.store.schema import (
     curves,
     queue,
     runs,
+    scorings,
     studies,
     tallies,
     trials,
     versions,
 )
-from hpsearch.store.study import record_of, target_of
+from hpsearch.store.study import target_of
+from hpsearch.store.tally import Tally
 
-_TABLES = (studies, tallies, trials, curves, cohorts, runs, queue, checkpoints)
+_TABLES = (studies, tallies, trials, curves, cohorts, runs, queue, scorings, checkpoints)
 _MISFIT = "does not fit its checksum"
 
 
@@ -52,8 +54,9 @@ class Examined:
 
     record, tally: None if damaged. total: how many trials there should be. trials: sound ones, by number;
     ids: Optuna's of these. asked: those of which only that is sound which was asked. segments: sound pieces
-    of curves from epoch 1 on, as far as they follow each other, by trial. cohorts, runs, queue, checkpoints:
-    the sound ones; expected: by the name of each of these tables, the numbers that should be there.
+    of curves from epoch 1 on, as far as they follow each other, by trial. cohorts, runs, queue, scorings,
+    checkpoints: the sound ones; expected: by the name of each of these tables, the numbers that should be
+    there.
     """
 
     study_id: int
@@ -69,6 +72,7 @@ class Examined:
     cohorts: dict[int, Cohort] = field(default_factory=dict)
     runs: dict[int, Run] = field(default_factory=dict)
     queue: dict[int, Queued] = field(default_factory=dict)
+    scorings: dict[int, Scoring] = field(default_factory=dict)
     checkpoints: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     expected: dict[str, range] = field(default_factory=dict)
     damages: list[Damage] = field(default_factory=list)
@@ -244,6 +248,7 @@ def _examine_others(study: Examined, found: dict[str, list[Values]]) -> None:
         (cohorts, "cohort", 0, None if told is None else told.cohorts),
         (runs, "run", 1, None if told is None else told.runs),
         (queue, "queued point", 0, None if told is None else told.queued),
+        (scorings, "scoring", 1, None if told is None else told.scorings),
     )
     good: dict[str, list[Values]] = {}
     for table, what, first, count in counted:
@@ -259,6 +264,7 @@ def _examine_others(study: Examined, found: dict[str, list[Values]]) -> None:
     study.cohorts = {row[1]: reading.cohort_of(row) for row in good[cohorts.name]}
     study.runs = {row[1]: reading.run_of(row) for row in good[runs.name]}
     study.queue = {row[1]: reading.queued_of(row) for row in good[queue.name]}
+    study.scorings = {row[1]: reading.scoring_of(row) for row in good[scorings.name]}
     sound, torn = _parted(rows.sound_checkpoint, found[checkpoints.name])
     study.damages += [Damage(_named("trial", row[1]), f"its checkpoint {_MISFIT}") for row in torn]
     for row in sound:

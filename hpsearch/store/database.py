@@ -18,7 +18,7 @@ from hpsearch.store import claims, reading, rows, writing
 from hpsearch.store.bulk import insert
 from hpsearch.store.connection import Connector, check_place
 from hpsearch.store.migrations import bring_up, read_layout
-from hpsearch.store.rows import Tally
+from hpsearch.store.record import record_columns, row_record
 from hpsearch.store.schema import (
     OF_OPTUNA_STUDY,
     OF_OPTUNA_TRIAL,
@@ -32,7 +32,8 @@ from hpsearch.store.schema import (
     tallies,
     trials,
 )
-from hpsearch.store.study import Contents, StudyStore, record_columns, row_record
+from hpsearch.store.study import Contents, StudyStore
+from hpsearch.store.tally import Tally
 
 _NAMES_SHOWN = 8
 

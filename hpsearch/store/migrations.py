@@ -22,7 +22,6 @@ from sqlalchemy.engine import Connection, Row
 from hpsearch.errors import StorageError
 from hpsearch.records import CURVE_COLUMNS, Cohort, Segment, State, Trial
 from hpsearch.store import rows
-from hpsearch.store.rows import Tally
 from hpsearch.store.schema import (
     VERSION,
     checksum,
@@ -38,6 +37,7 @@ from hpsearch.store.schema import (
     trials,
     versions,
 )
+from hpsearch.store.tally import Tally
 
 OPTUNA_HEAD = "v3.2.0.a"
 """Revision of Optuna's tables that hpsearch writes; Optuna 3.2 to 5.0 have it."""
@@ -146,6 +146,30 @@ def _add_columns_of_curves(connection: Connection) -> None:
         connection.execute(
             sa.text("ALTER TABLE hpsearch_curves ADD COLUMN columns INTEGER NOT NULL DEFAULT 4")
         )
+
+
+# -- version 3: looks at the rows that are kept back were not counted ---------------------------------
+
+
+def _count_scorings(connection: Connection) -> None:
+    metadata.create_all(connection)
+    names = [column["name"] for column in sa.inspect(connection).get_columns(tallies.name)]
+    if "scorings" in names:
+        return
+    old = sa.table(tallies.name, *map(sa.column, names))
+    moved = [_with_scorings(row) for row in connection.execute(sa.select(old)).all()]
+    tallies.drop(connection)
+    tallies.create(connection)
+    if moved:
+        connection.execute(sa.insert(tallies), moved)
+
+
+def _with_scorings(row: Row[Any]) -> dict[str, Any]:
+    values = dict(row._mapping)
+    sound = rows.sound(tuple(row))
+    tally = rows.tally_of([*row[:-1], 0, row[-1]]) if sound else Tally()
+    own = rows.tally_row(values["study_id"], tally)
+    return own if sound else {**own, **values, "checksum": _DAMAGED}
 
 
 # -- version 2: parameters, states and times stood in Optuna's tables alone --------------------------
@@ -347,5 +371,9 @@ _OLD_CURVES = _old_table(
 )
 _OLD_COHORTS = _old_table("hpsearch_cohorts", "study_id", "number", "lanes", "checksum")
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _add_columns_of_curves, 2: _make_own_tables_whole}
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {
+    1: _add_columns_of_curves,
+    2: _make_own_tables_whole,
+    3: _count_scorings,
+}
 """What brings own tables from each older version to the next."""

@@ -23,6 +23,7 @@ from hpsearch.records import (
     IntArray,
     Queued,
     Run,
+    Scoring,
     Segment,
     Trials,
     joined,
@@ -30,8 +31,8 @@ from hpsearch.records import (
 )
 from hpsearch.store import rows
 from hpsearch.store.bulk import chunks
-from hpsearch.store.rows import Tally
-from hpsearch.store.schema import checkpoints, cohorts, curves, queue, runs, tallies, trials
+from hpsearch.store.schema import checkpoints, cohorts, curves, queue, runs, scorings, tallies, trials
+from hpsearch.store.tally import Tally
 
 Rows = Sequence[Sequence[Any]]
 """Rows of an own table with its columns in their order."""
@@ -290,6 +291,22 @@ def read_queue(connection: Connection, place: Place) -> list[Queued]:
 def queued_of(row: Sequence[Any]) -> Queued:
     """The queued point of a sound row."""
     return Queued(row[1], json.loads(row[2]), row[3])
+
+
+def read_scorings(connection: Connection, place: Place) -> list[Scoring]:
+    """All looks at the rows that are kept back, in their order.
+
+    Raises:
+        StorageError: one is missing, or its row is not as it was written.
+    """
+    expected = range(1, read_tally(connection, place).scorings + 1)
+    found = _complete(connection, place, scorings, sa.select(scorings), "scoring", expected)
+    return [scoring_of(row) for row in found]
+
+
+def scoring_of(row: Sequence[Any]) -> Scoring:
+    """The scoring of a sound row."""
+    return Scoring(row[1], row[2], json.loads(row[3]), bytes(row[4]), time_of(row[5]))
 
 
 def _complete(

@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,6 +32,7 @@ from hpsearch.records import (
     time_of,
 )
 from hpsearch.store.schema import CHECKED, checksum
+from hpsearch.store.tally import Tally
 
 OPTUNA_STATE = {
     State.RUNNING: TrialState.RUNNING,
@@ -53,31 +53,6 @@ ParamRow = tuple[str, float, str]
 
 Distributions = Mapping[str, tuple[BaseDistribution, str]]
 """Of a study: by name, the distribution and its JSON."""
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What a study has: seconds trained, trials by state, the best value of the complete ones, and how many
-    cohorts, runs and queued points. The fields are the columns of its table.
-    """
-
-    seconds: float = 0.0
-    running: int = 0
-    complete: int = 0
-    pruned: int = 0
-    failed: int = 0
-    best: float | None = None
-    cohorts: int = 0
-    runs: int = 0
-    queued: int = 0
-
-    @property
-    def trials(self) -> int:
-        return sum(self.counts.values())
-
-    @property
-    def counts(self) -> dict[State, int]:
-        return {state: getattr(self, state) for state in State}
 
 
 # -- values ----------------------------------------------------------------------------------------
@@ -218,6 +193,14 @@ def run_row(study_id: int, number: int, provenance: Mapping[str, Any], begun: in
 def queue_row(study_id: int, position: int, params: Params, trial: int | None) -> dict[str, Any]:
     """A point that waits, or has become a trial."""
     return _sealed("study_id position params trial", (study_id, position, compact(params), trial))
+
+
+def scoring_row(
+    study_id: int, number: int, purpose: str, about: Mapping[str, Any], data: bytes, done: int
+) -> dict[str, Any]:
+    """A look at the rows that are kept back."""
+    fields = study_id, number, purpose, compact(about), data, done
+    return _sealed("study_id number purpose about data done", fields)
 
 
 def checkpoint_row(study_id: int, number: int, epoch: int, data: bytes) -> dict[str, Any]:

@@ -8,7 +8,8 @@ A sound study is copied whole, and comes out the same. Of a damaged one, Optuna'
 - a trial of which not even the hyper-parameters are known keeps its number, so that the others keep theirs,
   and is failed: "lost: …".
 - a cohort is put together from the pieces of curves that were trained in it; a run's provenance and a queued
-  point are left empty; weights of running trials are left out, they are trained again.
+  point are left empty, and so is a look at the rows that are kept back, which still counts; weights of
+  running trials are left out, they are trained again.
 - a study whose record is damaged is not copied: nothing says what its numbers mean.
 """
 
@@ -21,13 +22,14 @@ from datetime import UTC
 from pathlib import Path
 
 from hpsearch.errors import StorageError
-from hpsearch.records import Cohort, Run, Segment, State, Trial
+from hpsearch.records import Cohort, Run, Scoring, Segment, State, Trial
 from hpsearch.store.audit import Audit, Damage, Examined
 from hpsearch.store.connection import check_place
 from hpsearch.store.database import Database
 from hpsearch.store.schema import cohorts as cohorts_table
 from hpsearch.store.schema import queue as queue_table
 from hpsearch.store.schema import runs as runs_table
+from hpsearch.store.schema import scorings as scorings_table
 from hpsearch.store.study import Contents
 
 _NOT_READABLE = "its row in the damaged database could not be read"
@@ -87,6 +89,7 @@ def _copy(database: Database, study: Examined) -> Salvaged:
         segments=segments,
         queued=[{} if point is None else point.params for point in queue],
         taken={point.position: point.trial for point in queue if point and point.trial is not None},
+        scorings=_scorings(study, lost),
         checkpoints={number: kept for number, kept in study.checkpoints.items() if number in unfinished},
         created=study.created,
     )
@@ -119,6 +122,17 @@ def _runs(study: Examined, lost: list[Damage]) -> list[Run]:
             run = Run(number, {"lost": _NOT_READABLE}, study.created.replace(tzinfo=UTC))
         runs.append(run)
     return runs
+
+
+def _scorings(study: Examined, lost: list[Damage]) -> list[Scoring]:
+    scorings = []
+    for number in study.expected[scorings_table.name]:
+        scoring = study.scorings.get(number)
+        if scoring is None:
+            lost.append(Damage(f"scoring {number}", "what came out is lost"))
+            scoring = Scoring(number, "lost", {}, b"", study.created.replace(tzinfo=UTC))
+        scorings.append(scoring)
+    return scorings
 
 
 def _cohorts(

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 
-VERSION = 3
+VERSION = 4
 """Of own tables, as this hpsearch has them."""
 
 optuna_studies: Any = models.StudyModel.__table__
@@ -76,7 +76,7 @@ tallies = sa.Table(
     sa.Column("seconds", sa.Float(53), nullable=False),
     *(_integer(name) for name in ("running", "complete", "pruned", "failed")),
     sa.Column("best", sa.String(32)),
-    *(_integer(name) for name in ("cohorts", "runs", "queued")),
+    *(_integer(name) for name in ("cohorts", "runs", "queued", "scorings")),
     _checksum(),
 )
 # Value, loss and best are Python's repr of the float: SQLite would turn NaN into NULL. Times are whole
@@ -131,6 +131,17 @@ queue = sa.Table(
     sa.Column("trial", sa.Integer),
     _checksum(),
 )
+scorings = sa.Table(
+    "hpsearch_scorings",
+    metadata,
+    _key("study_id"),
+    _key("number"),
+    sa.Column("purpose", sa.String(32), nullable=False),
+    _text("about"),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Column("done", sa.BigInteger, nullable=False),
+    _checksum(),
+)
 checkpoints = sa.Table(
     "hpsearch_checkpoints",
     metadata,
@@ -152,7 +163,7 @@ claims = sa.Table(
     sa.Column("renewed", sa.DateTime, nullable=False),
 )
 
-OF_STUDY = (studies, tallies, trials, curves, cohorts, runs, queue, checkpoints, claims)
+OF_STUDY = (studies, tallies, trials, curves, cohorts, runs, queue, scorings, checkpoints, claims)
 
 
 CHECKED = 8

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +21,7 @@ from hpsearch.records import (
     Params,
     Queued,
     Run,
+    Scoring,
     Segment,
     State,
     StudyRecord,
@@ -32,42 +32,11 @@ from hpsearch.store import claims, reading, rows, writing
 from hpsearch.store.bulk import insert
 from hpsearch.store.connection import Connector
 from hpsearch.store.reading import Place
-from hpsearch.store.rows import Tally
-from hpsearch.store.schema import checksum, runs, studies
+from hpsearch.store.record import record_columns, row_record
+from hpsearch.store.schema import runs, studies
+from hpsearch.store.tally import Tally
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.file import study_from_document
-
-
-def record_columns(study_id: int, record: StudyRecord, created: datetime) -> dict[str, Any]:
-    """The columns of a study; `created` is naive UTC."""
-    fields = asdict(record)
-    del fields["seconds"]  # they are in the tally
-    text = rows.compact(fields)
-    return {
-        "study_id": study_id,
-        "name": record.name,
-        "record": text,
-        "created": created,
-        "checksum": checksum((study_id, record.name, text, created)),
-    }
-
-
-def row_record(shown: str, row: Row[Any], tally: Tally) -> StudyRecord:
-    """The record of a row of the studies.
-
-    Raises:
-        StorageError: the row is not as it was written.
-    """
-    if row.checksum != checksum((row.study_id, row.name, row.record, row.created)):
-        raise reading.damaged(shown, f'study "{row.name}"', "its record does not fit its checksum")
-    return record_of(row.record, tally)
-
-
-def record_of(text: str, tally: Tally) -> StudyRecord:
-    """The record of its column."""
-    fields = json.loads(text)
-    fields["objectives"] = tuple(fields.get("objectives", ()))
-    return StudyRecord(**fields, seconds=tally.seconds)
 
 
 def target_of(study_id: int, record: StudyRecord) -> writing.Target:
@@ -95,9 +64,10 @@ def target_of(study_id: int, record: StudyRecord) -> writing.Target:
 class Contents:
     """What a study has, or is to have when it is created.
 
-    runs: numbered from 1. cohorts: from 0. trials: from 0, in any state; their epochs are those of their
-    segments, which come in order. queued: points to be tried first. taken: numbers of the trials that some of
-    them have become, by position. checkpoints: (epoch, weights) by trial. created: naive UTC, None for now.
+    runs, scorings: numbered from 1. cohorts: from 0. trials: from 0, in any state; their epochs are those of
+    their segments, which come in order. queued: points to be tried first. taken: numbers of the trials that
+    some of them have become, by position. checkpoints: (epoch, weights) by trial. created: naive UTC, None
+    for now.
     """
 
     runs: Sequence[Run] = ()
@@ -106,6 +76,7 @@ class Contents:
     segments: Sequence[Segment] = ()
     queued: Sequence[Params] = ()
     taken: Mapping[int, int] = field(default_factory=dict)
+    scorings: Sequence[Scoring] = ()
     checkpoints: Mapping[int, tuple[int, bytes]] = field(default_factory=dict)
     created: datetime | None = None
 
@@ -181,6 +152,11 @@ class StudyStore:
         with self._reading() as (connection, place):
             return reading.read_queue(connection, place)
 
+    def scorings(self) -> list[Scoring]:
+        """All looks at the rows that are kept back, in their order."""
+        with self._reading() as (connection, place):
+            return reading.read_scorings(connection, place)
+
     def checkpoints(self) -> dict[int, tuple[int, bytes]]:
         """(epoch, weights) of running trials, by number; what is damaged is left out: it can be trained
         again.
@@ -199,6 +175,7 @@ class StudyStore:
                 reading.read_segments(connection, place),
                 [point.params for point in queue],
                 {point.position: point.trial for point in queue if point.trial is not None},
+                reading.read_scorings(connection, place),
                 reading.read_checkpoints(connection, place),
                 self._row(connection).created,
             )
@@ -297,6 +274,7 @@ class StudyStore:
         tally = writing.grow_trials(connection, target, tally, contents.segments, contents.trials)
         tally = writing.add_queued(connection, target, tally, contents.queued)
         writing.take_queued(connection, target, contents.taken, tally.trials)
+        tally = writing.add_scorings(connection, target, tally, contents.scorings)
         writing.keep_checkpoints(connection, target, contents.checkpoints, ())
         writing.store_tally(connection, self._id, tally)
 
@@ -312,6 +290,27 @@ class StudyStore:
             tally = reading.read_tally(connection, place)
             tally = writing.add_queued(connection, self._target, tally, points)
             writing.store_tally(connection, self._id, tally)
+
+    def add_scoring(self, purpose: str, about: Mapping[str, Any], data: bytes = b"") -> Scoring:
+        """Note a look at the rows that are kept back, also while the study is trained.
+
+        One with the same purpose that is about the same is no new look: it gave the same numbers.
+
+        about: JSON-able. data: what came out, or nothing.
+
+        Raises:
+            StorageError: the database cannot be written.
+        """
+        with self._writing() as (connection, place):
+            known = reading.read_scorings(connection, place)
+            for scoring in known:
+                if (scoring.purpose, scoring.about) == (purpose, about):
+                    return scoring
+            new = Scoring(len(known) + 1, purpose, dict(about), data, datetime.now(UTC))
+            tally = reading.read_tally(connection, place)
+            tally = writing.add_scorings(connection, self._target, tally, [new])
+            writing.store_tally(connection, self._id, tally)
+        return new
 
     def update_record(self, record: StudyRecord) -> None:
         """Store another record of the same study; its seconds are left as they are.

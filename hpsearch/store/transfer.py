@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from hpsearch.errors import StorageError
-from hpsearch.records import Cohort, FloatArray, Run, Segment, State, StudyRecord, Trial
-from hpsearch.store.rows import Tally
-from hpsearch.store.study import Contents, record_of
+from hpsearch.records import Cohort, FloatArray, Run, Scoring, Segment, State, StudyRecord, Trial
+from hpsearch.store.record import record_of
+from hpsearch.store.study import Contents
+from hpsearch.store.tally import Tally
 
 FORMAT = "hpsearch.study/1"
 MANIFEST = "study.json"
@@ -104,6 +105,15 @@ def _document(record: StudyRecord, contents: Contents) -> Document:
         ],
         "trials": [_trial_entry(trial) for trial in contents.trials],
         "curves": [_segment_entry(segment) for segment in contents.segments],
+        "scorings": [
+            {
+                "purpose": scoring.purpose,
+                "about": scoring.about,
+                "data": scoring.data.hex(),
+                "when": scoring.when.isoformat(),
+            }
+            for scoring in contents.scorings
+        ],
         "checkpoints": [
             {"trial": number, "epoch": epoch, "data": data.hex()}
             for number, (epoch, data) in contents.checkpoints.items()
@@ -244,6 +254,16 @@ def _contents(document: Document, trials: list[Trial], segments: list[Segment]) 
         segments=segments,
         queued=[entry["params"] for entry in document["queue"]],
         taken=dict(_taken(document["queue"])),
+        scorings=[
+            Scoring(
+                number,
+                entry["purpose"],
+                entry["about"],
+                bytes.fromhex(entry["data"]),
+                datetime.fromisoformat(entry["when"]),
+            )
+            for number, entry in enumerate(document.get("scorings", ()), start=1)
+        ],
         checkpoints={
             entry["trial"]: (entry["epoch"], bytes.fromhex(entry["data"]))
             for entry in document["checkpoints"]

@@ -17,10 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import StorageError
-from hpsearch.records import CURVE_COLUMNS, Cohort, Params, Segment, State, Trial
+from hpsearch.records import CURVE_COLUMNS, Cohort, Params, Scoring, Segment, State, Trial
 from hpsearch.store import rows
 from hpsearch.store.bulk import chunks, insert
-from hpsearch.store.rows import Tally
 from hpsearch.store.schema import (
     checkpoints,
     cohorts,
@@ -32,9 +31,11 @@ from hpsearch.store.schema import (
     optuna_trials,
     optuna_values,
     queue,
+    scorings,
     tallies,
     trials,
 )
+from hpsearch.store.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -299,6 +300,26 @@ def keep_checkpoints(
         if number not in finished
     ]
     insert(connection, checkpoints, values)
+
+
+def add_scorings(connection: Connection, target: Target, tally: Tally, new: Sequence[Scoring]) -> Tally:
+    """Append looks at the rows that are kept back.
+
+    Raises:
+        StorageError: their numbers are not the next ones.
+    """
+    numbers = [scoring.number for scoring in new]
+    expected = list(range(tally.scorings + 1, tally.scorings + 1 + len(new)))
+    if numbers != expected:
+        raise StorageError(f'study "{target.name}": expected scorings {expected}; found {numbers}')
+    values = [
+        rows.scoring_row(
+            target.study_id, each.number, each.purpose, each.about, each.data, rows.stored_time(each.when)
+        )
+        for each in new
+    ]
+    insert(connection, scorings, values)
+    return replace(tally, scorings=tally.scorings + len(new))
 
 
 def add_queued(connection: Connection, target: Target, tally: Tally, points: Sequence[Params]) -> Tally:

@@ -56,6 +56,7 @@ def fill(database: Database) -> StudyStore:
 
     train(study, dataset, store, device="cpu", workers=1, stop=stop, watch=watch, provenance=said)
     store.enqueue([{"learning_rate": 0.5}])
+    store.add_scoring("confirmation", {"trials": [0], "seeds": 3}, bytes(range(64)))
     return store
 
 
@@ -88,6 +89,7 @@ def numbers(store: StudyStore) -> dict[str, Any]:
         "cohorts": [sorted(cohort.lanes.items()) for cohort in store.cohorts()],
         "runs": [[run.number, run.provenance, str(run.begun)] for run in store.runs()],
         "queue": [[point.position, point.params, point.trial] for point in store.queue()],
+        "scorings": [[s.number, s.purpose, s.about, s.data.hex(), str(s.when)] for s in store.scorings()],
         "checkpoints": {n: [epoch, data.hex()] for n, (epoch, data) in store.checkpoints().items()},
         "pieces": [
             [piece.trial, piece.first_epoch, piece.cohort, piece.run, piece.lane, piece.width, piece.seconds]

@@ -1,0 +1,133 @@
+"""The best trials on fresh seeds, scored once on the rows that are kept back: what of their rank was luck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hpsearch.data import Dataset
+from hpsearch.engine.again import reload
+from hpsearch.engine.api import DEFAULT_STORAGE
+from hpsearch.engine.fresh import Candidate, Watch, scored_part, train_fresh
+from hpsearch.engine.pool import default_workers
+from hpsearch.engine.scorings import CONFIRMATION, confirmation_of, pack
+from hpsearch.errors import HpsearchError, NothingToShowError
+from hpsearch.records import Trial
+from hpsearch.report.confirmation import Confirmation
+from hpsearch.report.frames import trials_frame
+from hpsearch.store import Database, StudyStore
+from hpsearch.study.file import Study
+from hpsearch.train import choose_device
+
+TOP, SEEDS = 8, 5
+LEAST_SEEDS = 3
+"""An interval of fewer would say nothing."""
+
+
+def confirm(
+    study: str,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    top: int = TOP,
+    seeds: int = SEEDS,
+    resampled: bool = False,
+    device: str = "auto",
+    workers: int | None = None,
+    watch: Watch = lambda done, total: None,
+) -> Confirmation:
+    """Train the best trials of a stored study on fresh seeds and score each once on the test part.
+
+    What comes out is stored, and counted as a look at the test part; asked for again, it is read.
+
+    Args:
+        study: its name. storage: an SQLAlchemy URL. top: how many of the best complete trials by validation.
+        seeds: each with other initial weights and orders of the rows; at least 3.
+        resampled: with each seed, divide the rows of training and validation anew.
+        device: auto, cpu, cuda or mps. workers: training threads, by default one a core.
+
+    Raises:
+        NothingToShowError: no trial is complete.
+        HpsearchError: there is no such study, or its data cannot be read or have changed.
+    """
+    for name, value, least in (("top", top, 1), ("seeds", seeds, LEAST_SEEDS), ("workers", workers, 1)):
+        if value is not None and value < least:
+            raise HpsearchError(f"{name}: expected at least {least}; found {value}")
+    with Database.open(storage) as database:
+        store = database.study(study)
+        own, dataset = reload(store.record)
+        chosen = choose_device(device)
+        return confirm_stored(
+            own,
+            dataset,
+            store,
+            top=top,
+            seeds=seeds,
+            resampled=resampled,
+            device=chosen,
+            workers=workers or default_workers(chosen),
+            watch=watch,
+        )
+
+
+def confirm_stored(
+    study: Study,
+    dataset: Dataset,
+    store: StudyStore,
+    *,
+    top: int,
+    seeds: int,
+    device: str,
+    workers: int,
+    resampled: bool = False,
+    watch: Watch = lambda done, total: None,
+) -> Confirmation:
+    """`confirm` of a study that is open, with its data."""
+    trials = store.trials()
+    complete = _by_rank(store, trials)
+    if not complete:
+        raise NothingToShowError(
+            f"study {study.name}: expected a complete trial to confirm; found none. "
+            f"To train more: hpsearch run {store.record.origin or study.name}"
+        )
+    finalists = complete[:top]
+    candidates = [
+        Candidate(study.space.configuration(trial.params), trial.best_epoch or trial.epochs)
+        for trial in finalists
+    ]
+    part, rows = scored_part(dataset)
+    about = {
+        "trials": [trial.number for trial in finalists],
+        "epochs": [candidate.epochs for candidate in candidates],
+        "seeds": seeds,
+        "resampled": resampled,
+        "part": part,
+        "rows": len(rows),
+    }
+    known = [each for each in store.scorings() if (each.purpose, each.about) == (CONFIRMATION, about)]
+    if not known:
+        repeats = train_fresh(
+            study,
+            dataset,
+            candidates,
+            seeds,
+            device=device,
+            workers=workers,
+            resampled=resampled,
+            watch=watch,
+        )
+        scores, losses = (
+            np.array([getattr(each, name) for each in repeats]) for name in ("scores", "losses")
+        )
+        data = pack(scores, losses, [each.curves for each in repeats], len(complete))
+        known = [store.add_scoring(CONFIRMATION, about, data)]
+    found = confirmation_of(store.record, trials, store.scorings(), known[0].number)
+    assert found is not None
+    return found
+
+
+def _by_rank(store: StudyStore, trials: Sequence[Trial]) -> list[Trial]:
+    """The complete trials with a finite value, best first."""
+    frame = trials_frame(store.record, trials)
+    numbers = frame["trial"][frame["rank"].notna()].tolist()
+    return [trials[number] for number in numbers]

@@ -1,0 +1,152 @@
+"""Ranks of arms that were scored on the same few seeds; what cannot be told apart shares a rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import combinations
+
+import numpy as np
+
+from hpsearch.records import FloatArray
+from hpsearch.stats.estimates import FEWEST, LEVEL, SAME
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A difference of means; interval and p-value hold for all pairs of the ranking together.
+
+    low, high: None where the difference is the same with every seed. clear: whether it is told from 0. t: the
+    difference in standard errors. seeds: on which both arms have a score. arms: of the ranking.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    clear: bool
+    t: float
+    seeds: int
+    arms: int
+
+    @cached_property
+    def p(self) -> float:
+        """Probability of a difference as large between any two of the arms if all were equal."""
+        if self.low is None:
+            return _sign_test(self.seeds, self.arms) if self.t else 1.0
+        from scipy.stats import studentized_range
+
+        return float(min(1.0, studentized_range.sf(abs(self.t) * np.sqrt(2), self.arms, self.seeds - 1)))
+
+    @property
+    def turned(self) -> Pair:
+        """The same, the other way round."""
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        return replace(self, mean=-self.mean, low=low, high=high, t=-self.t)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Arms in order.
+
+    order: places of the arms, best mean first; those with fewer than three scores last. ranks: of each arm,
+    the lowest and the highest rank that it may have. to_best: of each arm, its difference to the best one;
+    None of that one, and of arms without a mean. method: a sentence for the reader.
+    """
+
+    order: tuple[int, ...]
+    ranks: tuple[tuple[int, int], ...]
+    to_best: tuple[Pair | None, ...]
+    method: str
+
+
+_METHOD = (
+    "Ranks and differences hold all together with 95 % confidence (all pairs, Games & Howell 1976, seeds as "
+    "blocks); scores are taken for normal, and by simulation skewed ones are not told apart more often."
+)
+
+
+def rank_arms(scores: FloatArray, maximize: bool) -> Ranking:
+    """Rank arms by their mean scores [arms, seeds], NaN where an arm diverged with a seed.
+
+    A rank is an interval: one more than the arms that are clearly better, up to all but those that are
+    clearly worse (Al Mohamad, Goeman & van Zwet 2022, "Simultaneous confidence intervals for ranks with
+    application to ranking institutions", Biometrics 78). Pairs are compared as by Games & Howell (1976,
+    "Pairwise multiple comparison procedures with unequal N's and/or variances", J. Educ. Stat. 1) on what is
+    left of the scores when the mean of each seed is taken out, but with the degrees of freedom of a single
+    arm, seeds − 1: with theirs, differences of equal arms were found in 7 % of studies of 8 arms and 5 seeds,
+    with these in 2 %; two arms then give the paired t-test. An arm that diverged more often than another is
+    not clearly better, whatever it scored with the other seeds.
+    """
+    finite = np.isfinite(scores)
+    usable = [int(arm) for arm in np.flatnonzero(finite.sum(1) >= FEWEST)]
+    means = {arm: float(scores[arm, finite[arm]].mean()) for arm in usable}
+    sign = -1.0 if maximize else 1.0
+    order = sorted(usable, key=lambda arm: (sign * means[arm], arm))
+    lost = [arm for arm in range(len(scores)) if arm not in means]
+    better = np.zeros((len(scores), len(scores)), bool)  # [i, j]: i is clearly better than j
+    pairs: dict[tuple[int, int], Pair] = {}
+    if len(usable) > 1:
+        pairs = _compared(scores, usable)
+    for (i, j), pair in pairs.items():
+        first = (pair.mean > 0) == maximize
+        winner, loser = (i, j) if first else (j, i)
+        more = finite[winner].sum() < finite[loser].sum()
+        better[winner, loser] = pair.clear and not more
+    ranks: list[tuple[int, int]] = [(len(usable) + 1, len(scores))] * len(scores)
+    for arm in usable:
+        ranks[arm] = (1 + int(better[:, arm].sum()), len(usable) - int(better[arm].sum()))
+    best = order[0] if order else None
+    to_best = tuple(_between(pairs, arm, best) for arm in range(len(scores)))
+    return Ranking((*order, *lost), tuple(ranks), to_best, _METHOD)
+
+
+def _compared(scores: FloatArray, usable: list[int]) -> dict[tuple[int, int], Pair]:
+    """Of each two arms that can be compared, the first minus the second."""
+    arms = len(usable)
+    scale = float(np.nanmax(np.abs(scores[usable])))
+    whole = np.isfinite(scores[usable]).all()
+    # What is left without the seed's mean has 1 − 1/arms of an arm's variance.
+    left = scores[usable] - scores[usable].mean(0) if whole else scores[usable]
+    variances = left.var(1, ddof=1) * arms / (arms - 1)
+    pairs = {}
+    for a, b in combinations(range(arms), 2):
+        i, j = usable[a], usable[b]
+        values = scores[i] - scores[j]
+        values = values[np.isfinite(values)]
+        n = len(values)
+        if n < FEWEST:
+            continue
+        mean = float(values.mean())
+        if np.ptp(values) <= SAME * scale:
+            differs = abs(mean) > SAME * scale
+            clear = differs and _sign_test(n, arms) <= 1 - LEVEL
+            pairs[i, j] = Pair(mean, None, None, clear, float(differs), n, arms)
+            continue
+        square = float(variances[a] + variances[b]) if whole else float(values.var(ddof=1))
+        error = float(np.sqrt(square / n))
+        reach = _critical(arms, n - 1) * error
+        pairs[i, j] = Pair(mean, mean - reach, mean + reach, abs(mean) > reach, mean / error, n, arms)
+    return pairs
+
+
+@lru_cache(maxsize=256)
+def _critical(arms: int, freedom: int) -> float:
+    """Standard errors within which all differences of equal arms stay in 95 % of studies."""
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.ppf(LEVEL, arms, freedom) / np.sqrt(2))
+
+
+def _sign_test(seeds: int, arms: int) -> float:
+    """How likely one of all pairs has so many equal signs, where there is no variance to go by."""
+    from scipy.stats import binomtest
+
+    return float(min(1.0, float(binomtest(seeds, seeds).pvalue) * arms * (arms - 1) / 2))
+
+
+def _between(pairs: dict[tuple[int, int], Pair], arm: int, best: int | None) -> Pair | None:
+    """The arm minus the best one."""
+    if best is None:
+        return None
+    turned = pairs.get((best, arm))
+    return pairs.get((arm, best)) if turned is None else turned.turned
