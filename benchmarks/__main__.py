@@ -15,6 +15,7 @@ from benchmarks.live import live
 from benchmarks.measure import HEADER, Part, markdown
 from benchmarks.memory import memory
 from benchmarks.overhead import overhead, start
+from benchmarks.reports import reports
 from benchmarks.samplers import samplers
 from benchmarks.scale import scale
 from benchmarks.search import search
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[], Part]] = {
         overhead,
         scale,
         samplers,
+        reports,
     )
 }
 

@@ -86,14 +86,16 @@ def fill(path: Path) -> dict[int, float]:
         for size in SIZES:
             measured = min(REPEATS, size // COHORT)
             while (there := sum(store.counts().values())) < size - measured * COHORT:
-                _commit(store, distributions, min(_FILLING, size - measured * COHORT - there))
-            times = [_commit(store, distributions, COHORT) for _ in range(measured)]
+                commit(store, distributions, min(_FILLING, size - measured * COHORT - there))
+            times = [commit(store, distributions, COHORT) for _ in range(measured)]
             costs[size] = 1000 * median(times) / COHORT
         store.end()
     return costs
 
 
-def _commit(store: StudyStore, distributions: dict[str, BaseDistribution], count: int) -> float:
+def commit(
+    store: StudyStore, distributions: dict[str, BaseDistribution], count: int, epochs: int = EPOCHS
+) -> float:
     """Store finished trials; returns the seconds of storing alone."""
     last = store.last_cohort()
     cohort = 0 if last is None else last.number + 1
@@ -102,13 +104,13 @@ def _commit(store: StudyStore, distributions: dict[str, BaseDistribution], count
         Trial(number, cohort, made_up_params(distributions, number), started=datetime.now(UTC))
         for number in range(first, first + count)
     ]
-    curves = [made_up_curve(trial.number, int(trial.params.get("depth", 1)) - 1) for trial in started]
+    curves = [made_up_curve(trial.number, int(trial.params.get("depth", 1)) - 1, epochs) for trial in started]
     segments = [
         Segment(trial.number, cohort, 1, curve, 0.01, store.run, trial.number % 32, 32)
         for trial, curve in zip(started, curves, strict=True)
     ]
     updated = [_finished(trial, curve) for trial, curve in zip(started, curves, strict=True)]
-    lanes = {trial.number: (0, EPOCHS) for trial in started}
+    lanes = {trial.number: (0, epochs) for trial in started}
     return seconds(
         lambda: store.commit(
             cohort=Cohort(cohort, lanes), started=started, segments=segments, updated=updated, seconds=0.1
@@ -136,13 +138,13 @@ def _value(distribution: Any, share: float) -> Any:
     return round(value) if isinstance(distribution, IntDistribution) else value
 
 
-def made_up_curve(number: int, layers: int) -> FloatArray:
-    """[EPOCHS, 4 + layers] a curve that rises to a trial's own level, with numbers as long as real ones."""
+def made_up_curve(number: int, layers: int, last: int = EPOCHS) -> FloatArray:
+    """[last, 4 + layers] a curve that rises to a trial's own level, with numbers as long as real ones."""
     random = np.random.default_rng(number)
-    epochs = np.arange(1, EPOCHS + 1)
+    epochs = np.arange(1, last + 1)
     metric = random.random() * (1 - np.exp(-epochs / 5))
-    curve = np.empty((EPOCHS, DEAD + layers))
-    curve[:, 0], curve[:, 2] = 1 - metric + 0.01 * random.random((2, EPOCHS))
+    curve = np.empty((last, DEAD + layers))
+    curve[:, 0], curve[:, 2] = 1 - metric + 0.01 * random.random((2, last))
     curve[:, 1], curve[:, 3] = np.round(metric * 1078) / 1078, np.round(metric * 359) / 359
     curve[:, DEAD:] = np.round(8 * random.random(layers)) / 64
     return curve
@@ -153,7 +155,7 @@ def _finished(trial: Trial, curve: FloatArray) -> Trial:
     return replace(
         trial,
         state=State.COMPLETE,
-        epochs=EPOCHS,
+        epochs=len(curve),
         value=float(curve[best, 3]),
         loss=float(curve[best, 2]),
         best_epoch=best + 1,

@@ -72,12 +72,19 @@ for _name, _command in (
     app.command(_name)(_command)
 
 
+def _shown(error: HpsearchError) -> str:
+    """The error's text, of which no terminal obeys what comes from files."""
+    from hpsearch.report.text import plain
+
+    return "\n".join(plain(line) for line in str(error).split("\n"))
+
+
 def main() -> NoReturn:
     """Run the command line; exits 0, 1, 2, 3 or 130 as the documentation says."""
     try:
         app()
     except HpsearchError as error:
-        print(f"hpsearch: {error}", file=sys.stderr)
+        print(f"hpsearch: {_shown(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("hpsearch: stopped; whatever was finished is stored", file=sys.stderr)

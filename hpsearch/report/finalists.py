@@ -116,7 +116,7 @@ def shrinkage_sentence(c: Confirmation) -> str | None:
     levels = [metric_text(c.metric, value) for value in (selected, again, mean)]
     flattered = "easier" if rows > 0 else "harder"
     return (
-        f"On average they promised {levels[0]} on validation, have {levels[1]} there on fresh seeds "
+        f"On average they promised {levels[0]} on validation; with fresh seeds it is {levels[1]} there "
         f"({drop_text(c.metric, seed)}{unit} were luck) and {levels[2]} on {c.part} rows (validation "
         f"rows are {flattered} by {drop_text(c.metric, abs(rows))}{unit})."
     )

@@ -96,8 +96,8 @@ def curves_view(report: Report, numbers: Sequence[int], width: int) -> Renderabl
 def next_line(report: Report, storage: str = "") -> str:
     """Commands that lead on from a report."""
     name = plain(quote(report.record.name))
-    best = best_few(report)
-    look = f"hpsearch show {name} {best[0]}{storage}   ·   " if best else ""
+    best = report.best if report.best is not None else next(iter(best_few(report)), None)
+    look = "" if best is None else f"hpsearch show {name} {best}{storage}   ·   "
     return f"next: {look}hpsearch report {name} --out {name}-report{storage}"
 
 

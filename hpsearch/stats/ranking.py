@@ -60,8 +60,8 @@ class Ranking:
 
 
 _METHOD = (
-    "Ranks and differences hold all together with 95 % confidence (all pairs, Games & Howell 1976, seeds as "
-    "blocks); scores are taken for normal, and by simulation skewed ones are not told apart more often."
+    "Ranks and differences hold all together with 95 % confidence (Games & Howell 1976, seeds as blocks; "
+    "scores taken for normal, checked by simulation)."
 )
 
 
