@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from hpsearch import __version__
+from hpsearch.cli.compare import compare
 from hpsearch.cli.confirm import confirm
 from hpsearch.cli.curves import curves
 from hpsearch.cli.doctor import doctor
@@ -56,6 +57,7 @@ for _name, _command in (
     ("run", run),
     ("enqueue", enqueue),
     ("confirm", confirm),
+    ("compare", compare),
     ("report", report),
     ("curves", curves),
     ("variance", variance),

@@ -103,9 +103,10 @@ def read_study(
             check_trial(stored.record.name, number, sum(counts.values()), "--trial")
         trials, lines = stored.read(only or None, curves=curves)
         confirmation = None if only else confirmation_of(stored.record, trials, stored.scorings())
+        runs = tuple(stored.runs())
         gc.freeze()  # very many objects that stay to the end, through which no search for garbage need go
         frame = trials_frame(stored.record, trials)
-        return Report(stored.record, frame, lines, confirmation=confirmation), trials
+        return Report(stored.record, frame, lines, confirmation=confirmation, runs=runs), trials
 
 
 def check_trial(study: str, number: int, count: int, option: str = "trial") -> None:

@@ -29,7 +29,7 @@ from hpsearch.report.text import plain
 
 CURVES, PARETO, COMPARISON = "curves.png", "pareto.png", "comparison.png"
 BOUNDARY, PICTURES, WRONG = "boundary.png", "pictures.png", "wrong.png"
-_CAPTIONS = {
+CAPTIONS = {
     CURVES: "Learning curves of the best trials",
     PARETO: "All complete trials by the study's objectives, and the Pareto front",
     COMPARISON: "Scores by seed, with means and intervals",
@@ -44,8 +44,8 @@ def report_markdown(report: Report, top: int = 10, pictures: Collection[str] = (
     """The report as Markdown; `pictures` are the names of picture files beside it."""
     head, *others = summary_lines(report)
     about = head.removeprefix(plain(report.record.name)).strip()
-    lines = [f"# {_escaped(plain(report.record.name))}", "", f"{_escaped(about)}  "]
-    lines += ["  \n".join(_escaped(line) for line in others), ""]
+    lines = [f"# {escaped(plain(report.record.name))}", "", f"{escaped(about)}  "]
+    lines += ["  \n".join(escaped(line) for line in others), ""]
     if report.confirmation is not None:
         lines += _confirmed(report.confirmation)
     if len(report.front):
@@ -53,27 +53,27 @@ def report_markdown(report: Report, top: int = 10, pictures: Collection[str] = (
     grid = ranked_grid(report, top)
     if grid.rows:
         heading = "Ranked trials" if report.confirmation is None else "Ranked by validation"
-        lines += [f"## {heading}", "", *_table(grid), ""]
+        lines += [f"## {heading}", "", *markdown_table(grid), ""]
         more = more_line(report, top)
-        lines += [_escaped(more), ""] if more else []
+        lines += [escaped(more), ""] if more else []
     numbers = best_few(report)
     if numbers:
-        lines += [f"## Learning curves: {_escaped(valid_name(report))}", ""]
+        lines += [f"## Learning curves: {escaped(valid_name(report))}", ""]
         lines += _picture(CURVES, pictures)
-        lines += [*_table(curves_grid(report, numbers)), ""]
+        lines += [*markdown_table(curves_grid(report, numbers)), ""]
     failures = failed_lines(report, top)
     if failures:
         lines += [f"## {plural(report.counts[State.FAILED], 'trial')} diverged", ""]
-        lines += [f"- {_escaped(trial)} {_escaped(reason)}" for trial, reason in failures]
+        lines += [f"- {escaped(trial)} {escaped(reason)}" for trial, reason in failures]
         lines += [""]
     if report.comparison is not None:
         lines += _compared(report.comparison, pictures)
-    lines += [part for note in report.notes for part in (_escaped(plain(note)), "")]
+    lines += [part for note in report.notes for part in (escaped(plain(note)), "")]
     for name in (BOUNDARY, PICTURES, WRONG):
-        lines += [f"## {_CAPTIONS[name]}", "", *_picture(name, pictures)] if name in pictures else []
+        lines += [f"## {CAPTIONS[name]}", "", *_picture(name, pictures)] if name in pictures else []
     advice = advice_lines(report)
     if advice:
-        lines += ["## Where the best lie", "", *(f"- {_escaped(line)}" for line in advice), ""]
+        lines += ["## Where the best lie", "", *(f"- {escaped(line)}" for line in advice), ""]
     return "\n".join(lines)
 
 
@@ -82,13 +82,13 @@ def _confirmed(confirmation: Confirmation) -> list[str]:
     return [
         "## Confirmed ranking",
         "",
-        f"**{_escaped(verdict(confirmation))}**",
+        f"**{escaped(verdict(confirmation))}**",
         "",
-        _escaped(title[0].upper() + title[1:]) + ".",
+        escaped(title[0].upper() + title[1:]) + ".",
         "",
-        *_table(finalists_grid(confirmation)),
+        *markdown_table(finalists_grid(confirmation)),
         "",
-        *(f"- {_escaped(line)}" for line in finalists_remarks(confirmation)),
+        *(f"- {escaped(line)}" for line in finalists_remarks(confirmation)),
         "",
     ]
 
@@ -96,25 +96,25 @@ def _confirmed(confirmation: Confirmation) -> list[str]:
 def _front(report: Report, top: int, pictures: Collection[str]) -> list[str]:
     more = front_more_line(report, top)
     return [
-        f"## {_escaped(front_title(report))}",
+        f"## {escaped(front_title(report))}",
         "",
-        _escaped(front_sentence(report)),
+        escaped(front_sentence(report)),
         "",
-        *_table(front_grid(report, top)),
+        *markdown_table(front_grid(report, top)),
         "",
-        *([_escaped(more), ""] if more else []),
+        *([escaped(more), ""] if more else []),
         *_picture(PARETO, pictures),
     ]
 
 
 def _compared(comparison: Comparison, pictures: Collection[str]) -> list[str]:
-    notes = [f"- {_escaped(line)}" for line in remarks(comparison)]
+    notes = [f"- {escaped(line)}" for line in remarks(comparison)]
     return [
-        f"## Comparison: {_escaped(plain(comparison.subject))}",
+        f"## Comparison: {escaped(plain(comparison.subject))}",
         "",
-        f"**{_escaped(conclusion(comparison))}**",
+        f"**{escaped(conclusion(comparison))}**",
         "",
-        *_table(comparison_grid(comparison)),
+        *markdown_table(comparison_grid(comparison)),
         "",
         *_picture(COMPARISON, pictures),
         *notes,
@@ -123,15 +123,17 @@ def _compared(comparison: Comparison, pictures: Collection[str]) -> list[str]:
 
 
 def _picture(name: str, pictures: Collection[str]) -> list[str]:
-    return [f"![{_CAPTIONS[name]}]({name})", ""] if name in pictures else []
+    return [f"![{CAPTIONS[name]}]({name})", ""] if name in pictures else []
 
 
-def _table(grid: Grid) -> list[str]:
-    heads = [_escaped(column.head) for column in grid.columns]
+def markdown_table(grid: Grid) -> list[str]:
+    """The grid as lines of a table of GitHub's Markdown."""
+    heads = [escaped(column.head) for column in grid.columns]
     rule = ["--:" if column.numeric else ":--" for column in grid.columns]
-    rows = [[_escaped(cell) for cell in row] for row in grid.rows]
+    rows = [[escaped(cell) for cell in row] for row in grid.rows]
     return [f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)]
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it is."""
     return text.translate(_SPECIAL)

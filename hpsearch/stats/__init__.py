@@ -8,6 +8,7 @@ from __future__ import annotations
 from hpsearch.stats.chances import AS_GOOD, chance_of_best
 from hpsearch.stats.estimates import FEWEST, LEVEL, Estimate, estimate
 from hpsearch.stats.ranking import Pair, Ranking, rank_arms
+from hpsearch.stats.versus import Versus, regression_p, versus
 
 __all__ = [
     "AS_GOOD",
@@ -16,7 +17,10 @@ __all__ = [
     "Estimate",
     "Pair",
     "Ranking",
+    "Versus",
     "chance_of_best",
     "estimate",
     "rank_arms",
+    "regression_p",
+    "versus",
 ]
