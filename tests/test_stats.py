@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from hpsearch.records import FloatArray
-from hpsearch.stats import AS_GOOD, Ranking, chance_of_best, estimate, rank_arms
+from hpsearch.stats import AS_GOOD, Pair, Ranking, chance_of_best, estimate, rank_arms, seeds_to_tell
 
 ARMS, SEEDS = 8, 5
 STUDIES = 1200
@@ -135,6 +135,20 @@ def test_a_divergence_never_makes_an_arm_look_better() -> None:
     nothing = rank_arms(np.full((2, 5), np.nan), maximize=True)
     assert nothing.ranks == ((1, 2), (1, 2))
     assert nothing.to_best == (None, None)
+
+
+def test_so_many_seeds_tell_two_arms_apart_in_four_of_five_studies() -> None:
+    random = np.random.default_rng(23)
+    pilot = rank_arms(np.stack([random.normal(0, 1, 400), random.normal(1, 1, 400)]), maximize=True)
+    (pair,) = (each for each in pilot.to_best if each is not None)
+    count = seeds_to_tell(pair)
+    assert count is not None
+    told = [
+        rank_arms(np.stack([random.normal(0, 1, count), random.normal(1, 1, count)]), True).ranks[1] == (1, 1)
+        for _ in range(300)
+    ]
+    assert abs(np.mean(told) - 0.8) < 0.1
+    assert seeds_to_tell(Pair(0.0, None, None, False, 0.0, 5, 2)) is None
 
 
 def test_scores_without_spread() -> None:

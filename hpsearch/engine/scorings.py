@@ -70,6 +70,7 @@ def confirmation_of(
             finalists=finalists,
             uses=uses_of(record, scorings),
             values=_values(trials),
+            study=record.name,
         )
     except (SafetensorError, LookupError, ValueError) as error:
         raise StorageError(

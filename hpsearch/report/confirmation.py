@@ -69,7 +69,7 @@ class Confirmation:
     part: "test", or "validation" where there is no test part; rows: of it. resampled: with each seed the rows
     of training and validation were divided anew. complete: trials from which the finalists were chosen, the
     first by validation. finalists: in that order. uses: all looks at the part so far. values: the validation
-    metric of every complete trial, as far as there are any now.
+    metric of every complete trial, as far as there are any now. study: its name.
     """
 
     metric: str
@@ -82,6 +82,7 @@ class Confirmation:
     finalists: tuple[Finalist, ...]
     uses: tuple[Use, ...] = ()
     values: tuple[float, ...] = ()
+    study: str = ""
 
     @cached_property
     def ranking(self) -> Ranking:

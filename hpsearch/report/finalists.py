@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from hpsearch.report.text import (
     metric_text,
     missing,
     parameter_text,
+    plain,
     signed_texts,
 )
-from hpsearch.stats import LEVEL, chance_of_best
+from hpsearch.stats import LEVEL, chance_of_best, seeds_to_tell
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -145,6 +147,19 @@ def selection_noise(c: Confirmation) -> float | None:
     return float(np.sqrt(sum(float(own @ own) for own in residuals if len(own) > 1) / freedom))
 
 
+def seeds_sentence(c: Confirmation) -> str | None:
+    """How many seeds would part the best one from the last that is tied with it, if they differ at all."""
+    tied = [place for place in c.ranking.order if c.ranking.ranks[place][0] == 1]
+    pair = c.ranking.to_best[tied[-1]] if len(tied) > 1 else None
+    count = None if pair is None else seeds_to_tell(pair)
+    if count is None or count <= c.seeds:
+        return None
+    return (
+        f"To tell trial {c.best.trial} from {c.finalists[tied[-1]].trial} would take about {count} seeds "
+        f"if they differ by as much as it seems: hpsearch confirm {plain(quote(c.study))} --seeds {count}"
+    )
+
+
 def uses_sentence(c: Confirmation) -> str:
     """How often the part that is scored has been looked at."""
     rows = f"the {c.part} part"
@@ -160,7 +175,7 @@ def uses_sentence(c: Confirmation) -> str:
 
 def finalists_remarks(c: Confirmation) -> list[str]:
     """What the reader must know to take the numbers for no more than they are."""
-    lines = [line for line in (shrinkage_sentence(c), chance_sentence(c)) if line]
+    lines = [line for line in (shrinkage_sentence(c), chance_sentence(c), seeds_sentence(c)) if line]
     divided = ", and other divisions of training and validation" if c.resampled else " on this split"
     lines.append(
         f"Intervals are about other initial weights and orders of the rows{divided}; other {c.part} rows "

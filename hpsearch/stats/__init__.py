@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hpsearch.stats.chances import AS_GOOD, chance_of_best
 from hpsearch.stats.estimates import FEWEST, LEVEL, Estimate, estimate
-from hpsearch.stats.ranking import Pair, Ranking, rank_arms
+from hpsearch.stats.ranking import Pair, Ranking, rank_arms, seeds_to_tell
 from hpsearch.stats.versus import Versus, regression_p, versus
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "estimate",
     "rank_arms",
     "regression_p",
+    "seeds_to_tell",
     "versus",
 ]
