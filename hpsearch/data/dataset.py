@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.data.columns import Columns
 from hpsearch.errors import HpsearchError
 from hpsearch.records import Task
 
@@ -74,7 +75,8 @@ class Dataset:
     regression 0 and the mean); prediction · target_std + target_mean is in the target's own unit.
     hash: sha256 of the source's content, before any transformation or split.
     notes: sentences that the user should read (rows left out, a constant column …).
-    image: how features are pictures, if the source holds pictures.
+    image: how features are pictures, if the source holds pictures; columns: how those of a table are made of
+    its columns. target: name of the column that is predicted, "label" or "folder" of pictures.
     """
 
     name: str
@@ -89,6 +91,8 @@ class Dataset:
     target_std: float = 1.0
     notes: tuple[str, ...] = ()
     image: Image | None = None
+    columns: Columns | None = None
+    target: str = ""
 
     def pictures(self, x: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
         """The pictures [n, height, width, channels] whose features are `x`, [n, features].

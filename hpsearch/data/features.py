@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,22 +14,22 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from hpsearch.data.columns import MISSING, Columns
 from hpsearch.data.dataset import Image
 from hpsearch.data.raw import Pixels, Raw, listed
 from hpsearch.data.target import first_date, stray_text
 from hpsearch.errors import DataError, plural
 
-MISSING = "missing"
 FEW_CATEGORIES = 50
 MOST_CATEGORIES = 1000
 
 
 @dataclass(frozen=True)
 class Features:
-    """x: [rows, features] float32. names: of the features, "column=value" for text."""
+    """x: [rows, features] float32. columns: how they were made."""
 
     x: NDArray[np.float32]
-    names: tuple[str, ...]
+    columns: Columns
     notes: tuple[str, ...]
 
 
@@ -52,13 +53,18 @@ def read_features(raw: Raw, columns: list[str], train: NDArray[np.int64]) -> Fea
     numbers = np.where(np.isinf(numbers), np.nan, numbers)
     texts = {name: _categories(raw.name, frame[name]) for name in textual}
     clean = pd.concat([pd.DataFrame(numbers, columns=numeric), pd.DataFrame(texts, dtype=object)], axis=1)
-    x, names = _transformed(raw.name, clean, numeric, textual, train)
+    try:
+        with np.errstate(over="raise", invalid="ignore"):
+            made = _fitted(clean.iloc[train], numeric, textual)
+        x = made.transformed(numbers, [texts[name].to_numpy(dtype=object) for name in textual])
+    except FloatingPointError:
+        raise too_large(raw.name, numeric, numbers) from None
     constant = x[train].min(axis=0) == x[train].max(axis=0)
     if constant.all():
         raise DataError(f"{raw.name}: every feature is constant in the training part; nothing can be learnt")
     x[:, constant] = 0
-    notes = _notes(numbers, frame[textual], [n for n, c in zip(names, constant, strict=True) if c])
-    return Features(x, names, notes)
+    notes = _notes(numbers, frame[textual], [n for n, c in zip(made.features, constant, strict=True) if c])
+    return Features(x, replace(made, constant=tuple(np.flatnonzero(constant).tolist())), notes)
 
 
 def fitted_image(source: str, pixels: Pixels, train: NDArray[np.int64]) -> Image:
@@ -106,35 +112,43 @@ def _categories(source: str, column: pd.Series[Any]) -> pd.Series[Any]:
             f'{source}: column "{column.name}": expected numbers or at most {most:,} categories; '
             f"found {found}; mend the column or leave it out of the file"
         )
+    return texts_of(column)
+
+
+def texts_of(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Its values as text, "missing" where there is none."""
     return column.astype(object).where(column.notna(), MISSING).map(str).reset_index(drop=True)
 
 
-def _transformed(
-    source: str, clean: pd.DataFrame, numeric: list[str], textual: list[str], train: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def _fitted(train: pd.DataFrame, numeric: list[str], textual: list[str]) -> Columns:
+    """What scikit-learn finds in the training part, whose columns are the numeric ones, then the textual."""
     scaling = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     encoding = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     # Places, because scikit-learn's search for names is quadratic in wide tables.
     places = (
         ("numeric", scaling, slice(0, len(numeric))),
-        ("textual", encoding, slice(len(numeric), clean.shape[1])),
+        ("textual", encoding, slice(len(numeric), train.shape[1])),
     )
-    columns = ColumnTransformer([place for place in places if place[2].start < place[2].stop])
-    try:
-        with np.errstate(over="raise", invalid="ignore"):
-            columns.fit(clean.iloc[train])
-            x = np.ascontiguousarray(columns.transform(clean), dtype=np.float32)
-    except FloatingPointError:
-        largest = clean[numeric].abs().max()
-        raise DataError(
-            f'{source}: column "{largest.idxmax()}": {largest.max():g} is too large to standardise; '
-            "mend it, leave it empty or use another unit"
-        ) from None
-    names = list(numeric)
-    if textual:
-        categories = columns.named_transformers_["textual"].categories_
-        names += [f"{c}={value}" for c, found in zip(textual, categories, strict=True) for value in found]
-    return x, tuple(names)
+    fitted = ColumnTransformer([place for place in places if place[2].start < place[2].stop]).fit(train)
+    medians, means, scales = ((), (), ()) if not numeric else _scaling(fitted.named_transformers_["numeric"])
+    found = fitted.named_transformers_["textual"].categories_ if textual else ()
+    categories = tuple(tuple(map(str, own)) for own in found)
+    return Columns(tuple(numeric), medians, means, scales, tuple(textual), categories)
+
+
+def _scaling(pipeline: Any) -> tuple[tuple[float, ...], ...]:
+    imputer, scaler = pipeline[0], pipeline[1]
+    return tuple(tuple(each.tolist()) for each in (imputer.statistics_, scaler.mean_, scaler.scale_))
+
+
+def too_large(source: str, numeric: Sequence[str], numbers: NDArray[np.float64]) -> DataError:
+    """The complaint about the largest of numbers [n, numeric]."""
+    largest = np.where(np.isnan(numbers), 0, np.abs(numbers)).max(axis=0)
+    column = int(largest.argmax())
+    return DataError(
+        f'{source}: column "{numeric[column]}": {largest[column]:g} is too large to standardise; '
+        "mend it, leave it empty or use another unit"
+    )
 
 
 def _notes(numbers: NDArray[np.float64], texts: pd.DataFrame, constant: list[str]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch import cache
+from hpsearch.data.columns import Columns
 from hpsearch.data.dataset import Dataset, Image, Part
 from hpsearch.data.files import key_parts
 from hpsearch.errors import Complaint
@@ -35,7 +36,9 @@ MOST_BYTES = 2 << 30
 """Of all prepared data sets in the cache."""
 
 _ARRAYS = ("train", "valid", "test")
-_TEXTS = ("name", "task", "features", "classes", "hash", "target_mean", "target_std", "notes", "image")
+_VALUES = ("name", "task", "features", "classes", "hash", "target_mean", "target_std", "notes", "target")
+_FORMS = ("image", "columns")
+"""How features were made: dataclasses, of which a data set has one."""
 
 
 def load_dataset(
@@ -99,8 +102,10 @@ def _name(data: DataSection, seed: int, path: Path) -> str | None:
 
 
 def _write(path: Path, dataset: Dataset, arrays: dict[str, NDArray[Any]]) -> None:
-    texts = {key: getattr(dataset, key) for key in _TEXTS if key != "image"}
-    texts["image"] = None if dataset.image is None else asdict(dataset.image)
+    texts = {key: getattr(dataset, key) for key in _VALUES}
+    for key in _FORMS:
+        form = getattr(dataset, key)
+        texts[key] = None if form is None else asdict(form)
     with open(path, "wb") as file:
         np.savez(
             file, allow_pickle=False, about=np.frombuffer(json.dumps(texts).encode(), np.uint8), **arrays
@@ -116,11 +121,19 @@ def _read(path: Path) -> Dataset | None:
             xs, ys = ([file[f"{name}_{axis}"] for name in _ARRAYS] for axis in "xy")
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
-    about = {key: tuple(value) if isinstance(value, list) else value for key, value in about.items()}
+    about = {key: _tuples(value) for key, value in about.items()}
     about["task"] = Task(about["task"])
+    if about["columns"] is not None:
+        about["columns"] = Columns(**about["columns"])
     if about["image"] is not None:
-        shape = about["image"]
-        image = Image(shape["height"], shape["width"], tuple(shape["mean"]), tuple(shape["std"]))
+        image = Image(**about["image"])
         about["image"], xs = image, [image.standardised(x) for x in xs]
     train, valid, test = (Part(x, y) for x, y in zip(xs, ys, strict=True))
     return Dataset(train=train, valid=valid, test=test, **about)
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that they were."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -50,7 +50,7 @@ def prepare_dataset(
     split = split_rows(raw, target, data.split, seed, refuse)
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    image = None
+    image = made = None
     if raw.pictures is not None:
         form = Form((data.image_size[0], data.image_size[1]) if data.image_size else None, data.colour)
         pixels = raw.pictures.pixels(form, refuse, progress or (lambda done, total: None))
@@ -61,7 +61,8 @@ def prepare_dataset(
         columns = [name for name in raw.frame.columns if name not in (raw.target, data.split.column)]
         features = read_features(raw, columns, split.train)
         parts = [features.x[rows] for rows in split]
-        names, notes = features.names, features.notes
+        made, notes = features.columns, features.notes
+        names = made.features
     y, mean, std = _numbers(raw, target, split.train)
     train, valid, test = (Part(x, y[rows]) for x, rows in zip(parts, split, strict=True))
     return Dataset(
@@ -77,6 +78,8 @@ def prepare_dataset(
         target_std=std,
         notes=(*raw.notes, *target.notes, *notes),
         image=image,
+        columns=made,
+        target=raw.target,
     )
 
 
