@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpsearch.engine.api import Result, run
     from hpsearch.engine.confirm import confirm
+    from hpsearch.engine.model import Model
+    from hpsearch.engine.model_file import load_model
     from hpsearch.engine.replay import replay
     from hpsearch.study.file import Study, load_study
 
 __version__ = "0.1.0"
 
-__all__ = ["Result", "Study", "__version__", "confirm", "load_study", "replay", "run"]
+__all__ = ["Model", "Result", "Study", "__version__", "confirm", "load_model", "load_study", "replay", "run"]
 
 _HOMES = {
     "Result": "hpsearch.engine.api",
     "run": "hpsearch.engine.api",
     "confirm": "hpsearch.engine.confirm",
+    "Model": "hpsearch.engine.model",
+    "load_model": "hpsearch.engine.model_file",
     "replay": "hpsearch.engine.replay",
     "Study": "hpsearch.study.file",
     "load_study": "hpsearch.study.file",

@@ -15,7 +15,9 @@ from hpsearch.cli.confirm import confirm
 from hpsearch.cli.curves import curves
 from hpsearch.cli.doctor import doctor
 from hpsearch.cli.enqueue import enqueue
+from hpsearch.cli.export import export
 from hpsearch.cli.init import init
+from hpsearch.cli.predict import predict
 from hpsearch.cli.replay import replay
 from hpsearch.cli.report import report
 from hpsearch.cli.run import run
@@ -62,6 +64,8 @@ for _name, _command in (
     ("curves", curves),
     ("variance", variance),
     ("replay", replay),
+    ("export", export),
+    ("predict", predict),
     ("list", list_studies),
     ("show", show),
     ("delete", delete),

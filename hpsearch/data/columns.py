@@ -1,4 +1,4 @@
-"""How a table's columns become features: the numbers that were fitted on the training part, as a plain value."""
+"""How a table's columns become features: what was fitted on the training part, as a plain value."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ class Columns:
         pairs = zip(self.textual, self.categories, strict=True)
         return (*self.numeric, *(f"{column}={value}" for column, own in pairs for value in own))
 
+    @property
+    def size(self) -> int:
+        """How many features there are."""
+        return len(self.numeric) + sum(map(len, self.categories))
+
     def transformed(
         self, numbers: NDArray[np.float64], texts: Sequence[NDArray[np.object_]]
     ) -> NDArray[np.float32]:
@@ -47,8 +52,8 @@ class Columns:
         Raises:
             FloatingPointError: a number is too large to standardise.
         """
-        count, first = len(numbers), len(self.numeric)
-        x = np.zeros((count, first + sum(map(len, self.categories))), np.float32)
+        first = len(self.numeric)
+        x = np.zeros((len(numbers), self.size), np.float32)
         with np.errstate(over="raise", invalid="ignore"):
             filled = np.where(np.isnan(numbers), np.array(self.medians), numbers)
             filled -= np.array(self.means)

@@ -47,6 +47,11 @@ class Image:
         return len(self.mean)
 
     @property
+    def size(self) -> int:
+        """How many features a picture has."""
+        return self.height * self.width * self.channels
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Their names, such as "3,5,red" in line 3 and column 5, both from 0."""
         ends = ("",) if self.channels == 1 else (",red", ",green", ",blue")
@@ -57,7 +62,7 @@ class Image:
         x = pixels.astype(np.float32)
         x -= np.array(self.mean, np.float32)
         x /= np.array(self.std, np.float32)
-        return x.reshape(len(pixels), self.height * self.width * self.channels)
+        return x.reshape(len(pixels), self.size)
 
     def pixels(self, x: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
         """[n, height, width, channels] pixels of [n, height · width · channels] features."""

@@ -7,6 +7,7 @@ import hashlib
 import lzma
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from hpsearch.data.arrays import ArrayPictures
 from hpsearch.data.files import IdxPair, idx_pairs, idx_starts
 from hpsearch.data.pixels import check_memory
-from hpsearch.data.raw import TEST, TRAIN, Raw, Refuse, class_task, listed
+from hpsearch.data.raw import TEST, TRAIN, Pixels, Raw, Refuse, class_task, listed
 from hpsearch.errors import DataError
 
 _UNSIGNED_BYTES = 0x08
@@ -33,15 +34,10 @@ def read_idx(path: Path, refuse: Refuse) -> Raw:
     Raises:
         DataError: a file is not what it should be. HpsearchError: which files are meant is not clear.
     """
-    if path.is_dir() and len(starts := idx_starts(path)) > 1:
-        names = listed(f"{start}images…" for start in starts)
-        raise refuse("source", f"{path}: expected one file of pictures; found {names}: give the path of one")
-    pairs = idx_pairs(path)
+    pairs = _pairs(path, refuse)
     digest = hashlib.sha256()
     images, labels = zip(*(_pair(pair, digest) for pair in pairs), strict=True)
-    if len({part.shape[1:] for part in images}) > 1:
-        sizes = " and ".join(f"{part.shape[1]} × {part.shape[2]}" for part in images)
-        raise DataError(f"{path}: expected training and test pictures of one size; found {sizes}")
+    pixels = _joined(path, images)
     parts = np.repeat((TRAIN, TEST)[: len(pairs)], [len(part) for part in images]).astype(np.int64)
     target = np.concatenate(labels).astype(np.int64)
     return Raw(
@@ -51,8 +47,38 @@ def read_idx(path: Path, refuse: Refuse) -> Raw:
         digest.hexdigest(),
         task=class_task(len(np.unique(target))),
         parts=None if len(pairs) == 1 else parts,
-        pictures=ArrayPictures(path.name, np.concatenate(images)[..., None]),
+        pictures=ArrayPictures(path.name, pixels),
     )
+
+
+def read_rows_of_idx(path: Path, refuse: Refuse) -> tuple[Pixels, NDArray[np.uint8] | None]:
+    """Pixels [n, height, width, 1], and the labels if they are beside them.
+
+    path: as `read_idx` takes it; of a file, the pair of the test part beside it is left out.
+
+    Raises:
+        DataError: as `read_idx`.
+    """
+    pairs = _pairs(path, refuse)[: None if path.is_dir() else 1]
+    digest = hashlib.sha256()
+    if any(pair.labels is None for pair in pairs):
+        return _joined(path, [_read(pair.images, 3, digest) for pair in pairs]), None
+    images, labels = zip(*(_pair(pair, digest) for pair in pairs), strict=True)
+    return _joined(path, images), np.concatenate(labels)
+
+
+def _pairs(path: Path, refuse: Refuse) -> list[IdxPair]:
+    if path.is_dir() and len(starts := idx_starts(path)) > 1:
+        names = listed(f"{start}images…" for start in starts)
+        raise refuse("source", f"{path}: expected one file of pictures; found {names}: give the path of one")
+    return idx_pairs(path)
+
+
+def _joined(path: Path, images: Sequence[NDArray[np.uint8]]) -> Pixels:
+    if len({part.shape[1:] for part in images}) > 1:
+        sizes = " and ".join(f"{part.shape[1]} × {part.shape[2]}" for part in images)
+        raise DataError(f"{path}: expected training and test pictures of one size; found {sizes}")
+    return np.concatenate(images)[..., None]
 
 
 def _pair(pair: IdxPair, digest: Any) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

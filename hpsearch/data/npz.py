@@ -34,14 +34,9 @@ def read_npz(path: Path) -> Raw:
         DataError: not an archive of arrays, or arrays of another shape or kind.
     """
     arrays = _arrays(path)
-    ends = [end for end in ("", *(f"_{part}" for part in PARTS)) if f"x{end}" in arrays]
-    if not ends or (ends[0] == "" and len(ends) > 1):
-        raise DataError(f"{path}: {_EXPECTED}; found {listed(arrays)}")
+    ends = _ends(path, arrays)
     pairs = [_pair(path, arrays, end) for end in ends]
-    if len(shapes := {x.shape[1:] for x, _ in pairs}) > 1:
-        shown = " and ".join(map(str, sorted(shapes)))
-        raise DataError(f"{path}: expected rows of one shape in all parts; found {shown}")
-    x, y = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    x, y = _joined(path, [x for x, _ in pairs]), np.concatenate([y for _, y in pairs])
     digest = hashlib.sha256(
         repr([ends, [len(x) for x, _ in pairs], x.shape, str(x.dtype), str(y.dtype)]).encode()
     )
@@ -52,7 +47,7 @@ def read_npz(path: Path) -> Raw:
         parts = np.repeat([PARTS[end[1:]] for end in ends], [len(x) for x, _ in pairs]).astype(np.int64)
     target = y.astype(object) if y.dtype.kind == "U" else y
     if x.ndim == 2:
-        frame = pd.DataFrame(x, columns=[f"x{place}" for place in range(x.shape[1])]).assign(y=target)
+        frame = _plain(x).assign(y=target)
         return Raw(path.name, frame, "y", digest.hexdigest(), parts=parts)
     return Raw(
         path.name,
@@ -63,6 +58,41 @@ def read_npz(path: Path) -> Raw:
         parts=parts,
         pictures=ArrayPictures(path.name, _pixels(path, x)),
     )
+
+
+def read_rows_of_npz(path: Path) -> tuple[pd.DataFrame | Pixels, Array | None]:
+    """Plain features as columns, or pixels [n, height, width, channels], and the targets if there are any.
+
+    Those of all parts, one after another; y may be missing in any of them.
+
+    Raises:
+        DataError: as `read_npz`.
+    """
+    arrays = _arrays(path)
+    ends = _ends(path, arrays)
+    x = _joined(path, [_rows(path, arrays, end) for end in ends])
+    complete = all(f"y{end}" in arrays for end in ends)
+    y = np.concatenate([_pair(path, arrays, end)[1] for end in ends]) if complete else None
+    return (_plain(x) if x.ndim == 2 else _pixels(path, x)), y
+
+
+def _ends(path: Path, arrays: dict[str, Array]) -> list[str]:
+    """What follows x and y in the arrays' names: nothing, or an underscore and a part."""
+    ends = [end for end in ("", *(f"_{part}" for part in PARTS)) if f"x{end}" in arrays]
+    if not ends or (ends[0] == "" and len(ends) > 1):
+        raise DataError(f"{path}: {_EXPECTED}; found {listed(arrays)}")
+    return ends
+
+
+def _joined(path: Path, xs: list[Array]) -> Array:
+    if len(shapes := {x.shape[1:] for x in xs}) > 1:
+        shown = " and ".join(map(str, sorted(shapes)))
+        raise DataError(f"{path}: expected rows of one shape in all parts; found {shown}")
+    return np.concatenate(xs)
+
+
+def _plain(x: Array) -> pd.DataFrame:
+    return pd.DataFrame(x, columns=[f"x{place}" for place in range(x.shape[1])])
 
 
 def _arrays(path: Path) -> dict[str, Array]:
@@ -93,11 +123,9 @@ def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: not a whole .npz archive of arrays ({reason}); write or copy it again")
 
 
-def _pair(path: Path, arrays: dict[str, Array], end: str) -> tuple[Array, Array]:
-    """x and y of one part, with shapes that fit."""
-    x, y = arrays[f"x{end}"], arrays.get(f"y{end}")
-    if y is None:
-        raise DataError(f"{path}: {_EXPECTED}; found x{end} without y{end}")
+def _rows(path: Path, arrays: dict[str, Array], end: str) -> Array:
+    """x of one part, of a shape that can be used."""
+    x = arrays[f"x{end}"]
     if x.ndim == 4 and x.shape[3] not in (1, 3) and x.shape[1] in (1, 3):
         raise DataError(
             f"{path}: x{end}: expected channels last; found the shape {x.shape}; move the second axis"
@@ -108,6 +136,15 @@ def _pair(path: Path, arrays: dict[str, Array], end: str) -> tuple[Array, Array]
             f"{path}: x{end}: expected numbers of the shape [n, features], [n, height, width] or "
             f"[n, height, width, 1 or 3 channels]; found {x.dtype} of the shape {x.shape}"
         )
+    return x
+
+
+def _pair(path: Path, arrays: dict[str, Array], end: str) -> tuple[Array, Array]:
+    """x and y of one part, with shapes that fit."""
+    y = arrays.get(f"y{end}")
+    if y is None:
+        raise DataError(f"{path}: {_EXPECTED}; found x{end} without y{end}")
+    x = _rows(path, arrays, end)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1 or y.dtype.kind not in _TARGET_KINDS:

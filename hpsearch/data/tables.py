@@ -11,7 +11,9 @@ import os
 import re
 import zlib
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -26,31 +28,44 @@ _MISSING = ["?"]  # beside those of pandas, such as NA, NaN, null and nothing at
 
 
 def read_table(path: Path, target: str | None, refuse: Refuse) -> Raw:
-    """The rows of a table file, with its column `target`.
+    """The rows of a table file, with its column `target`; otherwise as `read_frame`.
 
-    In a .csv file the header line says whether commas or semicolons separate; with semicolons, numbers
-    may have a decimal comma. Nothing, NA, NaN, null, None and ? are missing values. The hash is of the
-    uncompressed content, so that compressing a file does not make it another one.
+    The hash is of the uncompressed content, so that compressing a file does not make it another one.
 
     Raises:
         DataError: the content cannot be read. HpsearchError: no such file, suffix or target.
     """
-    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
-    if suffix is None and os.path.exists(path):
-        others = "a folder or .zip of pictures, .npz or IDX files"
-        raise refuse("source", f"{path}: expected a name that ends in {', '.join(SUFFIXES)}; or {others}")
-    content = _content(path, refuse)
-    frame = _parquet(path, content) if suffix == ".parquet" else _delimited(path, content)
-    nameless = [name for name in frame.columns if not name]
-    frame = frame.drop(columns=nameless)
+    frame, content, notes = read_frame(path, refuse)
     if target is None:
         raise refuse("target", f"is missing; expected the column to predict, one of {listed(frame.columns)}")
     if target not in frame.columns:
         raise refuse("target", f"{path}: {unknown_column(target, frame.columns)}")
     if frame.empty:
         raise DataError(f"{path}: expected rows; found only the names of columns")
-    notes = ("a column without a name is left out",) if nameless else ()
     return Raw(path.name, frame, target, hashlib.sha256(content).hexdigest(), notes=notes)
+
+
+def read_frame(
+    path: Path, refuse: Refuse, textual: Collection[str] = ()
+) -> tuple[pd.DataFrame, bytes, tuple[str, ...]]:
+    """The columns of a table file that have a name, its uncompressed content, and notes.
+
+    In a .csv file the header line says whether commas or semicolons separate; with semicolons, numbers
+    may have a decimal comma. Nothing, NA, NaN, null, None and ? are missing values.
+
+    textual: columns whose values are text, even if all of them look like numbers.
+
+    Raises:
+        DataError: the content cannot be read. HpsearchError: no such file or suffix.
+    """
+    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
+    if suffix is None and os.path.exists(path):
+        others = "a folder or .zip of pictures, .npz or IDX files"
+        raise refuse("source", f"{path}: expected a name that ends in {', '.join(SUFFIXES)}; or {others}")
+    content = _content(path, refuse)
+    frame = _parquet(path, content) if suffix == ".parquet" else _delimited(path, content, textual)
+    nameless = [name for name in frame.columns if not name]
+    return frame.drop(columns=nameless), content, ("a column without a name is left out",) * bool(nameless)
 
 
 def _content(path: Path, refuse: Refuse) -> bytes:
@@ -95,20 +110,29 @@ def _parquet(path: Path, content: bytes) -> pd.DataFrame:
     return frame
 
 
-def _delimited(path: Path, content: bytes) -> pd.DataFrame:
+def _delimited(path: Path, content: bytes, textual: Collection[str]) -> pd.DataFrame:
     text = _text(path, content.removeprefix(_BYTE_ORDER_MARK))
     delimiter = "\t" if ".tsv" in Path(path.name.lower()).suffixes[-2:] else _delimiter(text)
     names, header_line = _checked_shape(path, text, delimiter)
+    names = _checked_names(f"{path}:{header_line}", names)
     decimal = "," if delimiter == ";" and _DECIMAL_COMMA.search(text) else "."
-    frame = pd.read_csv(
-        io.StringIO(text, newline=""),
-        sep=delimiter,
-        decimal=decimal,
-        skipinitialspace=True,
-        na_values=_MISSING,
-        low_memory=False,
-    )
-    frame.columns = _checked_names(f"{path}:{header_line}", names)
+
+    def read(**settings: Any) -> pd.DataFrame:
+        frame: pd.DataFrame = pd.read_csv(
+            io.StringIO(text, newline=""),
+            sep=delimiter,
+            decimal=decimal,
+            skipinitialspace=True,
+            na_values=_MISSING,
+            low_memory=False,
+            **settings,
+        )
+        frame.columns = pd.Index(names)
+        return frame
+
+    frame = read()
+    if words := [name for name in textual if name in names and pd.api.types.is_numeric_dtype(frame[name])]:
+        frame[words] = read(dtype=str)[words]
     return frame
 
 

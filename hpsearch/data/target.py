@@ -56,7 +56,7 @@ def read_target(raw: Raw, asked: str | None, refuse: Refuse) -> Target:
     column = _checked(column.iloc[rows], raw)
     codes, distinct = pd.factorize(column, sort=True)
     if len(distinct) < 2:
-        found = f"only {_class_name(distinct[0])}" if len(distinct) else "no value"
+        found = f"only {class_name(distinct[0])}" if len(distinct) else "no value"
         raise DataError(
             f"{raw.name}: expected at least two values in {raw.where}; found {found}: "
             "there is nothing to predict"
@@ -73,7 +73,7 @@ def read_target(raw: Raw, asked: str | None, refuse: Refuse) -> Target:
     if task in NUMBERS:
         values = column.to_numpy(dtype=np.float64)
         return Target(task, rows, values, (), tuple(notes))
-    classes = tuple(_class_name(value) for value in distinct)
+    classes = tuple(class_name(value) for value in distinct)
     return Target(task, rows, codes.astype(np.int64), classes, tuple(notes))
 
 
@@ -143,8 +143,9 @@ def _check_fit(task: Task, column: pd.Series[Any], distinct: list[object], raw: 
 
 
 def _shown(distinct: list[object]) -> str:
-    return listed(_class_name(value) for value in distinct)
+    return listed(class_name(value) for value in distinct)
 
 
-def _class_name(value: object) -> str:
+def class_name(value: object) -> str:
+    """The name of a class in a target column: whole numbers without a decimal point."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -225,6 +225,11 @@ class TreePictures:
             raise _broken(self.tree.path, problems, len(self.names))
         return pixels
 
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of those whose heads can be read."""
+        with self.tree.opener() as open_:
+            return [seen.size for seen in self._looks(open_).values()]
+
     def _looks(self, open_: Open) -> dict[str, Look]:
         """What the heads of the pictures say, but for those that cannot be read."""
 

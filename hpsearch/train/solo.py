@@ -21,7 +21,6 @@ from hpsearch.study.layout import layer_shapes
 from hpsearch.train.activations import module
 from hpsearch.train.hidden import dropout_mask
 from hpsearch.train.lanes import Lane, LaneResult, LaneState, finish_lane
-from hpsearch.train.metrics import WHOLE
 from hpsearch.train.problem import Floats, Problem
 from hpsearch.train.tensors import Tensors, one_torch_thread
 
@@ -81,7 +80,7 @@ def _training_figures(data: Tensors, outputs: list[tuple[Tensor, Tensor, float]]
     rows = [len(y) for _, y, _ in outputs]
     logits, targets = torch.cat([o for o, _, _ in outputs]), torch.cat([y for _, y, _ in outputs])
     mean_loss = float(np.average([loss for _, _, loss in outputs], weights=rows))
-    return mean_loss, _metric(data, logits, targets, data.y_train)
+    return mean_loss, data.value(logits, targets, data.y_train)
 
 
 @torch.no_grad()
@@ -93,14 +92,7 @@ def _validation_figures(data: Tensors, model: nn.Sequential) -> tuple[tuple[floa
         if isinstance(layer, SeededDropout):
             dead.append((h == 0).all(0).double().mean().item())
     loss = data.loss.reference(h, data.y_valid).item()
-    return (loss, _metric(data, h, data.y_valid, data.y_valid)), dead
-
-
-def _metric(data: Tensors, logits: Tensor, targets: Tensor, part: Tensor) -> float:
-    if whole := WHOLE.get(data.problem.metric):
-        return float(whole(logits[None].cpu().numpy(), targets.cpu().numpy().astype(np.int64))[0])
-    mean = data.contributions(logits[None], targets).double().mean()
-    return data.finish(mean, part).item()
+    return (loss, data.value(h, data.y_valid, data.y_valid)), dead
 
 
 def build_model(problem: Problem, configuration: Configuration, state: LaneState) -> nn.Sequential:

@@ -90,6 +90,13 @@ class Tensors:
         finished: Tensor = self.metric.finish(mean, variance, self.problem.target_std)
         return finished
 
+    def value(self, logits: Tensor, targets: Tensor, part: Tensor) -> float:
+        """The metric of raw outputs [M, O] for rows with `targets` [M]; R² is of the variance in `part`."""
+        if whole := WHOLE.get(self.problem.metric):
+            return float(whole(logits[None].cpu().numpy(), targets.cpu().numpy().astype(np.int64))[0])
+        mean = self.contributions(logits[None], targets).double().mean()
+        return self.finish(mean, part).item()
+
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:

@@ -1,0 +1,83 @@
+"""`hpsearch export`: a trained model as files that hold no code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hpsearch.cli.common import (
+    StorageOption,
+    StudyArgument,
+    check_trial,
+    read_study,
+    write_out,
+)
+
+
+def export(
+    study: StudyArgument,
+    trial: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Export this trial.", show_default="the best confirmed one, or the best"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write into this folder.", show_default="STUDY-model"),
+    ] = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Write model.onnx, too; needs hpsearch[onnx].")
+    ] = False,
+    storage: StorageOption = None,
+) -> None:
+    """Write a trial as a model that predicts: model.safetensors and model.json.
+
+    Its weights are those after its best epoch, to which it is trained again.
+    model.json has the preprocessing, the classes and where the model comes
+    from. Ten lines of Python that load it without hpsearch are printed.
+
+    `hpsearch predict DIR DATA` predicts with it.
+    """
+    from hpsearch.engine.again import reload
+    from hpsearch.engine.export import choose_trial, make_model, snippet, write_model
+    from hpsearch.engine.onnx_graph import check_onnx
+    from hpsearch.report.text import plain
+    from hpsearch.train import choose_device
+
+    if onnx:
+        check_onnx()
+    found, trials = read_study(study, storage, curves=False)
+    record = found.record
+    if trial is not None:
+        check_trial(record.name, trial, len(trials), "--trial")
+    chosen = trials[choose_trial(found, trial)]
+    own, dataset = reload(record)
+    typer.echo(f"training trial {chosen.number} again up to epoch {chosen.best_epoch}", err=True)
+    model = make_model(record, own, dataset, chosen, choose_device("auto"), found.confirmation)
+    exported = write_model(model, out or Path(f"{record.name}-model"), onnx)
+    for note in exported.notes:
+        typer.echo(f"note: {plain(note)}", err=True)
+    for path in exported.files:
+        typer.echo(f"wrote {path}", err=True)
+    typer.echo(summary_of(exported.model.about), err=True)
+    write_out(snippet(exported))
+
+
+def summary_of(about: dict[str, Any]) -> str:
+    """Which trial it is, and how good."""
+    from hpsearch.report.text import metric_text
+
+    trial, validation = about["trial"], about["validation"]
+    metric = validation["metric"]
+    text = (
+        f"trial {trial['number']} after epoch {trial['epoch']}: validation {metric} "
+        f"{metric_text(metric, validation['value'])}"
+    )
+    if confirmed := about.get("confirmed"):
+        shown = metric_text(metric, confirmed["mean"])
+        text += f"; its configuration has {shown} on {confirmed['rows']:,} {confirmed['part']} rows"
+        text += f" (mean of {confirmed['seeds']} fresh seeds)"
+    return text

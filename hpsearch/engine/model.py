@@ -1,0 +1,123 @@
+"""A trained model as a value: its network, and all that it takes to predict from rows as users have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data import Image
+from hpsearch.data.columns import Columns
+from hpsearch.records import FloatArray, Task
+from hpsearch.train.layers import Layer, build, raw_outputs
+from hpsearch.train.predicting import Goal
+from hpsearch.train.problem import Floats
+from hpsearch.train.representation import decide, represent
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from torch import nn
+
+    from hpsearch.data.rows import Rows
+
+NO_CLASS = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One trial of a study, ready to predict.
+
+    goal: task, the target's unit, loss and metric. target: name of the predicted column. classes: () for
+    numbers. form: how features are made. ignored: columns of the training table that are no features.
+    layers, arrays: the network, see train.layers. about: JSON-able, where it comes from.
+    """
+
+    goal: Goal
+    target: str
+    classes: tuple[str, ...]
+    form: Columns | Image
+    ignored: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    arrays: Mapping[str, Floats]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def task(self) -> Task:
+        return self.goal.task
+
+    @property
+    def metric(self) -> str:
+        """The study's metric, in which `score` is."""
+        return self.goal.metric
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of what goes into the network."""
+        return self.form.features
+
+    def predict(self, data: Path | str | DataFrame) -> DataFrame:
+        """Predictions for a file or folder of any kind that training takes, or for a frame.
+
+        Columns: row, from 1, or file; predicted, a class's name or a number in the target's own unit; of
+        classes p_<class>, its probability.
+
+        Raises:
+            DataError: the data cannot be read, or lack a column.
+        """
+        rows = self.prepare(data)
+        return self.frame(rows, self.outputs(rows.x))
+
+    def prepare(
+        self, data: Path | str | DataFrame, advance: Callable[[int, int], None] | None = None
+    ) -> Rows:
+        """The rows as training would have prepared them. advance: as data.rows.read_rows has it."""
+        from hpsearch.data.rows import Expected, read_rows
+
+        return read_rows(data, Expected(self.form, self.target, self.classes, self.ignored), advance)
+
+    @cached_property
+    def network(self) -> nn.Sequential:
+        """[n, features] → raw outputs [n, O]."""
+        return build(self.layers, self.arrays)
+
+    def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raw outputs [n, O] of prepared rows [n, features]."""
+        return raw_outputs(self.network, x)
+
+    def represented(self, outputs: NDArray[np.float32]) -> FloatArray:
+        """What raw outputs mean: [n, classes] probabilities, or [n] numbers in the target's own unit."""
+        found = represent(self.task, outputs, self.goal.representation)
+        if self.task is Task.BINARY:
+            return np.column_stack([1 - found, found])
+        return found if self.classes else found * self.goal.std + self.goal.mean
+
+    def frame(self, rows: Rows, outputs: NDArray[np.float32]) -> DataFrame:
+        """Predictions as `predict` returns them, of prepared rows and their raw outputs."""
+        import pandas as pd
+
+        found = self.represented(outputs)
+        names: dict[str, Any] = {"row": np.arange(1, len(rows.x) + 1)}
+        if rows.files:
+            names = {"file": pd.Series(rows.files, dtype="str")}
+        if not self.classes:
+            return pd.DataFrame({**names, "predicted": found})
+        chosen = pd.Series([self.classes[place] for place in decide(outputs)], dtype="str")
+        shares = {f"p_{name}": found[:, place] for place, name in enumerate(self.classes)}
+        return pd.DataFrame({**names, "predicted": chosen, **shares})
+
+    def score(self, rows: Rows, outputs: NDArray[np.float32]) -> tuple[float, int] | None:
+        """The study's metric on the rows whose target is known, and how many these are; None without any.
+
+        NaN where it is not defined on these rows: an AUC of a single class, R² of equal targets.
+        """
+        if rows.truth is None:
+            return None
+        known = rows.truth != NO_CLASS if self.classes else ~np.isnan(rows.truth)
+        if not known.any():
+            return None
+        return self.goal.score(outputs[known], rows.truth[known]), int(known.sum())

@@ -1,0 +1,56 @@
+"""What a trained network says of rows, and how good that is by the trainer's own metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.records import Task
+from hpsearch.train.problem import Problem, Targets
+from hpsearch.train.representation import Representation
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a network learns to predict, (target − mean) / std, and by what its outputs are judged.
+
+    loss, metric, representation: as `Problem` has them.
+    """
+
+    task: Task
+    mean: float
+    std: float
+    loss: str
+    metric: str
+    representation: Representation
+
+    def learnt(self, truth: NDArray[np.int64] | NDArray[np.float64]) -> Targets:
+        """[n] targets as `data.Part` has them, of classes' indices or numbers in the target's own unit."""
+        if self.task is Task.MULTICLASS:
+            return truth.astype(np.int64)
+        scaled: NDArray[np.float32] = ((truth - self.mean) / self.std).astype(np.float32)
+        return scaled
+
+    def score(self, logits: NDArray[np.float32], truth: NDArray[np.int64] | NDArray[np.float64]) -> float:
+        """The metric of raw outputs [n, O] on rows with known targets; NaN where it is not defined there."""
+        import torch
+
+        y = self.learnt(truth)
+        empty = np.zeros((len(y), 1), np.float32)
+        problem = Problem(
+            empty,
+            y,
+            empty,
+            y,
+            logits.shape[1],
+            self.loss,
+            self.metric,
+            0,
+            self.std,
+            self.representation,
+        )
+        targets = problem.tensors.y_valid
+        value = problem.tensors.value(torch.from_numpy(logits), targets, targets)
+        return value if np.isfinite(value) else float("nan")
