@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 from sklearn.compose import ColumnTransformer
@@ -106,7 +106,7 @@ def test_probabilities_are_those_of_the_class_that_is_predicted(
     assert frame["row"].tolist() == list(range(1, 161))
 
 
-numbers = st.one_of(st.none(), st.floats(-1e6, 1e6), st.sampled_from([0.0, -0.0, 1e-300, 1e300]))
+numbers = st.one_of(st.none(), st.floats(-1e6, 1e6), st.sampled_from([0.0, -0.0, 1e-300, 1e30]))
 texts = st.one_of(st.none(), st.sampled_from(["", "=1", "\x1b", "ü", "a\nb"]), st.text(max_size=3))
 
 
@@ -125,7 +125,7 @@ def test_prepared_rows_are_scikit_learns_bit_for_bit(
     try:
         found = read_features(Raw("t", frame, "y", ""), ["a", "b", "word"], rows)
     except DataError:
-        return
+        assume(False)
     clean = frame.assign(word=frame["word"].where(frame["word"].notna(), "missing"))
     reference = ColumnTransformer(
         [

@@ -53,10 +53,12 @@ class Columns:
             FloatingPointError: a number is too large to standardise.
         """
         first = len(self.numeric)
+        flat = [place for place in self.constant if place < first]
         x = np.zeros((len(numbers), self.size), np.float32)
         with np.errstate(over="raise", invalid="ignore"):
             filled = np.where(np.isnan(numbers), np.array(self.medians), numbers)
             filled -= np.array(self.means)
+            filled[:, flat] = 0
             filled /= np.array(self.scales)
             x[:, :first] = filled
         for column, own in zip(texts, self.categories, strict=True):
