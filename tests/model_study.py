@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,11 +135,3 @@ def run_table(folder: Path, target: str, train: str = "") -> tuple[Trained, Path
     task = f'task = "{target}"\n' if target == "positive_regression" else ""
     data = f'target = "aim"\n{task}split = {{ column = "part" }}'
     return run_study(folder, "t.csv", data, train), table
-
-
-def about(values: Mapping[str, Any], *keys: str) -> Any:
-    """What lies below keys in a document."""
-    found: Any = values
-    for key in keys:
-        found = found[key]
-    return found
