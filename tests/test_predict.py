@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import hpsearch
 from hpsearch.cli.app import app
 from hpsearch.data.features import read_features
 from hpsearch.data.raw import Raw
+from hpsearch.engine.predict import predictions_bytes
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.records import Task
 from tests.model_study import CLASSES, NASTY, Trained, run_study, run_table, table_with
@@ -232,6 +234,23 @@ def test_the_command_writes_csv_that_nobody_obeys(binary: tuple[Trained, Path, P
     assert document["format"] == "hpsearch.predictions/1"
     assert document["rows"] == own.astype(object).to_numpy().tolist()
     assert document["model"]["number"] == trained.trial.number
+
+
+def test_names_of_classes_are_inert_in_csv_and_json(binary: tuple[Trained, Path, Path]) -> None:
+    _, table, folder = binary
+    nasty = ("\x1b[2J", "=1\n,2")
+    model = replace(hpsearch.load_model(folder), classes=nasty)
+    frame = model.predict(table)
+    assert set(frame["predicted"]) == set(nasty)
+    text = predictions_bytes(model, frame, "csv").decode()
+    read = pd.read_csv(StringIO(text))
+    assert list(read.columns)[2:] == ["p_\\x1b[2J", "p_=1\\n,2"]
+    assert set(read["predicted"]) == {"\\x1b[2J", "'=1\\n,2"}
+    assert all(c.isprintable() for c in set(text) - {"\n"})
+    document = predictions_bytes(model, frame, "json")
+    assert document.isascii()
+    assert b"\x1b" not in document
+    assert json.loads(document)["classes"] == list(nasty)
 
 
 def test_what_cannot_be_written_or_read_is_said(binary: tuple[Trained, Path, Path], tmp_path: Path) -> None:
