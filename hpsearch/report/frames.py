@@ -20,6 +20,7 @@ from hpsearch.records import (
     Curves,
     FloatArray,
     IntArray,
+    Run,
     State,
     StudyRecord,
     Trial,
@@ -47,7 +48,7 @@ class Report:
 
     trials: as `trials_frame` gives it. curves: trial number → [epochs, columns], see `records.Segment`.
     comparison: the answer to the study's question, where it has one. confirmation: its finalists on fresh
-    seeds, where they have been trained. notes: what could not be told, and why.
+    seeds, where they have been trained. notes: what could not be told, and why. runs: that trained it.
     """
 
     record: StudyRecord
@@ -56,6 +57,7 @@ class Report:
     comparison: Comparison | None = None
     confirmation: Confirmation | None = None
     notes: tuple[str, ...] = ()
+    runs: tuple[Run, ...] = ()
 
     @property
     def ranked(self) -> pd.DataFrame:
