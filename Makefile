@@ -55,6 +55,7 @@ report: setup ## renew the sample under reports/digits
 	@rm -f reports.db
 	@$(BIN)/hpsearch run studies/digits.toml --storage sqlite:///reports.db >/dev/null
 	@$(BIN)/hpsearch report digits --storage sqlite:///reports.db --out reports/digits >/dev/null
+	@rm -rf reports/digits/charts reports/digits/*.parquet # four megabytes that the page has, too
 	@rm -f reports.db
 
 guide: setup ## run the studies of studies/guide, in two minutes; writes their answers to reports/guide

@@ -100,10 +100,10 @@ def _optunas(study: str, url: str) -> str:
 
 
 def _page(study: str, url: str, folder: Path) -> Row:
-    from hpsearch.report.page import report_page
+    from hpsearch.report.page import page_html
 
     def make() -> str:
-        return report_page(_read(study, url, curves=True))
+        return page_html(_read(study, url, curves=True))
 
     text = make()
     took = median(seconds(make) for _ in range(_REPEATS))

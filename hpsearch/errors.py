@@ -47,6 +47,12 @@ class NothingToShowError(HpsearchError):
     exit_code = 3
 
 
+class RegressionError(HpsearchError):
+    """What was compared is worse than is allowed; the command line exits with 4."""
+
+    exit_code = 4
+
+
 @dataclass(frozen=True)
 class Complaint:
     """One thing that is wrong in a study file: where (file:line:column or the option), key and text."""

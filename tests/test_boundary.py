@@ -18,7 +18,7 @@ from hpsearch.engine.illustrate import in_a_plane, predict
 from hpsearch.records import Trial
 from hpsearch.report import contact
 from hpsearch.report.boundary import Panel, Plane, boundary_png
-from hpsearch.report.chart import COLOURS
+from hpsearch.report.theme import COLOURS
 from hpsearch.store import Database
 from hpsearch.study.file import load_study
 from tests.pictures import noise, write_picture
@@ -55,7 +55,7 @@ def report_files(folder: Path) -> dict[str, bytes]:
     storage, out = url(folder / "x.db"), folder / "out"
     result = CliRunner().invoke(app, ["report", "small", "--storage", storage, "--out", str(out)])
     assert result.exit_code == 0, result.output
-    return {path.name: path.read_bytes() for path in out.iterdir()}
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
 def pixels(png: bytes) -> Any:

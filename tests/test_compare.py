@@ -352,7 +352,7 @@ def test_run_and_report_end_with_the_same_answer_and_files(tmp_path: Path) -> No
     assert (tmp_path / "out/comparison.png").read_bytes().startswith(b"\x89PNG")
     text = (tmp_path / "out/report.md").read_text(encoding="utf-8")
     assert "(comparison.png)" in text
-    assert text.index("## Comparison") < text.index("## Where the best lie")
+    assert text.index("## Comparison") < text.index("## Advice")
     assert report("--format", "json") == written
     assert document["conclusion"] in " ".join(report().split())
 

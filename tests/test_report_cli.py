@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -99,8 +100,8 @@ def test_top_and_markdown(storage: str) -> None:
 
 def test_out_writes_all_files_and_says_so_on_stderr(storage: str, tmp_path: Path) -> None:
     result = call(storage, "report", "digits", "--out", str(tmp_path / "out"), "--format", "json")
-    assert len(list((tmp_path / "out").iterdir())) == 6
-    assert result.stderr.count("wrote ") == 6
+    assert len(list((tmp_path / "out").iterdir())) == 11
+    assert result.stderr.count("wrote ") == 11
     assert json.loads(result.stdout)["format"] == "hpsearch.report/1"
 
 
@@ -178,3 +179,33 @@ def test_commands_are_light_to_import() -> None:
     code += f"; print([name for name in {heavy!r} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+def test_a_page_is_the_only_file_that_is_written_or_goes_into_a_pipe(storage: str, tmp_path: Path) -> None:
+    call(storage, "report", "digits", "--format", "html", "--out", str(tmp_path / "a"))
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["report.html"]
+    piped = call(storage, "report", "digits", "--format", "html").stdout
+    assert piped == (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_terminal_is_not_flooded(storage: str) -> None:
+    pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "hpsearch", "report", "digits", "--format", "html", "--storage", storage]
+    done = subprocess.run(command, stdout=follower, stderr=subprocess.PIPE, text=True)
+    for end in (leader, follower):
+        os.close(end)
+    assert done.returncode == 2
+    assert "html is not for a terminal: write it with --out DIR, or into a pipe" in done.stderr
+
+
+def test_latex_and_parquet_have_the_trials(storage: str, tmp_path: Path) -> None:
+    latex = call(storage, "report", "digits", "--format", "latex", "--top", "3").stdout
+    assert latex.count(r" \\") == 1 + 3
+    content = call(storage, "report", "digits", "--format", "parquet").stdout_bytes
+    frame = pd.read_parquet(BytesIO(content))
+    table = pd.read_csv(StringIO(call(storage, "report", "digits", "--format", "csv").stdout))
+    assert frame["trial"].tolist() == table["trial"].tolist()
+    assert frame["param_learning_rate"].tolist() == table["param_learning_rate"].tolist()
+    call(storage, "report", "digits", "--format", "parquet", "--out", str(tmp_path))
+    assert (tmp_path / "trials.parquet").read_bytes() == content

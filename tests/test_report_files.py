@@ -3,31 +3,68 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from hpsearch.errors import HpsearchError
 from hpsearch.report.files import write_files
-from hpsearch.report.frames import finished_report
-from hpsearch.report.write import write_report
+from hpsearch.report.frames import curves_frame, finished_report
+from hpsearch.report.write import parquet_bytes, write_report
 from tests.report_study import example
+from tests.test_report_pareto import TWO, several
 
-NAMES = ["curves.csv", "curves.png", "report.json", "report.md", "report.txt", "trials.csv"]
+NAMES = [
+    "charts",
+    "curves.csv",
+    "curves.parquet",
+    "curves.png",
+    "pareto.png",
+    "report.html",
+    "report.json",
+    "report.md",
+    "report.tex",
+    "report.txt",
+    "trials.csv",
+    "trials.parquet",
+]
 
 
 def test_all_files_are_written_and_nothing_else(tmp_path: Path) -> None:
-    report = finished_report(*example())
+    report = finished_report(*several(TWO))
     directory = tmp_path / "a" / "b"
-    for _ in range(2):
-        written = write_report(report, directory)
-        assert sorted(path.name for path in directory.iterdir()) == NAMES
-        assert sorted(written) == sorted(directory / name for name in NAMES)
+    directory.mkdir(parents=True)
+    (directory / "report.txt").write_text("an older one")
+    written = write_report(report, directory)
+    assert sorted(path.name for path in directory.iterdir()) == NAMES
+    assert sorted(written) == sorted(path for path in directory.rglob("*") if path.is_file())
+    assert (directory / "pareto.png").read_bytes() == (directory / "charts" / "pareto.png").read_bytes()
+    assert "](pareto.png)" in (directory / "report.md").read_text(encoding="utf-8")
+    pictures = {path.stem for path in (directory / "charts").iterdir()}
+    assert {"curves", "parallel", "isolation-learning_rate"} <= pictures
+    assert {path.suffix for path in (directory / "charts").iterdir()} == {".png", ".svg"}
+    assert len(pictures) * 2 == len(list((directory / "charts").iterdir()))
     text = (directory / "report.txt").read_text(encoding="utf-8")
     assert max(map(len, text.splitlines())) <= 100
     assert "\x1b" not in text
-    assert len(json.loads((directory / "report.json").read_text())["trials"]) == 120
-    assert len((directory / "trials.csv").read_text().splitlines()) == 121
+    assert len(json.loads((directory / "report.json").read_text())["trials"]) == len(report.trials)
+    assert len((directory / "trials.csv").read_text().splitlines()) == 1 + len(report.trials)
+    for name, frame in (("trials", report.trials), ("curves", curves_frame(report.record, report.curves))):
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(directory / f"{name}.parquet"), frame, check_dtype=False
+        )
+
+
+def test_a_column_of_words_and_numbers_can_be_parquet() -> None:
+    frame = pd.DataFrame(
+        {"batch_size": pd.Series([16, "all", None], dtype="object"), "value": [0.5, 0.25, 1.0]}
+    )
+    found = pd.read_parquet(BytesIO(parquet_bytes(frame)))
+    assert found["batch_size"].tolist()[:2] == ["16", "all"]
+    assert found["batch_size"].isna().tolist() == [False, False, True]
+    assert found["value"].tolist() == [0.5, 0.25, 1.0]
 
 
 def test_a_file_in_the_folder_s_place_is_one_clear_error(tmp_path: Path) -> None:

@@ -23,15 +23,15 @@ from typer.testing import CliRunner
 
 from hpsearch.cli.app import app
 from hpsearch.records import FloatArray, State, StudyRecord, Trial
+from hpsearch.report.charts.front import front_charts
+from hpsearch.report.charts.render import chart_svg, png_of
 from hpsearch.report.details import trial_view
 from hpsearch.report.document import csv_text, json_text, report_document
 from hpsearch.report.frames import Report, finished_report, trials_frame
 from hpsearch.report.grids import front_grid, front_more_line, front_sentence, ranked_grid
 from hpsearch.report.markdown import report_markdown
 from hpsearch.report.pareto import beaten_by, pareto_front
-from hpsearch.report.pareto_chart import pareto_png
 from hpsearch.report.tables import plain_text, report_view
-from hpsearch.report.write import write_report
 from tests.report_study import RECORD, example
 from tests.studies import url, write_study
 
@@ -135,14 +135,14 @@ def test_trials_that_are_not_complete_or_not_finite_are_not_on_the_front() -> No
     assert frame.loc[frame["pareto"], "trial"].tolist() == [1]
 
 
-def test_a_study_of_one_objective_has_nothing_of_it(tmp_path: Path) -> None:
+def test_a_study_of_one_objective_has_nothing_of_it() -> None:
     report = finished_report(*example())
     assert not {"parameters", "pareto"} & set(report.trials.columns)
     assert "areto" not in plain_text(report_view(report, 120), 120) + report_markdown(report)
     text = json_text(report_document(report))
     assert "pareto" not in text
     assert "objectives" not in text
-    assert not [path for path in write_report(report, tmp_path) if "pareto" in path.name]
+    assert front_charts(report) == []
 
 
 @pytest.fixture(scope="module", params=[TWO, THREE], ids=["two", "three"])
@@ -247,32 +247,19 @@ def test_the_report_says_what_the_front_means_before_it_ranks(report: Report) ->
     assert "pareto.png" not in report_markdown(report)
 
 
-def test_the_picture_is_among_the_files_and_shows_the_front(report: Report, tmp_path: Path) -> None:
-    written = {path.name: path for path in write_report(report, tmp_path)}
-    image = matplotlib.image.imread(written["pareto.png"])
+def test_the_picture_shows_the_front(report: Report) -> None:
+    charts = front_charts(report)
+    assert [chart.name for chart in charts][1:] == ["pareto-loss"] * (len(report.record.objectives) == 2)
+    image = matplotlib.image.imread(BytesIO(png_of(chart_svg(charts))))
     blue = np.abs(image[:, :, :3] - np.array([0x00, 0x72, 0xB2]) / 255).max(axis=2) < 0.02
     assert blue.sum() > 500
-    assert written["pareto.png"].read_bytes() == pareto_png(report)
-    assert "](pareto.png)" in written["report.md"].read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("direction", ["maximize", "minimize"])
-@pytest.mark.parametrize("values", [[(0.5, 650.0)], [(0.5, 650.0), (0.5, 650.0), (0.2, 9.0)]])
-def test_the_picture_of_few_trials_is_drawn(direction: str, values: list[tuple[float, float]]) -> None:
-    trials = [
-        Trial(n, 0, {}, State.COMPLETE, 1, value, np.inf, 1, others=(size, np.inf))
-        for n, (value, size) in enumerate(values)
-    ]
-    shown = finished_report(replace(THREE, direction=direction), trials, {})
-    image = matplotlib.image.imread(BytesIO(pareto_png(shown)))
-    assert image.std() > 0
-
-
-def test_without_a_complete_trial_there_is_no_front(tmp_path: Path) -> None:
+def test_without_a_complete_trial_there_is_no_front() -> None:
     failed = [Trial(0, 0, {}, State.FAILED, 1, reason="NaN in epoch 1")]
     shown = finished_report(TWO, failed, {})
     assert "areto" not in plain_text(report_view(shown, 100), 100)
-    assert not [path for path in write_report(shown, tmp_path) if "pareto" in path.name]
+    assert front_charts(shown) == []
     row = report_document(shown)["trials"][0]
     assert (row["objectives"], row["pareto"]) == ({"parameters": None}, False)
 

@@ -137,6 +137,25 @@ def test_a_divergence_never_makes_an_arm_look_better() -> None:
     assert nothing.to_best == (None, None)
 
 
+def test_missing_a_hard_seed_puts_no_arm_first() -> None:
+    random = np.random.default_rng(19)
+    hard = np.array([0, 0, 0, 0, 0, 0, -30, -30.0])
+    scores = hard + 0.1 * random.normal(size=(3, 8)) - np.array([[2.0], [0.0], [4.0]])
+    scores[0, 6:] = np.nan  # its plain mean is the best by far
+    found = rank_arms(scores, maximize=True)
+    assert found.order == (1, 0, 2)
+    assert found.ranks[1] == (1, 1)
+    first, count = 0, 600
+    for _ in range(count):
+        seed = 3 * random.normal(size=SEEDS)
+        equal = seed + random.normal(size=(ARMS, SEEDS))
+        equal[0, seed.argmin()] = np.nan
+        found = rank_arms(equal, maximize=True)
+        first += found.order[0] == 0
+        assert found.ranks[found.order[0]][0] == 1
+    assert abs(first / count - 1 / ARMS) <= 0.02 + margin(1 / ARMS, count)
+
+
 def test_so_many_seeds_tell_two_arms_apart_in_four_of_five_studies() -> None:
     random = np.random.default_rng(23)
     pilot = rank_arms(np.stack([random.normal(0, 1, 400), random.normal(1, 1, 400)]), maximize=True)

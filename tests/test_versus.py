@@ -1,191 +1,325 @@
-"""Comparing two trials or studies: the statistics hold, and a regression is told and nothing else."""
+"""`hpsearch compare`: two stored studies or trials on fresh seeds, and the gate for CI."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
-from typer.testing import CliRunner, Result
 
 import hpsearch as package
-from hpsearch.cli.app import app
-from hpsearch.engine.versus import trial_name
-from hpsearch.records import FloatArray
-from hpsearch.stats import regression_p, versus
+from hpsearch.engine.api import make_problem
+from hpsearch.engine.confirm import confirm
+from hpsearch.engine.versus import Subject, anytime, versus
+from hpsearch.errors import HpsearchError
+from hpsearch.records import FloatArray, Segment, State, StudyRecord, Trial
+from hpsearch.report.text import is_share
+from hpsearch.report.versus import Anytime, Choice, Margin, Side, Versus, gate_sentence, read_margin, verdict
+from hpsearch.report.versus_output import anytime_grid, versus_document, versus_markdown, versus_view
 from hpsearch.store import Database
 from tests.studies import hpsearch, url, write_study
 
-COUNT = 800
-
-
-def margin_of(rate: float) -> float:
-    return 2.6 * float(np.sqrt(rate * (1 - rate) / COUNT))
-
-
-def accuracies(random: np.random.Generator, mean: float, seeds: int) -> FloatArray:
-    rates = np.clip(mean + 0.005 * random.normal(size=(COUNT, seeds)), 0, 1)
-    found: FloatArray = random.binomial(360, rates) / 360
-    return found
-
-
-# -- statistics ----------------------------------------------------------------------------------
-
-
-def test_intervals_and_p_values_are_those_of_scipy() -> None:
-    random = np.random.default_rng(2)
-    a, b = random.normal(size=8), random.normal(0.5, 2, size=8)
-    paired, welch = versus(a, b, True, True), versus(a, b, False, True)
-    assert paired is not None
-    assert welch is not None
-    for found, by_scipy in ((paired, stats.ttest_rel(b, a)), (welch, stats.ttest_ind(b, a, equal_var=False))):
-        interval = by_scipy.confidence_interval(0.95)
-        assert (found.low, found.high, found.p) == pytest.approx(
-            (interval.low, interval.high, by_scipy.pvalue)
-        )
-    share = stats.mannwhitneyu(b, a).statistic / 64
-    assert welch.chance == pytest.approx(share)
-    assert versus(-a, -b, False, False).chance == pytest.approx(share)  # type: ignore[union-attr]
-    pooled = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
-    assert welch.effect == pytest.approx((b.mean() - a.mean()) / pooled * (1 - 3 / (4 * 14 - 1)))
-
-
-@pytest.mark.parametrize("paired", [True, False])
-def test_intervals_cover_and_seeds_alone_trip_no_more_than_is_stated(paired: bool) -> None:
-    random = np.random.default_rng(7)
-    inside = np.zeros(COUNT, bool)
-    tripped = {0.0: 0, 0.005: 0}
-    a, b = accuracies(random, 0.97, 10), accuracies(random, 0.97, 10)
-    for at in range(COUNT):
-        found = _interval(a[at], b[at], paired)
-        inside[at] = found[0] <= 0 <= found[1]
-        for margin in tripped:
-            p = regression_p(a[at], b[at], paired, True, margin)
-            tripped[margin] += p is not None and p < 0.05
-    assert abs(inside.mean() - 0.95) <= 0.02
-    assert tripped[0.0] / COUNT <= 0.05 + margin_of(0.05)
-    assert tripped[0.005] / COUNT <= 0.01
-
-
-def _interval(a: FloatArray, b: FloatArray, paired: bool) -> tuple[float, float]:
-    """Of `versus`, without its bootstrap."""
-    from hpsearch.stats.versus import _t_test
-
-    found = _t_test(a, b, paired)
-    return (b.mean() - a.mean(), b.mean() - a.mean()) if found is None else found[:2]
-
-
-def test_a_margin_holds_at_the_margin_and_beyond_it_regressions_are_found() -> None:
-    random = np.random.default_rng(9)
-    a, at_margin, beyond = (accuracies(random, mean, 10) for mean in (0.97, 0.96, 0.93))
-    at = [regression_p(x, y, True, True, 0.01) for x, y in zip(a, at_margin, strict=True)]
-    far = [regression_p(x, y, True, True, 0.01) for x, y in zip(a, beyond, strict=True)]
-    assert np.mean([p is not None and p < 0.05 for p in at]) <= 0.05 + margin_of(0.05)
-    assert np.mean([p is not None and p < 0.05 for p in far]) > 0.95
-    # Where less is better, the same numbers turned round.
-    assert regression_p(-a[0], -beyond[0], True, False, 0.01) == pytest.approx(far[0])
-
-
-def test_divergence_counts_against_the_side_that_diverges() -> None:
-    a = np.random.default_rng(1).normal(1, 0.01, 12)
-    b = np.where(np.arange(12) < 9, np.nan, a)
-    assert (regression_p(a, b, True, True, 0.0) or 1) < 0.05
-    assert (regression_p(b, a, True, True, 0.0) or 0) > 0.5
-    assert versus(a, np.full(12, np.nan), True, True) is None
-    assert (regression_p(a, np.full(12, np.nan), True, True, 0.0) or 1) < 0.01
-
-
-def test_scores_without_spread_need_many_seeds() -> None:
-    few, many = (regression_p(np.full(n, 0.9), np.full(n, 0.8), True, True, 0.0) for n in (4, 10))
-    assert few is not None
-    assert many is not None
-    assert many < 0.05 < few
-    assert regression_p(np.full(9, 0.9), np.full(9, 0.9), True, True, 0.0) == 1.0
-
-
-# -- the command ---------------------------------------------------------------------------------
+NO_STOPPING = 'stopping = "none"\n'
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A good study, the same searched badly, one of other rows and one of another task."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Studies of iris: `small`, the same on another split, one that learns nothing, and one of numbers."""
     folder = tmp_path_factory.mktemp("versus")
-    good = write_study(folder, trials=16, more='stopping = "none"\n')
-    text = good.read_text()
-    bad = text.replace("low = 1e-3, high = 3.0", "low = 1e-6, high = 1e-5").replace('"small"', '"bad"')
-    (folder / "bad.toml").write_text(bad)
-    (folder / "other.toml").write_text(text.replace('"small"', '"other"').replace("seed = 3", "seed = 4"))
-    (folder / "task.toml").write_text(text.replace('"small"', '"task"').replace('"iris"', '"diabetes"'))
-    for name in ("small", "bad", "other", "task"):
-        package.run(folder / f"{name}.toml", storage=url(folder / "x.db"))
+    storage = url(folder / "x.db")
+    text = write_study(folder, more=NO_STOPPING, trials=12).read_text()
+    slow = text.replace("low = 1e-3, high = 3.0", "low = 1e-6, high = 2e-6")
+    numbers = text.replace('"iris"', '"diabetes"').replace("1e-3, high = 3.0", "1e-3, high = 0.01")
+    written = {
+        "small": text,
+        "other": text.replace("seed = 3", "seed = 4"),
+        "slow": slow,
+        "numbers": numbers,
+        "numbers-other": numbers.replace("seed = 3", "seed = 4"),
+        "by-loss": text.replace("epochs = 9", 'epochs = 9\nmetric = "log_loss"'),
+    }
+    for name, content in written.items():
+        path = folder / f"{name}.toml"
+        path.write_text(content.replace('name = "small"', f'name = "{name}"'))
+        package.run(path, storage=storage, workers=1)
     return folder / "x.db"
 
 
-def compare(database: Path, *words: object) -> Result:
-    return CliRunner().invoke(app, ["compare", *map(str, words), "--storage", url(database)])
+@pytest.fixture
+def database(made: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "x.db"
+    copy.write_bytes(made.read_bytes())
+    return copy
 
 
-def test_a_study_is_no_regression_against_itself_and_a_bad_one_is(database: Path) -> None:
-    same = compare(database, "small", "small", "--fail-if-worse", "0.5%", "--format", "json")
-    assert same.exit_code == 0
-    document = json.loads(same.stdout)
+def compared(path: Path, a: str, b: str, **settings: Any) -> Versus:
+    """A and B, such as "small" or "small:3", on five seeds."""
+    with Database.open(url(path)) as stored:
+        names = [text.partition(":") for text in (a, b)]
+        stores = {name: stored.study(name) for name, _, _ in names}
+        one, other = (Subject(stores[name], int(n) if n else None) for name, _, n in names)
+        return versus(one, other, **{"seeds": 5, "device": "cpu", "workers": 1, **settings})
+
+
+def best_trial(path: Path, name: str) -> Trial:
+    with Database.open(url(path)) as stored:
+        trials = stored.study(name).trials()
+    complete = [trial for trial in trials if trial.state is State.COMPLETE]
+    return min(complete, key=lambda t: (-(t.value or 0), t.loss, t.number))
+
+
+def test_studies_stand_for_their_best_trials_on_seeds_that_nothing_was_chosen_on(database: Path) -> None:
+    found = compared(database, "small", "slow")
+    assert [side.trial for _, side in found.sides] == [
+        best_trial(database, n).number for n in ("small", "slow")
+    ]
+    assert (found.paired, found.part, found.a.choice) == (True, "test", Choice.VALIDATION)
+    assert found.a.epochs == best_trial(database, "small").best_epoch
+    assert found.finding == "worse"
+    assert found.gap is not None
+    assert found.gap.mean == pytest.approx(np.mean(found.b.scores - found.a.scores))
+    confirmed = confirm("small", storage=url(database), top=3, seeds=5, workers=1)
+    again = compared(database, "small", "slow")
+    assert (again.a.trial, again.a.choice) == (confirmed.best.trial, Choice.CONFIRMED)
+    seen = {curve.tobytes() for curve in confirmed.best.curves}
+    assert not seen & {curve.tobytes() for curve in again.a.curves}
+
+
+def test_a_trial_is_scored_as_if_it_were_trained_on_its_own(database: Path) -> None:
+    from hpsearch.engine.again import reload
+    from hpsearch.engine.fresh import fresh_seed
+    from hpsearch.train.lanes import Lane
+    from hpsearch.train.solo import train_solo
+
+    found = compared(database, "small:2", "small:5", seeds=3)
+    with Database.open(url(database)) as stored:
+        study, dataset = reload(stored.study("small").record)
+        trials = stored.study("small").trials()
+    for _, side in found.sides:
+        assert side.epochs == trials[side.trial].best_epoch
+        for index in range(3):
+            problem = replace(
+                make_problem(study, dataset, "cpu"), seed=fresh_seed(study.seed, 1_000_000 + index)
+            )
+            test = replace(problem, x_valid=dataset.test.x, y_valid=dataset.test.y)
+            lane = Lane(0, study.space.configuration(side.params))
+            (alone,) = train_solo(test, [lane], side.epochs)
+            assert side.scores[index] == pytest.approx(alone.curve[-1, 3], abs=1.5 / len(dataset.test))
+            assert side.losses[index] == pytest.approx(alone.curve[-1, 2], rel=1e-3)
+
+
+def test_another_metric_is_the_one_that_is_scored(database: Path) -> None:
+    found = compared(database, "small", "by-loss", metric="log_loss")
+    for _, side in found.sides:
+        assert side.scores == pytest.approx(side.losses)
+    assert not found.maximize
+    assert (found.a.search, found.b.search is None) == (None, False)
+    with pytest.raises(HpsearchError, match=r"found accuracy and log_loss.*--metric accuracy"):
+        compared(database, "small", "by-loss")
+
+
+def test_other_splits_do_not_pair_and_widen_the_interval(database: Path) -> None:
+    found = compared(database, "small", "other")
+    assert not found.paired
+    assert found.gap is not None
+    assert found.gap.low is not None
+    assert found.gap.high is not None
+    share = np.mean(found.a.scores)
+    assert (found.gap.high - found.gap.low) / 2 >= 1.9 * np.sqrt(share * (1 - share) / found.a.rows)
+    assert any("test rows" in line for line in versus_document(found)["remarks"])
+    numbers = compared(database, "numbers", "numbers-other")
+    assert any("is not known" in line for line in versus_document(numbers)["remarks"])
+    with pytest.raises(HpsearchError, match="rmse on different rows"):
+        compared(database, "numbers", "numbers-other", margin=Margin(1, True))
+
+
+def test_looks_at_the_test_part_are_counted_once(database: Path) -> None:
+    def looks(name: str) -> list[dict[str, Any]]:
+        with Database.open(url(database)) as stored:
+            return [scoring.about for scoring in stored.study(name).scorings()]
+
+    compared(database, "small:1", "small:4")
+    compared(database, "small:1", "small:4")
+    assert [(about["trials"], about["seeds"]) for about in looks("small")] == [([1, 4], 5)]
+    found = compared(database, "small:1", "slow:4")
+    assert [about["trials"] for about in looks("small")] == [[1, 4], [1]]
+    assert [about["trials"] for about in looks("slow")] == [[4]]
+    assert (len(found.a.uses), len(found.b.uses)) == (2, 1)
+    assert any(
+        "small has looked at its test part 2 times" in line for line in versus_document(found)["remarks"]
+    )
+
+
+def test_what_a_search_had_at_any_time() -> None:
+    def piece(trial: int, cohort: int, first: int, metrics: Sequence[float]) -> Segment:
+        curve = np.zeros((len(metrics), 4))
+        curve[:, 3] = metrics
+        return Segment(trial, cohort, first, curve, seconds=1.0)
+
+    record = StudyRecord("s", {}, "maximize", "multiclass", "accuracy", "", seconds=2.0)
+    trials = [
+        Trial(0, 0, {}, State.COMPLETE, epochs=3),
+        Trial(1, 0, {}, State.PRUNED, epochs=2),
+        Trial(2, 1, {}, State.RUNNING, epochs=1),
+    ]
+    pieces = [
+        piece(0, 0, 1, [0.5, 0.7]),
+        piece(0, 1, 3, [0.6]),
+        piece(1, 0, 1, [np.nan, 0.4]),
+        piece(2, 1, 1, [0.9]),
+    ]
+    found = anytime(record, trials, pieces)
+    assert found.trials.tolist() == [0, 1, 2, 2]
+    assert found.epochs.tolist() == [2, 4, 5, 6]
+    assert found.seconds.tolist() == [0.5, 1.0, 1.5, 2.0]
+    assert found.best.tolist() == [0.7, 0.7, 0.7, 0.9]
+    assert [found.at("epochs", budget) for budget in (2, 5.9, 6)] == [0.7, 0.7, 0.9]
+    assert np.isnan(found.at("seconds", 0.1))
+    lower = anytime(replace(record, direction="minimize"), trials, pieces)
+    assert lower.best.tolist() == [0.5, 0.4, 0.4, 0.4]
+    assert anytime(record, [], []).spent("epochs") == 0
+
+
+def test_anytime_curves_end_at_what_is_stored(database: Path) -> None:
+    found = compared(database, "small", "slow")
+    with Database.open(url(database)) as stored:
+        store = stored.study("small")
+        trials, seconds = store.trials(), store.record.seconds
+    search = found.a.search
+    assert search is not None
+    assert search.best[-1] == max(trial.value or 0 for trial in trials)
+    assert search.spent("trials") == len(trials)
+    assert search.spent("epochs") == sum(trial.epochs for trial in trials)
+    assert search.spent("seconds") == pytest.approx(seconds)
+    grid = anytime_grid(found)
+    assert grid is not None
+    whole = next(row for row in grid.rows if row[0] == f"{len(trials)} trials")
+    assert whole[1] == f"{100 * search.best[-1]:.1f}%"
+    assert anytime_grid(compared(database, "small:1", "slow")) is None
+
+
+# -- the command line ----------------------------------------------------------------------------
+
+
+def test_the_same_study_twice_is_no_regression(database: Path) -> None:
+    words = ("compare", "small", "small", "--seeds", 3, "--fail-if-worse", "0", "--storage", url(database))
+    done = hpsearch(*words, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
     assert document["format"] == "hpsearch.compare/1"
     assert document["a"]["scores"] == document["b"]["scores"]
-    assert document["paired"] is True
-    assert document["regression"] == {"margin": 0.005, "p": 1.0, "regressed": False}
-    worse = compare(database, "small", "bad", "--fail-if-worse", "0.5%")
-    assert worse.exit_code == 4
-    assert "Regression: B is worse than A by more than 0.5 points" in " ".join(worse.stdout.split())
-    better = compare(database, "bad", "small", "--fail-if-worse", "0.5%", "--format", "markdown")
-    assert better.exit_code == 0
-    assert "| A bad |" in better.stdout
+    assert (document["difference"]["mean"], document["difference"]["low"]) == (0, None)
+    assert document["finding"] == "no detectable difference"
+    assert document["regression"]["tripped"] is False
+    assert document["a"]["anytime"]["best"][-1] == best_trial(database, "small").value
+    assert len(document["a"]["learning"]) == document["a"]["epochs"]
+    table = hpsearch(*words)
+    assert table.returncode == 0
+    assert "with a seed they come out the same" in table.stdout
+
+
+def test_a_planted_regression_ends_with_4_and_an_improvement_does_not(database: Path, tmp_path: Path) -> None:
+    other = tmp_path / "y.db"
+    other.write_bytes(database.read_bytes())
+    words = ("--seeds", 4, "--fail-if-worse", "0.5%", "--storage", url(database), "--storage-b", url(other))
+    done = hpsearch("compare", "small", "slow", "--format", "markdown", *words)
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("hpsearch: Regression: B is worse than A by more than 0.5 points")
+    number = best_trial(database, "slow").number
+    assert done.stdout.startswith(f"## slow \\#{number} against small \\#")
+    assert "| A | small" in done.stdout
+    better = hpsearch("compare", "slow", f"small#{best_trial(database, 'small').number}", *words)
+    assert better.returncode == 0, better.stderr
     assert "B is better" in better.stdout
-
-
-def test_trials_and_studies_of_other_rows_can_be_compared(database: Path) -> None:
-    trials = json.loads(compare(database, "small:0", "small#1", "--seeds", 3, "--format", "json").stdout)
-    assert (trials["a"]["trial"], trials["b"]["trial"], len(trials["a"]["scores"])) == (0, 1, 3)
-    other = json.loads(compare(database, "small", "other", "--format", "json").stdout)
-    assert other["paired"] is False
-    assert any("not paired" in line for line in other["remarks"])
-    anytime = other["a"]["anytime"]
-    assert anytime["trials"] == list(range(1, 17))
-    assert anytime["epochs"] == [9 * n for n in range(1, 17)]
-    assert anytime["best"] == sorted(anytime["best"])
-    by_loss = json.loads(compare(database, "small", "bad", "--metric", "log_loss", "--format", "json").stdout)
-    assert (by_loss["metric"], by_loss["direction"]) == ("log_loss", "minimize")
-    assert by_loss["difference"]["mean"] > 0
-
-
-def test_looks_at_the_test_part_are_noted_with_both(database: Path) -> None:
-    compare(database, "small:2", "other:3", "--seeds", 3)
-    with Database.open(url(database)) as stored:
-        last = [stored.study(name).scorings()[-1] for name in ("small", "other")]
-    assert [each.purpose for each in last] == ["comparison", "comparison"]
-    assert [each.about["trials"] for each in last] == [[2], [3]]
+    assert "No regression" in better.stdout
+    with Database.open(url(other)) as stored:
+        assert [s.about["seeds"] for s in stored.study("slow").scorings()] == [4]
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "said"),
     [
         (("small", "smal"), 'did you mean "small"'),
-        (("small:99", "small"), "expected a trial from 0 to 15; found 99"),
-        (("small", "task"), "expected the same task"),
-        (("small", "bad", "--fail-if-worse", "five"), 'such as 0.5% or 0.02; found "five"'),
-        (("small", "bad", "--fail-if-worse", "-1%"), "expected a margin from 0 up"),
-        (("small", "bad", "--metric", "rmse"), "--metric: expected one of accuracy"),
+        (("small", "slow", "--fail-if-worse=-1%"), "expected a percentage such as 0.5%"),
+        (("small", "numbers", "--format", "json"), "expected the same task; found multiclass and regression"),
     ],
 )
-def test_what_cannot_be_compared_is_said(database: Path, words: tuple[str, ...], message: str) -> None:
-    done = hpsearch("compare", *words, "--storage", url(database))
+def test_what_cannot_be_compared_is_said(made: Path, words: tuple[str, ...], said: str) -> None:
+    before = made.read_bytes()
+    done = hpsearch("compare", *words, "--storage", url(made))
     assert done.returncode == 2
-    assert message in done.stderr
-    assert not done.stdout
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert made.read_bytes() == before
 
 
-def test_names_of_trials() -> None:
-    assert trial_name("digits") == ("digits", None)
-    assert trial_name("digits:17") == ("digits", 17)
-    assert trial_name("studies/digits.toml#3") == ("studies/digits.toml", 3)
+def test_trials_and_metrics_that_are_not_there(made: Path) -> None:
+    with pytest.raises(HpsearchError, match="expected a trial from 0 to 11; found trial 99"):
+        compared(made, "small", "small:99")
+    with pytest.raises(HpsearchError, match=r'for a multiclass task; found acuracy; did you mean "accuracy"'):
+        compared(made, "small", "slow", metric="acuracy")
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+def of_scores(a: FloatArray, b: FloatArray, metric: str = "accuracy", margin: Margin | None = None) -> Versus:
+    sides = (
+        Side(name, 1, Choice.ASKED, 2, {"depth": depth}, own, own, (), 100)
+        for name, depth, own in (("old", 1, a), ("new\x1b[31m|<b>", 2, b))
+    )
+    return Versus(*sides, metric, is_share(metric), "test", len(a), True, margin)
+
+
+def test_margins() -> None:
+    points, number = read_margin("0.5%"), read_margin(" .005 ")
+    assert points.absolute("accuracy") == number.absolute("accuracy") == 0.005
+    assert points.relative("accuracy") == number.relative("rmse") == 0
+    assert (points.absolute("rmse"), points.relative("rmse")) == (0, 0.005)
+    assert [points.text(m) for m in ("accuracy", "rmse")] == ["0.5 points", "0.5 % of A's"]
+    assert [number.text(m) for m in ("accuracy", "rmse")] == ["0.5 points", "0.005"]
+    for wrong in ("", "%", "-1", "nan", "inf%", "1e999", "0,5%", "٣"):
+        with pytest.raises(HpsearchError, match="expected a percentage"):
+            read_margin(wrong)
+
+
+def test_a_regression_says_why() -> None:
+    a = np.linspace(0.90, 0.92, 10)
+    lost = np.where(np.arange(10) < 8, np.nan, a)
+    points = Margin(0.5, True)
+    diverged = of_scores(a, lost, margin=points)
+    assert gate_sentence(diverged) == "Regression: B diverged with 8 of 10 fresh seeds, A with 0."
+    assert "A diverged with 0 and B diverged with 8" in verdict(diverged)
+    worse = of_scores(a, a - 0.05 + 0.001 * np.sin(np.arange(10)), margin=points)
+    assert "more than 0.5 points, with 95 % confidence by at least 4." in (gate_sentence(worse) or "")
+    slower = of_scores(10 * a, 10 * a * (1.05 + 0.001 * np.sin(np.arange(10))), "rmse", Margin(2, True))
+    assert slower.regression is not None
+    assert slower.regression.tripped
+    fine = of_scores(10 * a, 10 * a * (1.05 + 0.001 * np.sin(np.arange(10))), "rmse", Margin(9, True))
+    assert fine.regression is not None
+    assert not fine.regression.tripped
+    assert "B is worse" in verdict(fine)  # but by less than is allowed
+    more = of_scores(a, np.where(np.arange(10) == 0, np.nan, a + 0.05))
+    assert more.finding == "no clear answer"  # better where it did not diverge
+
+
+def test_names_are_shown_and_not_obeyed() -> None:
+    from rich.console import Console
+
+    found = of_scores(np.linspace(0.8, 0.9, 5), np.linspace(0.7, 0.9, 5), margin=Margin(1, True))
+    console = Console(width=80, force_terminal=True, color_system=None)
+    with console.capture() as capture:
+        console.print(versus_view(found, 80))
+    assert "\x1b[31m" not in capture.get()
+    text = versus_markdown(found)
+    assert "\x1b" not in text
+    assert "<b>" not in text.replace("\\<b", "")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert {line.replace("\\|", "").count("|") for line in rows[:4]} == {rows[0].count("|")}
+    assert Anytime(*np.zeros((2, 0), np.int64), *np.zeros((2, 0))).spent("trials") == 0

@@ -86,7 +86,7 @@ def _shown(error: HpsearchError) -> str:
 
 
 def main() -> NoReturn:
-    """Run the command line; exits 0, 1, 2, 3 or 130 as the documentation says."""
+    """Run the command line; exits 0, 1, 2, 3, 4 or 130 as the documentation says."""
     try:
         app()
     except HpsearchError as error:

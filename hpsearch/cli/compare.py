@@ -1,4 +1,4 @@
-"""`hpsearch compare`: two studies or trials against each other; for CI, whether one is a regression."""
+"""`hpsearch compare`: two studies or trials against each other, on fresh seeds; a gate for CI."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import re
 import sys
 from contextlib import ExitStack
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hpsearch.cli.common import StorageOption, make_console, show, storage_url, study_name, write_out
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, RegressionError
 
-REGRESSION = 4
-"""Exit code."""
+if TYPE_CHECKING:
+    from hpsearch.engine.versus import Subject
+    from hpsearch.report.versus import Versus
+
+SEEDS = 10
 
 
 class CompareFormat(StrEnum):
@@ -28,25 +32,29 @@ class CompareFormat(StrEnum):
 def compare(
     a: Annotated[
         str,
-        typer.Argument(metavar="A", help="A stored study, or a trial such as digits:17.", show_default=False),
+        typer.Argument(
+            metavar="A", help="A study, or a trial such as digits:17, to compare with.", show_default=False
+        ),
     ],
-    b: Annotated[str, typer.Argument(metavar="B", help="What is compared with it.", show_default=False)],
+    b: Annotated[
+        str, typer.Argument(metavar="B", help="The study or trial that is judged.", show_default=False)
+    ],
     metric: Annotated[
         str | None,
-        typer.Option(
-            metavar="METRIC", help="Score by this one instead of the studies' own.", show_default=False
-        ),
+        typer.Option("--metric", metavar="M", help="Score both by this.", show_default="the studies' own"),
     ] = None,
     fail_if_worse: Annotated[
         str | None,
         typer.Option(
-            metavar="0.5%",
-            help="Exit with 4 if B is worse than A by more than this: points of a share such as accuracy, a "
-            "share of A's score otherwise; without %, in the metric's unit.",
+            "--fail-if-worse",
+            metavar="MARGIN",
+            help="Exit with 4 if B is worse by more, such as 0.5% (points of an accuracy) or 0.005.",
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(metavar="S", min=3, help="Train both on S fresh seeds.")] = 10,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="S", min=3, help="Train both on S fresh seeds.")
+    ] = SEEDS,
     format_: Annotated[
         CompareFormat, typer.Option("--format", help="How to print it.")
     ] = CompareFormat.TABLE,
@@ -58,43 +66,71 @@ def compare(
     storage: StorageOption = None,
     storage_b: Annotated[
         str | None,
-        typer.Option("--storage-b", metavar="URL", help="Database of B, if another.", show_default=False),
+        typer.Option("--storage-b", metavar="URL", help="Database of B.", show_default="that of A"),
     ] = None,
 ) -> None:
-    """Compare two stored studies, by the best trial of each, or two trials.
+    """Compare two studies or trials: is B better than A, and how surely?
 
-    Both are trained on fresh seeds and scored on the test part: difference
-    with interval, effect size, the probability that B is better, and how fast
-    both studies got there.
+    A study stands for its best trial: the best confirmed one, or the best by
+    validation before `hpsearch confirm`. Both are trained again on fresh seeds
+    and scored on the test part. Studies with the same data, split and seed are
+    compared seed by seed, others with intervals that cover other rows, too.
 
-    With --fail-if-worse, exits with 4 if B is shown to be worse by more than
-    that (one-sided, 5 %): seeds alone do so in less than one of twenty
-    comparisons. Each look at the test part is noted with both studies.
+    Exits with 4 if B is worse by more than --fail-if-worse allows; seeds alone
+    bring that about in at most 5 % of comparisons. Each look at the test part is
+    counted.
     """
+    from hpsearch.cli.reading import reading
     from hpsearch.engine.pool import default_workers
-    from hpsearch.engine.versus import match, trial_name
-    from hpsearch.report.document import json_text
-    from hpsearch.report.versus import versus_document, versus_markdown, versus_view
-    from hpsearch.store import Database
+    from hpsearch.engine.versus import versus
+    from hpsearch.report.versus import read_margin
     from hpsearch.train import choose_device
 
-    margin = _margin(fail_if_worse)
-    device = choose_device(device)
+    margin = None if fail_if_worse is None else read_margin(fail_if_worse)
+    progress = reading(make_console(sys.stderr), what="training both again")
     with ExitStack() as stack:
-        sides = []
-        for text, url in ((a, storage_url(storage)), (b, storage_b or storage_url(storage))):
-            name, number = trial_name(text)
-            database = stack.enter_context(Database.open(url))
-            sides.append((text, database.study(study_name(name)), number))
-        found = match(
-            sides[0],
-            sides[1],
-            device=device,
-            workers=workers or default_workers(device),
-            seeds=seeds,
+        one, other = _open(stack, a, b, storage_url(storage), storage_b)
+        chosen = choose_device(device)
+        found = versus(
+            one,
+            other,
             metric=metric,
+            seeds=seeds,
             margin=margin,
+            device=chosen,
+            workers=workers or default_workers(chosen),
+            watch=stack.enter_context(progress),
         )
+    _print(found, format_)
+    _judge(found)
+
+
+def _open(stack: ExitStack, a: str, b: str, storage: str, storage_b: str | None) -> tuple[Subject, Subject]:
+    """What A and B name; databases and a study that they share are opened once."""
+    from hpsearch.engine.versus import Subject
+    from hpsearch.store import Database
+
+    (name_a, trial_a), (name_b, trial_b) = _named(a), _named(b)
+    first = stack.enter_context(Database.open(storage))
+    shared = storage_b in (None, storage)
+    second = first if shared else stack.enter_context(Database.open(storage_b or storage))
+    store = first.study(name_a)
+    other = store if shared and name_a == name_b else second.study(name_b)
+    return Subject(store, trial_a), Subject(other, trial_b)
+
+
+def _named(text: str) -> tuple[str, int | None]:
+    """The study, and of "digits:17" or "digits#17" the number of the trial."""
+    found = re.fullmatch(r"(.+)[:#]([0-9]+)", text, re.ASCII)
+    if found is None or Path(text).is_file():
+        return study_name(text), None
+    return study_name(found[1]), int(found[2])
+
+
+def _print(found: Versus, format_: CompareFormat) -> None:
+    from hpsearch.report.document import json_text
+    from hpsearch.report.versus_output import versus_document, versus_markdown, versus_view
+
     if format_ is CompareFormat.JSON:
         write_out(json_text(versus_document(found)))
     elif format_ is CompareFormat.MARKDOWN:
@@ -102,18 +138,20 @@ def compare(
     else:
         console = make_console(sys.stdout)
         show(versus_view(found, console.width), console)
-    if found.regressed:
-        raise typer.Exit(REGRESSION)
 
 
-def _margin(typed: str | None) -> tuple[float, bool] | None:
-    """The margin, and whether it is a share."""
-    if typed is None:
-        return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)(?:e(-?\d+))?\s*(%?)\s*", typed, re.ASCII)
-    if found is None:
-        raise HpsearchError(
-            f'--fail-if-worse: expected a margin from 0 up, such as 0.5% or 0.02; found "{typed}"'
-        )
-    value = float(f"{found[1]}e{found[2] or 0}")
-    return (value / 100, True) if found[3] else (value, False)
+def _judge(found: Versus) -> None:
+    """Raise what the regression test says against B.
+
+    Raises:
+        RegressionError: B is worse than is allowed.
+        HpsearchError: that cannot be told.
+    """
+    from hpsearch.report.versus import gate_sentence, undecided
+
+    if found.regression is None:
+        return
+    if found.regression.tripped:
+        raise RegressionError(gate_sentence(found))
+    if undecided(found):
+        raise HpsearchError(f"{gate_sentence(found)} Compare on more seeds: --seeds {4 * found.seeds}")

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from hpsearch.report.frames import Report
 
 
+_CHART = 16
+"""Lines of a chart."""
+
+
 class CurvesFormat(StrEnum):
     """How curves are written."""
 
@@ -53,6 +57,14 @@ def curves(
             help="Write event files for TensorBoard below this folder, by default of the best trials.",
         ),
     ] = None,
+    chart: Annotated[
+        bool,
+        typer.Option("--chart", help="Draw training and validation in the terminal, by default of the best."),
+    ] = False,
+    log: Annotated[
+        bool,
+        typer.Option("--log", help="With --chart: space epochs logarithmically, which shows the beginning."),
+    ] = False,
     storage: StorageOption = None,
 ) -> None:
     """Show losses and metrics epoch by epoch.
@@ -65,10 +77,17 @@ def curves(
         raise HpsearchError("parquet is not text: write it with --out FILE, or into a pipe")
     if tensorboard is not None and (out is not None or format_ is not CurvesFormat.TABLE):
         raise HpsearchError("--tensorboard writes its own files: leave out --out and --format")
+    if chart and (out is not None or tensorboard is not None or format_ is not CurvesFormat.TABLE):
+        raise HpsearchError("--chart is for the terminal: leave out --out, --format and --tensorboard")
+    if log and not chart:
+        raise HpsearchError("--log is about --chart: give both, or neither")
     found, trials = read_study(study, storage, only=trial or ())
     _check_any(found)
     if tensorboard is not None:
         _write_events(found, trials, _shown(found, trial), tensorboard)
+        return
+    if chart:
+        _show_charts(found, _shown(found, trial) if trial else _shown(found, trial)[:1], log)
         return
     if format_ is CurvesFormat.TABLE and out is None:
         from hpsearch.report.tables import curves_view
@@ -102,6 +121,16 @@ def _write_events(found: Report, trials: Sequence[Trial], numbers: list[int], fo
     typer.echo(
         f"wrote {plural(len(numbers), 'trial')}; to look at them: tensorboard --logdir {place}", err=True
     )
+
+
+def _show_charts(found: Report, numbers: list[int], log: bool) -> None:
+    """Draw the curves of these trials, one below the other."""
+    from hpsearch.report.terminal_chart import curve_chart
+
+    console = make_console(sys.stdout)
+    coloured = console.color_system is not None
+    charts = [curve_chart(found, number, console.width, _CHART, coloured, log) for number in numbers]
+    write_out("\n\n".join(chart for chart in charts if chart) + "\n")
 
 
 def _check_any(found: Report) -> None:

@@ -20,6 +20,7 @@ from hpsearch.cli.common import (
     storage_words,
     write_out,
 )
+from hpsearch.errors import HpsearchError
 
 if TYPE_CHECKING:
     from hpsearch.report.comparison import Comparison
@@ -35,6 +36,15 @@ class ReportFormat(StrEnum):
     JSON = "json"
     CSV = "csv"
     MARKDOWN = "markdown"
+    HTML = "html"
+    LATEX = "latex"
+    PARQUET = "parquet"
+
+
+_ROWS = (ReportFormat.CSV, ReportFormat.LATEX, ReportFormat.PARQUET)
+"""Formats that only have the trials."""
+_FILES = (ReportFormat.HTML, ReportFormat.PARQUET)
+"""Formats that are not for a terminal; with --out they are the only file."""
 
 
 def report(
@@ -42,7 +52,10 @@ def report(
     format_: Annotated[ReportFormat, typer.Option("--format", help="How to print it.")] = ReportFormat.TABLE,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write all formats and a picture of the curves into this folder."),
+        typer.Option(
+            metavar="DIR",
+            help="Write all formats and charts into this folder, or html or parquet alone.",
+        ),
     ] = None,
     top: TopOption = None,
     storage: StorageOption = None,
@@ -50,21 +63,46 @@ def report(
     """Rank the trials of a study, show the learning curves of the best, and answer its question if it has
     one.
     """
-    rows_alone = out is None and format_ in (ReportFormat.CSV, ReportFormat.JSON)
+    if out is None and format_ in _FILES and sys.stdout.isatty():
+        raise HpsearchError(f"{format_} is not for a terminal: write it with --out DIR, or into a pipe")
+    rows_alone = format_ is ReportFormat.PARQUET or (
+        out is None and format_ in (ReportFormat.CSV, ReportFormat.LATEX)
+    )
     found, trials = read_study(study, storage, curves=not rows_alone)
     pictures: dict[str, bytes] = {}
-    if out is not None or format_ is not ReportFormat.CSV:
+    if format_ is not ReportFormat.PARQUET and (out is not None or format_ not in _ROWS):
         from hpsearch.engine.answer import full_report
 
         found, pictures = full_report(found, trials, out is not None, lambda text: typer.echo(text, err=True))
         if found.comparison is not None:
             _count(found.comparison, found.record.name, storage)
     if out is not None:
-        from hpsearch.report.write import write_report
+        paths = _write(found, format_, out, top, pictures)
+        charts = [path for path in paths if path.parent != out]
+        for path in paths:
+            if path not in charts:
+                typer.echo(f"wrote {path}", err=True)
+        if charts:
+            typer.echo(f"wrote {len(charts)} files into {charts[0].parent}", err=True)
+    if out is None or format_ not in _FILES:
+        _print(found, format_, top, storage_words(storage))
 
-        for path in write_report(found, out, _TABLE_ROWS if top is None else top, pictures):
-            typer.echo(f"wrote {path}", err=True)
-    _print(found, format_, top, storage_words(storage))
+
+def _write(
+    found: Report, format_: ReportFormat, out: Path, top: int | None, pictures: dict[str, bytes]
+) -> list[Path]:
+    """Write the files that a folder gets: all of them, or the one that was asked for."""
+    from hpsearch.report.write import PAGE, TRIALS, parquet_bytes, write_into, write_report
+
+    if format_ is ReportFormat.HTML:
+        from hpsearch.report.page import page_html
+
+        return write_into(out, {PAGE: page_html(found, pictures).encode()})
+    if format_ is ReportFormat.PARQUET:
+        from hpsearch.report.document import report_rows
+
+        return write_into(out, {TRIALS: parquet_bytes(report_rows(found))})
+    return write_report(found, out, _TABLE_ROWS if top is None else top, pictures)
 
 
 def _count(comparison: Comparison, study: str, storage: str | None) -> None:
@@ -93,5 +131,17 @@ def _print(found: Report, format_: ReportFormat, top: int | None, storage: str) 
         write_out(report_markdown(found, rows))
     elif format_ is ReportFormat.JSON:
         write_out(json_text(report_document(found, top or 0)))
+    elif format_ is ReportFormat.HTML:
+        from hpsearch.report.page import page_html
+
+        write_out(page_html(found))
+    elif format_ is ReportFormat.LATEX:
+        from hpsearch.report.latex import report_latex
+
+        write_out(report_latex(found, rows))
+    elif format_ is ReportFormat.PARQUET:
+        from hpsearch.report.write import parquet_bytes
+
+        write_out(parquet_bytes(limited(report_rows(found), top or 0)))
     else:
         write_out(csv_text(limited(report_rows(found), top or 0)))

@@ -152,6 +152,11 @@ def _check_columns(name: str, frame: pd.DataFrame, columns: Columns, target: str
 def _numbers(name: str, frame: pd.DataFrame, numeric: Sequence[str]) -> NDArray[np.float64]:
     """[n, numeric] float64; what is missing or infinite is NaN."""
     own = frame[list(numeric)]
+    for column, dtype in zip(numeric, own.dtypes, strict=True):
+        if pd.api.types.is_complex_dtype(dtype):
+            raise DataError(
+                f'{name}: column "{column}": expected numbers, as in training; found complex ones; convert it'
+            )
     others = [place for place, dtype in enumerate(own.dtypes) if not pd.api.types.is_numeric_dtype(dtype)]
     if others:
         own = own.astype({numeric[place]: object for place in others})

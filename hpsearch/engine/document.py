@@ -57,7 +57,7 @@ class Node:
 
     def text(self) -> str:
         """A text."""
-        if not isinstance(self.value, str):
+        if not isinstance(self.value, str) or not _encodable(self.value):
             raise self.error("a text")
         return self.value
 
@@ -95,3 +95,12 @@ class Node:
 
     def _at(self, key: str) -> str:
         return f"{self.where}.{key}" if self.where else key
+
+
+def _encodable(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which JSON can write and no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -169,10 +169,11 @@ def write_model(model: Model, folder: Path, onnx: bool = False) -> Exported:
     if onnx:
         contents = {ONNX: onnx_bytes(model), **contents}
     notes = []
-    if not onnx and (folder / ABOUT).is_file() and (folder / ONNX).is_file():
+    outdated = not onnx and (folder / ABOUT).is_file() and (folder / ONNX).is_file()
+    write_files({folder / name: content for name, content in contents.items()}, parents=True)
+    if outdated:
         (folder / ONNX).unlink()
         notes.append(f"{folder / ONNX}, which was of an earlier export, is removed")
-    write_files({folder / name: content for name, content in contents.items()}, parents=True)
     load_model(folder)
     validation = model.about["validation"]
     stored, again = validation["value"], validation["exported"]

@@ -66,19 +66,21 @@ def train_fresh(
     device: str,
     workers: int,
     resampled: bool = False,
+    first: int = 0,
     watch: Watch = lambda done, total: None,
 ) -> list[Repeats]:
-    """Train all candidates on the first `count` fresh seeds; with a seed, all see the same mini-batches.
+    """Train all candidates on `count` fresh seeds; with a seed, all see the same mini-batches.
 
     The part that is scored is looked at once, after a candidate's last epoch; curves are those of validation.
 
     Args:
         resampled: with each seed, divide the rows of training and validation anew, in the sizes that they
             have, and class by class. The part that is scored stays as it is, unless it is validation.
+        first: the number of the first seed, from 0.
     """
     work: list[_Work] = []
     for index in range(count):
-        seed = fresh_seed(study.seed, index)
+        seed = fresh_seed(study.seed, first + index)
         own = redivided(dataset, seed) if resampled else dataset
         _, part = scored_part(own)
         problem = replace(make_problem(study, own, device), seed=seed)

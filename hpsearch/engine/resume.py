@@ -114,6 +114,16 @@ def data_summary(dataset: Dataset) -> dict[str, Any]:
         "rows": {"train": len(dataset.train), "valid": len(dataset.valid), "test": len(dataset.test)},
         "features": len(dataset.features),
         "classes": list(dataset.classes),
+        **({"class_counts": class_counts(dataset)} if dataset.classes else {}),
         "notes": list(dataset.notes),
         "image": None if image is None else [image.height, image.width, image.channels],
+    }
+
+
+def class_counts(dataset: Dataset) -> dict[str, list[int]]:
+    """Rows of each class in the parts that trials see, in the order of the classes."""
+    parts = {"train": dataset.train, "valid": dataset.valid}
+    return {
+        name: [int((part.y == at).sum()) for at in range(len(dataset.classes))]
+        for name, part in parts.items()
     }

@@ -1,227 +1,265 @@
-"""Two trials, of one study or of two, trained on fresh seeds and scored on rows that are kept back."""
+"""Two studies or trials against each other: both are trained on fresh seeds and scored once."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from hpsearch.data import Dataset
 from hpsearch.engine.again import reload
-from hpsearch.engine.fresh import Candidate, scored_part, train_fresh
-from hpsearch.engine.scorings import COMPARISON, TEST, VALIDATION, confirmation_of
-from hpsearch.errors import HpsearchError, NothingToShowError
-from hpsearch.records import FloatArray, State, Task, Trial, Trials
-from hpsearch.report.frames import finished_report
-from hpsearch.report.versus import Match, Side
+from hpsearch.engine.fresh import Candidate, Repeats, Watch, scored_part, train_fresh
+from hpsearch.engine.scorings import COMPARISON, TEST, confirmation_of, uses_of
+from hpsearch.errors import HpsearchError, NothingToShowError, nearest
+from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, Segment, StudyRecord, Task, Trial
+from hpsearch.report.frames import trials_frame
+from hpsearch.report.versus import Anytime, Choice, Margin, Side, Versus, gate_rows
 from hpsearch.store import StudyStore
 from hpsearch.study.file import FITTING_METRICS, Study
 
 SEEDS = 10
 
+_FIRST = 1_000_000
+"""Number of the first seed: beyond those on which a confirmation chose, or they would favour its choice."""
+
 
 @dataclass(frozen=True)
-class _Entry:
-    """A side before it is scored."""
+class Subject:
+    """What is compared: a study by its best trial, or the trial of that number.
 
-    name: str
+    Two subjects of one study share their store.
+    """
+
     store: StudyStore
+    trial: int | None = None
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A trial that is trained again, with its study and data."""
+
+    subject: Subject
     study: Study
     dataset: Dataset
     trial: Trial
-    how: str
-    progress: pd.DataFrame
+    choice: Choice
+
+    @property
+    def candidate(self) -> Candidate:
+        trial = self.trial
+        return Candidate(self.study.space.configuration(trial.params), trial.best_epoch or trial.epochs)
 
 
-def match(
-    a: tuple[str, StudyStore, int | None],
-    b: tuple[str, StudyStore, int | None],
+def versus(
+    a: Subject,
+    b: Subject,
     *,
+    metric: str | None = None,
+    seeds: int = SEEDS,
+    margin: Margin | None = None,
     device: str,
     workers: int,
-    seeds: int = SEEDS,
-    metric: str | None = None,
-    margin: tuple[float, bool] | None = None,
-) -> Match:
-    """B against A; each is (its name for messages, the study, the trial's number or None for the best).
+    watch: Watch = lambda done, total: None,
+) -> Versus:
+    """Train both on fresh seeds and score them on the test part, or on validation if there is none.
 
-    The looks at the test part are noted with both studies.
+    A study is represented by its best confirmed trial, or by the best by validation before it is confirmed.
+    Seeds are others than a confirmation's. Each look at a test part is counted in its study.
 
     Args:
-        metric: instead of the studies' own. margin: by how much B may be worse, and whether that is a share.
+        metric: that both are scored by; their own if absent, which must then be the same.
+        seeds: at least 3. margin: how much worse the second may be, if that is tested.
 
     Raises:
         NothingToShowError: a study has no complete trial.
-        HpsearchError: the two cannot be compared, or data cannot be read.
+        HpsearchError: they cannot be compared, or data cannot be read or have changed.
     """
-    first, second = (_entry(*each, metric) for each in (a, b))
-    _check_comparable(first, second)
-    paired = _same_rows(first.dataset, second.dataset)
-    (part, rows_a), (part_b, rows_b) = (scored_part(each.dataset) for each in (first, second))
-    if part != part_b:
+    name = _metric(a.store.record, b.store.record, metric)
+    sides = [_chosen(subject, name) for subject in (a, b)]
+    paired = _check_comparable(sides[0], sides[1], name, margin)
+    found = [_trained(side, seeds, device, workers, place, watch) for place, side in enumerate(sides)]
+    _count(sides, seeds, name)
+    own = [_side(side, repeats, name) for side, repeats in zip(sides, found, strict=True)]
+    part, _ = scored_part(sides[0].dataset)
+    maximize = sides[0].study.direction == "maximize"
+    return Versus(own[0], own[1], name, maximize, part, seeds, paired, margin)
+
+
+def _metric(a: StudyRecord, b: StudyRecord, asked: str | None) -> str:
+    """The metric that both are scored by.
+
+    Raises:
+        HpsearchError: they differ in it or in their tasks, or it does not fit the task.
+    """
+    if a.task != b.task:
         raise HpsearchError(
-            f"{second.name}: expected a {part} part, as {first.name} has; found none. "
-            "Compare studies that both keep rows back, or both don't"
+            f"A ({a.name}) and B ({b.name}): expected the same task; found {a.task} and {b.task}, "
+            "whose scores cannot be compared"
         )
-    scores = []
-    for each in (first, second):
-        # On the same rows both begin from the same seeds.
-        study = replace(each.study, seed=first.study.seed) if paired else each.study
-        candidate = Candidate(study.space.configuration(each.trial.params), each.trial.best_epoch or 1)
-        (repeats,) = train_fresh(study, each.dataset, [candidate], seeds, device=device, workers=workers)
-        scores.append(repeats.scores)
-    notes = _note_looks(first, second, part, seeds)
-    maximize = first.study.direction == "maximize"
-    found = Match(
-        first.study.train.metric or "",
-        maximize,
-        part,
-        (len(rows_a), len(rows_b)),
-        seeds,
-        paired,
-        _side(first, scores[0]),
-        _side(second, scores[1]),
-        notes=notes,
-    )
-    return replace(found, margin=_margin(found, margin))
+    if asked is None and a.metric != b.metric:
+        raise HpsearchError(
+            f"A ({a.name}) and B ({b.name}): expected the same metric; found {a.metric} and {b.metric}. "
+            f"Choose one for both, such as --metric {a.metric}"
+        )
+    fitting = FITTING_METRICS[Task(a.task)]
+    if asked is not None and asked not in fitting:
+        raise HpsearchError(
+            f"--metric: expected one of {', '.join(fitting)} for a {a.task} task; "
+            f"found {asked}{nearest(asked, fitting)}"
+        )
+    return asked or a.metric
 
 
-def trial_name(text: str) -> tuple[str, int | None]:
-    """The study and the trial of "digits", "digits:17" or "digits#17"."""
-    found = re.fullmatch(r"(.+)[:#](\d+)", text, re.ASCII | re.DOTALL)
-    return (text, None) if found is None else (found[1], int(found[2]))
+def _chosen(subject: Subject, metric: str) -> _Chosen:
+    """The trial that stands for what is compared; the study is given the metric.
 
-
-def _entry(name: str, store: StudyStore, number: int | None, metric: str | None) -> _Entry:
-    record = store.record
-    trials = store.trials()
-    report = finished_report(record, trials, {}, confirmation_of(record, trials, store.scorings()))
-    how = f"trial {number}"
+    Raises:
+        NothingToShowError: the study has no complete trial.
+        HpsearchError: there is no such trial, or it has no epoch, or the data cannot be read.
+    """
+    record, trials = subject.store.record, subject.store.trials()
+    number, choice = subject.trial, Choice.ASKED
     if number is None:
-        number = report.best
-        if number is None:
-            raise NothingToShowError(f"study {record.name}: expected a complete trial to compare; found none")
-        how = "best on fresh seeds" if report.confirmation else "best by validation"
+        number, choice = _best(subject.store, trials)
     elif number >= len(trials):
-        raise HpsearchError(f"{name}: expected a trial from 0 to {len(trials) - 1}; found {number}")
+        there = f"a trial from 0 to {len(trials) - 1}" if trials else "a study with trials"
+        raise HpsearchError(f"study {record.name}: expected {there}; found trial {number}")
     trial = trials[number]
-    if trial.best_epoch is None:
+    if not trial.epochs:
         raise HpsearchError(
-            f"{name}: expected a trial that was trained; trial {number} {trial.reason or 'has no epoch'}"
+            f"study {record.name}: expected a trial that was trained; found trial {number} without an epoch"
         )
-    study, dataset = reload(record)
-    if metric is not None:
-        study = _with_metric(study, metric)
-    return _Entry(name, store, study, dataset, trial, how, _progress(trials, record.direction == "maximize"))
+    document = copy.deepcopy(record.document)
+    document["train"]["metric"] = metric
+    study, dataset = reload(replace(record, document=document))
+    return _Chosen(subject, study, dataset, trial, choice)
 
 
-def _with_metric(study: Study, metric: str) -> Study:
-    fitting = FITTING_METRICS[Task(study.data.task or "")]
-    if metric not in fitting:
-        raise HpsearchError(
-            f'--metric: expected one of {", ".join(fitting)} for a {study.data.task} task; found "{metric}"'
+def _best(store: StudyStore, trials: list[Trial]) -> tuple[int, Choice]:
+    confirmation = confirmation_of(store.record, trials, store.scorings())
+    if confirmation is not None:
+        return confirmation.best.trial, Choice.CONFIRMED
+    frame = trials_frame(store.record, trials)
+    ranked = frame["trial"][frame["rank"].notna()]
+    if ranked.empty:
+        name = store.record.name
+        raise NothingToShowError(
+            f"study {name}: expected a complete trial to compare; found none. "
+            f"To train more: hpsearch run {store.record.origin or name}"
         )
-    return replace(study, train=study.train.model_copy(update={"metric": metric}))
+    return int(ranked.iloc[0]), Choice.VALIDATION
 
 
-def _check_comparable(a: _Entry, b: _Entry) -> None:
-    for what, values in (
-        ("task", (a.study.data.task, b.study.data.task)),
-        ("metric", (a.study.train.metric, b.study.train.metric)),
-        ("classes", (a.dataset.classes, b.dataset.classes)),
+def _check_comparable(a: _Chosen, b: _Chosen, metric: str, margin: Margin | None) -> bool:
+    """Whether both have the same rows in the same parts and the same seeds, so that they pair.
+
+    Raises:
+        HpsearchError: they predict different things, or are scored on different parts, or the regression
+            test would take other rows for worse ones.
+    """
+    names = f"A ({a.study.name}) and B ({b.study.name})"
+    for what, one, other in (
+        ("classes", a.dataset.classes, b.dataset.classes),
+        ("target", a.study.data.target, b.study.data.target),
+        ("scored part", scored_part(a.dataset)[0], scored_part(b.dataset)[0]),
     ):
-        if values[0] != values[1]:
-            hint = "; name one that both are scored by: --metric" if what == "metric" else ""
-            raise HpsearchError(
-                f"{a.name} and {b.name}: expected the same {what}; found {values[0]} and {values[1]}{hint}"
-            )
+        if one != other:
+            shown = [", ".join(own) if isinstance(own, tuple) else str(own) for own in (one, other)]
+            raise HpsearchError(f"{names}: expected the same {what}; found {shown[0]} and {shown[1]}")
+    same = a.study.seed == b.study.seed and _same_rows(a.dataset, b.dataset)
+    if margin is not None and not same and not gate_rows(metric):
+        raise HpsearchError(
+            f"--fail-if-worse: {names} are scored by {metric} on different rows, of which no interval says "
+            "how much they differ by chance. Give both studies the same data, split and study.seed, or use "
+            "--metric with a share of rows, such as accuracy"
+        )
+    return same
 
 
 def _same_rows(a: Dataset, b: Dataset) -> bool:
-    return all(
-        np.array_equal(getattr(getattr(a, name), axis), getattr(getattr(b, name), axis))
-        for name in ("train", "valid", "test")
-        for axis in ("x", "y")
+    if a.hash != b.hash:
+        return False
+    parts = [(getattr(a, name), getattr(b, name)) for name in ("train", "valid", "test")]
+    return all(np.array_equal(one.x, other.x) and np.array_equal(one.y, other.y) for one, other in parts)
+
+
+def _trained(side: _Chosen, seeds: int, device: str, workers: int, place: int, watch: Watch) -> Repeats:
+    """The candidate on all seeds; `watch` is told of it as the first or second half of the work."""
+    (repeats,) = train_fresh(
+        side.study,
+        side.dataset,
+        [side.candidate],
+        seeds,
+        device=device,
+        workers=workers,
+        first=_FIRST,
+        watch=lambda done, total: watch(place * total + done, 2 * total),
     )
+    return repeats
 
 
-def _progress(trials: Trials | list[Trial], maximize: bool) -> pd.DataFrame:
-    """See `report.versus.Side`."""
-    given = Trials.join(trials)
-    frame = pd.DataFrame(
-        {
-            "epochs": given.epochs,
-            "value": np.array(given.value, dtype=np.float64),
-            "started": np.array(given.started, dtype=np.float64),
-            "finished": np.array(given.finished, dtype=np.float64),
-            "complete": [state is State.COMPLETE for state in given.state],
-        }
-    )
-    frame = frame[frame["finished"].notna()].sort_values("finished", kind="stable")
-    value = frame["value"].where(frame["complete"])
-    best = value.cummax() if maximize else value.cummin()
-    return pd.DataFrame(
-        {
-            "trials": np.arange(1, len(frame) + 1),
-            "epochs": frame["epochs"].cumsum(),
-            "seconds": (frame["finished"] - frame["started"].min()) / 1e6,
-            "best": best.ffill(),
-        }
-    ).reset_index(drop=True)
-
-
-def _note_looks(a: _Entry, b: _Entry, part: str, seeds: int) -> tuple[str, ...]:
-    """Note the look at the test part with both studies, as far as they can be written."""
-    from hpsearch.errors import StorageError
-
-    if part == VALIDATION:
-        return (
-            "There is no test part: the scores are from the validation part, on which the trials were "
-            "chosen, too.",
-        )
-    notes = []
-    for own, other in ((a, b), (b, a)):
-        about: Mapping[str, Any] = {
-            "trials": [own.trial.number],
+def _count(sides: list[_Chosen], seeds: int, metric: str) -> None:
+    """Note in each study that its test part was looked at; of one study, both trials are one look."""
+    together: dict[int, list[_Chosen]] = {}
+    for side in sides:
+        together.setdefault(id(side.subject.store), []).append(side)
+    for own in together.values():
+        part, rows = scored_part(own[0].dataset)
+        if part != TEST:
+            continue
+        chosen = {side.trial.number: side.candidate.epochs for side in own}
+        about = {
+            "trials": list(chosen),
+            "epochs": list(chosen.values()),
             "seeds": seeds,
-            "against": [other.store.record.name, other.trial.number],
-            "metric": own.study.train.metric,
-            "rows": len(own.dataset.test),
+            "metric": metric,
+            "rows": len(rows),
         }
-        try:
-            own.store.add_scoring(COMPARISON, about)
-        except StorageError as error:
-            notes.append(
-                f"This look at the {TEST} part cannot be noted with {own.store.record.name}: {error}"
-            )
-    return tuple(notes)
+        own[0].subject.store.add_scoring(COMPARISON, about)
 
 
-def _margin(found: Match, margin: tuple[float, bool] | None) -> float | None:
-    """In the metric's unit; a share is of points where the metric is one, otherwise of A's mean."""
-    from hpsearch.report.text import is_share
-
-    if margin is None:
-        return None
-    value, share = margin
-    if not share:
-        return value
-    mean = 0.0 if found.a.estimate is None else abs(found.a.estimate.mean)
-    return value if is_share(found.metric) else value * mean
-
-
-def _side(entry: _Entry, scores: FloatArray) -> Side:
+def _side(side: _Chosen, repeats: Repeats, metric: str) -> Side:
+    store = side.subject.store
+    record = store.record
+    search = None
+    if side.subject.trial is None and record.metric == metric:
+        search = anytime(record, store.trials(), store.segments())
     return Side(
-        entry.name,
-        entry.store.record.name,
-        entry.trial.number,
-        entry.how,
-        entry.trial.best_epoch or 1,
-        entry.trial.params,
-        scores,
-        entry.progress,
+        study=record.name,
+        trial=side.trial.number,
+        choice=side.choice,
+        epochs=side.candidate.epochs,
+        params=side.trial.params,
+        scores=repeats.scores,
+        losses=repeats.losses,
+        curves=repeats.curves,
+        rows=len(scored_part(side.dataset)[1]),
+        search=search,
+        uses=uses_of(record, store.scorings()),
     )
+
+
+def anytime(record: StudyRecord, trials: list[Trial], segments: list[Segment]) -> Anytime:
+    """The best validation metric so far against what it took, in the order in which cohorts were trained.
+
+    Pieces of curves know their share of the threads' time; together they took what the study took.
+    """
+    column = VALID_LOSS if record.metric == "loss" else VALID_METRIC
+    ordered = sorted(segments, key=lambda each: (each.cohort, each.trial))
+    best_of, whole = (
+        (np.fmax, np.fmax.accumulate) if record.direction == "maximize" else (np.fmin, np.fmin.accumulate)
+    )
+    tops: FloatArray = np.array([best_of.reduce(each.curve[:, column]) for each in ordered])
+    finished = {trial.number: trial.epochs for trial in trials if trial.state.finished}
+    ends = np.array([finished.get(each.trial) == each.last_epoch for each in ordered], dtype=np.int64)
+    seconds = np.cumsum([each.seconds for each in ordered])
+    share = record.seconds / seconds[-1] if len(ordered) and seconds[-1] > 0 else 1.0
+    columns: dict[str, Any] = {
+        "trials": np.cumsum(ends),
+        "epochs": np.cumsum([len(each.curve) for each in ordered], dtype=np.int64),
+        "seconds": seconds * share,
+        "best": whole(tops) if len(tops) else tops,
+    }
+    return Anytime(**columns)

@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from hpsearch.records import FloatArray
-from hpsearch.report.chart import COLOURS, inert, new_figure, png_bytes
+from hpsearch.report.chart import inert, new_figure, png_bytes
+from hpsearch.report.theme import COLOURS
 
 MOST_CLASSES = len(COLOURS)
 """More could not be told apart."""

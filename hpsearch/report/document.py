@@ -9,10 +9,13 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.records import StudyRecord
+from hpsearch.report.advice import advice
 from hpsearch.report.comparison import Comparison, conclusion, remarks
 from hpsearch.report.confirmation import confirmed_frame
 from hpsearch.report.finalists import confirmation_document
 from hpsearch.report.frames import PARAM, Report, curves_frame
+from hpsearch.report.lessons import Lessons, lessons
+from hpsearch.report.lessons.document import lessons_document
 from hpsearch.report.text import json_value, plain
 from hpsearch.stats import LEVEL, Estimate
 
@@ -21,8 +24,8 @@ CURVES_FORMAT = "hpsearch.curves/1"
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
 
-def report_document(report: Report, top: int = 0) -> dict[str, Any]:
-    """The report as `hpsearch.report/1`; `top` limits the trials, 0 keeps all."""
+def report_document(report: Report, top: int = 0, found: Lessons | None = None) -> dict[str, Any]:
+    """The report as `hpsearch.report/1`; `top` limits the trials, 0 keeps all. found: its lessons."""
     record = report.record
     rows = [_trial(row, record.objectives) for row in report.trials.to_dict("records")]
     best = rows[0] if rows and rows[0]["rank"] == 1 else None
@@ -40,6 +43,8 @@ def report_document(report: Report, top: int = 0) -> dict[str, Any]:
         **({"confirmation": confirmation_document(report.confirmation)} if report.confirmation else {}),
         **({"comparison": comparison_document(report.comparison)} if report.comparison else {}),
         **({"notes": list(report.notes)} if report.notes else {}),
+        "lessons": lessons_document(found or lessons(report)),
+        "advice": [dict(vars(each)) for each in advice(report)],
         "trials": rows[:top] if top else rows,
     }
 

@@ -27,6 +27,9 @@ from hpsearch.stats import LEVEL, chance_of_best, seeds_to_tell
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+_CLAIMED = 5
+"""Of fewer finalists the chance that they hold the best is not told: by simulation it would be too high."""
+
 _NAMED = 3
 """Of tied trials, so many are named."""
 
@@ -127,7 +130,7 @@ def shrinkage_sentence(c: Confirmation) -> str | None:
 def chance_sentence(c: Confirmation) -> str | None:
     """How likely the truly best trial is among the finalists."""
     noise = selection_noise(c)
-    if len(c.finalists) >= c.complete or len(c.values) != c.complete or noise is None:
+    if not _CLAIMED <= len(c.finalists) < c.complete or len(c.values) != c.complete or noise is None:
         return None
     chance = chance_of_best(np.array(c.values), len(c.finalists), noise, c.maximize)
     shown = "more than 99 %" if chance > 0.99 else f"about {100 * chance:.0f} %"

@@ -25,6 +25,9 @@ from hpsearch.report.grids import (
     summary_lines,
     valid_name,
 )
+from hpsearch.report.lessons import Lessons, lessons
+from hpsearch.report.lessons.blocks import lessons_blocks
+from hpsearch.report.lessons.curves import finalists_curves_grid, improving_line
 from hpsearch.report.text import plain
 
 CURVES, PARETO, COMPARISON = "curves.png", "pareto.png", "comparison.png"
@@ -40,8 +43,10 @@ CAPTIONS = {
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#~"})
 
 
-def report_markdown(report: Report, top: int = 10, pictures: Collection[str] = ()) -> str:
-    """The report as Markdown; `pictures` are the names of picture files beside it."""
+def report_markdown(
+    report: Report, top: int = 10, pictures: Collection[str] = (), found: Lessons | None = None
+) -> str:
+    """The report as Markdown; `pictures` are the names of picture files beside it. found: its lessons."""
     head, *others = summary_lines(report)
     about = head.removeprefix(plain(report.record.name)).strip()
     lines = [f"# {escaped(plain(report.record.name))}", "", f"{escaped(about)}  "]
@@ -56,11 +61,8 @@ def report_markdown(report: Report, top: int = 10, pictures: Collection[str] = (
         lines += [f"## {heading}", "", *markdown_table(grid), ""]
         more = more_line(report, top)
         lines += [escaped(more), ""] if more else []
-    numbers = best_few(report)
-    if numbers:
-        lines += [f"## Learning curves: {escaped(valid_name(report))}", ""]
-        lines += _picture(CURVES, pictures)
-        lines += [*markdown_table(curves_grid(report, numbers)), ""]
+    lines += _curves(report, pictures)
+    lines += _taught(found or lessons(report), report.record.metric)
     failures = failed_lines(report, top)
     if failures:
         lines += [f"## {plural(report.counts[State.FAILED], 'trial')} diverged", ""]
@@ -73,8 +75,31 @@ def report_markdown(report: Report, top: int = 10, pictures: Collection[str] = (
         lines += [f"## {CAPTIONS[name]}", "", *_picture(name, pictures)] if name in pictures else []
     advice = advice_lines(report)
     if advice:
-        lines += ["## Where the best lie", "", *(f"- {escaped(line)}" for line in advice), ""]
+        lines += ["## Advice", "", *(f"- {escaped(line)}" for line in advice), ""]
     return "\n".join(lines)
+
+
+def _curves(report: Report, pictures: Collection[str]) -> list[str]:
+    c, numbers = report.confirmation, best_few(report)
+    if not numbers:
+        return []
+    lines = [f"## Learning curves: {escaped(valid_name(report))}", "", *_picture(CURVES, pictures)]
+    if c is None or not c.finalists[0].curves:
+        return [*lines, *markdown_table(curves_grid(report, numbers)), ""]
+    improving = improving_line(c)
+    told = f"Mean ± standard deviation over {c.seeds} fresh seeds; ● best epoch"
+    told += f"; {improving}" if improving else ""
+    return [*lines, escaped(f"{told}."), "", *markdown_table(finalists_curves_grid(c)), ""]
+
+
+def _taught(found: Lessons, metric: str) -> list[str]:
+    blocks = lessons_blocks(found, metric, every=True)
+    lines = ["## What matters", ""] if blocks else []
+    for title, grid, said in blocks:
+        lines += [f"### {escaped(title[0].upper() + title[1:])}", ""]
+        lines += [] if grid is None else [*markdown_table(grid), ""]
+        lines += [part for line in said for part in (escaped(line), "")]
+    return lines
 
 
 def _confirmed(confirmation: Confirmation) -> list[str]:

@@ -33,6 +33,9 @@ from hpsearch.report.grids import (
     trial_curve_grid,
     valid_name,
 )
+from hpsearch.report.lessons import Lessons, lessons
+from hpsearch.report.lessons.blocks import brief_blocks, lessons_blocks
+from hpsearch.report.lessons.curves import finalists_curves_grid, improving_line
 from hpsearch.report.text import plain
 
 _GAP = 2
@@ -41,13 +44,16 @@ _KEPT_COLUMNS = 3
 _ALL_EPOCHS = 40
 
 
-def report_view(report: Report, width: int, top: int = 10, storage: str = "") -> RenderableType:
+def report_view(
+    report: Report, width: int, top: int = 10, storage: str = "", found: Lessons | None = None
+) -> RenderableType:
     """The whole report: summary, confirmed ranking, Pareto front, ranked table, learning curves of the best,
     failures, comparison, advice, what next.
 
     Args:
         width: columns of the terminal, at least 40. top: rows of the ranked table, 0 for all.
         storage: words that the commands to type next need, such as " --storage sqlite:///x.db".
+        found: the report's lessons, where they are known already.
     """
     blocks: list[RenderableType] = [_summary(report)]
     if report.confirmation is not None:
@@ -58,10 +64,8 @@ def report_view(report: Report, width: int, top: int = 10, storage: str = "") ->
     if grid.rows:
         by = [] if report.confirmation is None else [Text(" by validation", style="dim")]
         blocks.append(Group(*by, *fitted(grid, width, bold_row=0), *_dim(more_line(report, top))))
-    numbers = best_few(report)
-    if numbers:
-        caption = Text(f" {valid_name(report)} by epoch", style="dim")
-        blocks.append(Group(caption, _fitted_curves(report, numbers, width, epochs=9)))
+    blocks += _curves(report, width)
+    blocks += _taught(found or lessons(report), report.record.metric, width, every=top == 0)
     failures = failed_lines(report, top)
     if failures:
         blocks.append(_failures(report.counts[State.FAILED], failures))
@@ -73,6 +77,32 @@ def report_view(report: Report, width: int, top: int = 10, storage: str = "") ->
     if advice:
         blocks.append(Group(*(Text(part) for line in advice for part in _unbroken(line, width))))
     return spaced([*blocks, Text(next_line(report, storage), style="dim")])
+
+
+def _curves(report: Report, width: int) -> list[RenderableType]:
+    """Learning curves of the finalists over their seeds, otherwise of the best few trials."""
+    if report.confirmation is not None and report.confirmation.finalists[0].curves:
+        c = report.confirmation
+        caption = Text(
+            f" {valid_name(report)} by epoch, mean ± sd of {c.seeds} seeds; ● best epoch", style="dim"
+        )
+        table = _first_columns(finalists_curves_grid(c), width)
+        return [Group(caption, table, *_dim(improving_line(c) or None))]
+    numbers = best_few(report)
+    if not numbers:
+        return []
+    caption = Text(f" {valid_name(report)} by epoch", style="dim")
+    return [Group(caption, _fitted_curves(report, numbers, width, epochs=9))]
+
+
+def _taught(found: Lessons, metric: str, width: int, every: bool) -> list[RenderableType]:
+    """What matters, and how. every: also each hyper-parameter by itself, and medians of pairs."""
+    blocks: list[RenderableType] = []
+    for title, grid, lines in lessons_blocks(found, metric, every) if every else brief_blocks(found, metric):
+        table = [] if grid is None else fitted(grid, width, "--format html")
+        said = (Text(line) for line in lines)
+        blocks.append(Group(Text(f" {title}", style="dim"), *table, *said))
+    return blocks
 
 
 def _unbroken(line: str, width: int) -> list[str]:
@@ -166,7 +196,11 @@ def _width(grid: Grid, heads: Sequence[str], gap: int = _GAP) -> int:
 
 def _fitted_curves(report: Report, numbers: Sequence[int], width: int, epochs: int) -> RenderableType:
     """Curves of as many of the trials as fit beside each other, the first ones."""
-    grid = curves_grid(report, numbers, epochs)
+    return _first_columns(curves_grid(report, numbers, epochs), width)
+
+
+def _first_columns(grid: Grid, width: int) -> RenderableType:
+    """The grid with as many of its columns as fit, the first ones."""
     heads = [column.head for column in grid.columns]
     while len(heads) > 2 and _width(grid, heads) > width:
         heads.pop()

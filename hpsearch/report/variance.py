@@ -147,7 +147,7 @@ def _bar(value: float, positive: Sequence[float]) -> str:
 
 def _draw(axes: Axes, varied: str, frame: pd.DataFrame) -> None:
     """One colour an epoch: measured values with two standard errors each way, laws as lines."""
-    from hpsearch.report.chart import COLOURS
+    from hpsearch.report.theme import COLOURS
 
     colours = (*COLOURS, *_MORE_COLOURS)
     for place, (epoch, values) in enumerate(frame.sort_values(varied).groupby("epoch")):

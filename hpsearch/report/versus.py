@@ -1,285 +1,355 @@
-"""Two trials against each other, on fresh seeds, and how fast their studies got there."""
+"""Two studies or trials against each other: the numbers, and what they say."""
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from hpsearch.errors import plural
-from hpsearch.records import FloatArray
-from hpsearch.report.grids import Column, Grid
-from hpsearch.report.text import (
-    MISSING,
-    interval_text,
-    is_share,
-    json_value,
-    metric_text,
-    parameter_text,
-    plain,
-    signed_texts,
-    significant,
-)
-from hpsearch.stats import LEVEL, Estimate, Versus, estimate, regression_p, versus
+from hpsearch.errors import HpsearchError, plural
+from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, IntArray
+from hpsearch.report.comparison import BETTER, EQUAL, UNCLEAR, WORSE
+from hpsearch.report.confirmation import Use
+from hpsearch.report.text import interval_text, is_share, metric_text, plain, signed_texts
+from hpsearch.stats import LEVEL, Estimate, Gap, Regression, estimate, gap, regression
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+A, B = "A", "B"
 
-FORMAT = "hpsearch.compare/1"
-_BUDGETS = 6
+_OF_ROWS = ("accuracy", "error")
+"""Metrics that count rows, so that what other rows would change is known."""
+
+
+class Choice(StrEnum):
+    """Why a trial stands for what is compared."""
+
+    CONFIRMED = "best confirmed"
+    VALIDATION = "best by validation"
+    ASKED = "asked for"
+
+
+def gate_rows(metric: str) -> bool:
+    """Whether scores by this metric on different rows can be tested for a regression."""
+    return metric in _OF_ROWS
+
+
+# -- numbers -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How much worse the second may be: in the metric's unit, or as percent.
+
+    Percent of a metric that is a share are points, of others they are of the first one's score.
+    """
+
+    value: float
+    percent: bool
+
+    def absolute(self, metric: str) -> float:
+        """In the metric's unit, as far as it is the same for every score."""
+        if not self.percent:
+            return self.value
+        return self.value / 100 if is_share(metric) else 0.0
+
+    def relative(self, metric: str) -> float:
+        """As a share of the first one's score."""
+        return self.value / 100 if self.percent and not is_share(metric) else 0.0
+
+    def text(self, metric: str) -> str:
+        """ "0.5 points", "2 % of A's" or "0.01"."""
+        if is_share(metric):
+            return f"{100 * self.absolute(metric):g} points"
+        return f"{self.value:g} % of A's" if self.percent else f"{self.value:g}"
+
+
+def read_margin(text: str, option: str = "--fail-if-worse") -> Margin:
+    """The margin that "0.5%" or "0.005" means.
+
+    Raises:
+        HpsearchError: it is neither, or below 0.
+    """
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(%?)\s*", text, re.ASCII)
+    if found is None or not math.isfinite(float(found[1])):
+        raise HpsearchError(
+            f"{option}: expected a percentage such as 0.5%, or a number in the metric's unit, such as 0.005, "
+            f"from 0; found {plain(text)}"
+        )
+    return Margin(float(found[1]), bool(found[2]))
+
+
+@dataclass(frozen=True)
+class Anytime:
+    """What a search had after each piece of training: [pieces] trials finished, epochs trained, seconds of
+    the study, and the best validation metric so far.
+    """
+
+    trials: IntArray
+    epochs: IntArray
+    seconds: FloatArray
+    best: FloatArray
+
+    def at(self, axis: str, budget: float) -> float:
+        """The best so far when no more than `budget` of "trials", "epochs" or "seconds" was spent; NaN before
+        anything was.
+        """
+        count = int(np.searchsorted(getattr(self, axis), budget, side="right"))
+        return float(self.best[count - 1]) if count else math.nan
+
+    def spent(self, axis: str) -> float:
+        """All of "trials", "epochs" or "seconds"."""
+        spent = getattr(self, axis)
+        return float(spent[-1]) if len(spent) else 0.0
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two.
+    """One of the two: a trial's configuration on fresh seeds.
 
-    name: as it was asked for. trial: of the study; epochs: for which it is trained; how: it was chosen.
-    scores: [seeds] on fresh seeds, NaN where it diverged. progress: one row a finished trial, in the order in
-    which they finished: trials, epochs (of all so far), seconds (since the first began), best (of validation
-    so far).
+    choice: why this trial. epochs: for which it is trained. scores, losses: [seeds] on the part that is
+    scored, of so many `rows`; NaN where it diverged. curves: one a seed, [epochs, columns] as records.Segment
+    has them, on validation. search: of a study that is compared, if the metric is its own. uses: all looks at
+    its test part.
     """
 
-    name: str
     study: str
     trial: int
-    how: str
+    choice: Choice
     epochs: int
     params: dict[str, Any]
     scores: FloatArray
-    progress: pd.DataFrame = field(repr=False)
+    losses: FloatArray
+    curves: tuple[FloatArray, ...]
+    rows: int
+    search: Anytime | None = None
+    uses: tuple[Use, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        """Study and trial, for people: "digits #17"."""
+        return f"{plain(self.study)} #{self.trial}"
 
     @property
     def diverged(self) -> int:
+        """Seeds with which it diverged."""
         return int(np.isnan(self.scores).sum())
 
     @cached_property
     def estimate(self) -> Estimate | None:
-        """Of the scores of the seeds with which it did not diverge; None of fewer than three."""
+        """Of the seeds with which it did not diverge; None of fewer than three."""
         return estimate(self.scores[~np.isnan(self.scores)])
+
+    def learning(self, metric: str) -> FloatArray:
+        """[epochs] the validation metric, on average over the seeds with which it did not diverge."""
+        place = VALID_LOSS if metric == "loss" else VALID_METRIC
+        whole = [curve[:, place] for curve in self.curves if len(curve) == self.epochs]
+        means: FloatArray = np.mean(whole, axis=0) if whole else np.full(self.epochs, np.nan)
+        return means
 
 
 @dataclass(frozen=True)
-class Match:
-    """B against A.
+class Versus:
+    """Two sides on as many fresh seeds, scored on `part`; a difference is always the second minus the first.
 
-    part, rows: what is scored. paired: by seed, because both have the same rows. margin: by how much B may be
-    worse, in the metric's unit; None if that was not asked for. notes: what the reader should know.
+    paired: they have the same seeds and the same rows in the same parts. margin: how much worse the second
+    may be, if that is tested.
     """
 
+    a: Side
+    b: Side
     metric: str
     maximize: bool
     part: str
-    rows: tuple[int, int]
     seeds: int
     paired: bool
-    a: Side
-    b: Side
-    margin: float | None = None
-    notes: tuple[str, ...] = ()
-
-    @cached_property
-    def found(self) -> Versus | None:
-        """The comparison; None where too many seeds diverged."""
-        return versus(self.a.scores, self.b.scores, self.paired, self.maximize)
-
-    @cached_property
-    def regression(self) -> float | None:
-        """How likely B falls so far behind if it is worse by the margin at most; None without a margin."""
-        if self.margin is None:
-            return None
-        return regression_p(self.a.scores, self.b.scores, self.paired, self.maximize, self.margin)
+    margin: Margin | None = None
 
     @property
-    def regressed(self) -> bool:
-        """B is worse than A by more than the margin, with less than 5 % chance of saying so by mistake."""
-        return self.regression is not None and self.regression < 1 - LEVEL
+    def sides(self) -> tuple[tuple[str, Side], ...]:
+        """Both with their letters."""
+        return ((A, self.a), (B, self.b))
 
+    @property
+    def same(self) -> bool:
+        """Whether both are the same configuration on the same rows, so that no seed can tell them apart."""
+        if not (self.paired and self.a.epochs == self.b.epochs and self.a.params == self.b.params):
+            return False
+        return np.array_equal(self.a.losses, self.b.losses, equal_nan=True)
 
-def sides_grid(match: Match) -> Grid:
-    """One row a side: its trial, mean and interval, and how it was chosen."""
-    names = dict.fromkeys([*match.a.params, *match.b.params])
-    heads = [Column(""), Column("trial"), Column(match.metric), Column("95 % interval"), Column("sd")]
-    heads[0] = Column("", numeric=False)
-    heads += [Column("epochs"), *(Column(name) for name in names)]
-    rows = []
-    for label, side in (("A", match.a), ("B", match.b)):
-        found = side.estimate
-        rows.append(
-            (
-                f"{label} {plain(side.study)}",
-                str(side.trial),
-                MISSING if found is None else metric_text(match.metric, found.mean),
-                MISSING if found is None else interval_text(match.metric, found.low, found.high),
-                MISSING if found is None else _sd(match.metric, found.sd),
-                str(side.epochs),
-                *(parameter_text(side.params.get(name)) for name in names),
-            )
+    @property
+    def _rows(self) -> tuple[int, int] | None:
+        """Sizes of the parts, where these are different rows whose influence is known."""
+        return None if self.paired or not gate_rows(self.metric) else (self.a.rows, self.b.rows)
+
+    @cached_property
+    def gap(self) -> Gap | None:
+        """The difference; None where fewer than three seeds are left of either."""
+        return gap(self.a.scores, self.b.scores, self.maximize, paired=self.paired, rows=self._rows)
+
+    @cached_property
+    def regression(self) -> Regression | None:
+        """Whether the second is worse than is allowed; None if that is not asked."""
+        if self.margin is None:
+            return None
+        return regression(
+            self.a.scores,
+            self.b.scores,
+            self.maximize,
+            paired=self.paired,
+            margin=self.margin.absolute(self.metric),
+            relative=self.margin.relative(self.metric),
+            rows=self._rows,
         )
-    return Grid(tuple(heads), tuple(rows))
+
+    @property
+    def finding(self) -> str:
+        """What the second is: better, worse, not detectably different, or not clearly one of these."""
+        found, more = self.gap, self.b.diverged - self.a.diverged
+        if found is None:
+            return UNCLEAR
+        if found.p > 1 - LEVEL:
+            return EQUAL
+        better = (found.mean > 0) == self.maximize
+        contradicted = more > 0 if better else more < 0
+        return UNCLEAR if contradicted else BETTER if better else WORSE
 
 
-def progress_grid(match: Match) -> Grid | None:
-    """Best validation so far of both studies after so many trials; None for trials of one study."""
-    if match.a.study == match.b.study or not (len(match.a.progress) and len(match.b.progress)):
+# -- words ---------------------------------------------------------------------------------------
+
+
+def title(v: Versus) -> str:
+    """What was done."""
+    rows = plural(v.a.rows, f"{v.part} row")
+    if v.a.rows != v.b.rows:
+        rows = f"{v.a.rows:,} and {v.b.rows:,} {v.part} rows"
+    how = "paired by seed" if v.paired else "on different rows or seeds"
+    return f"each on {v.seeds} fresh seeds, scored on {rows}, {how}"
+
+
+def verdict(v: Versus) -> str:
+    """One sentence: how far the second is from the first, and what that means."""
+    names = f"{B} ({v.b.name}) against {A} ({v.a.name})"
+    if v.gap is None:
+        lost = " and ".join(f"{letter} diverged with {side.diverged}" for letter, side in v.sides)
+        return f"{names}: of {v.seeds} seeds, {lost}; what is left is too little to compare."
+    mean, *ends = signed_texts(v.metric, v.gap.mean, *_ends(v.gap))
+    unit = " points" if is_share(v.metric) else ""
+    p = "p < 0.001" if v.gap.p < 0.001 else f"p {v.gap.p:.3f}"
+    inside = f"95 % interval {' … '.join(ends)}, {p}" if ends else "the same with every seed"
+    said = v.finding if v.finding in (EQUAL, UNCLEAR) else f"{B} is {v.finding}"
+    return f"{names}: {v.metric} {mean}{unit} ({inside}): {said}."
+
+
+def chances(v: Versus) -> str | None:
+    """One sentence: how often the second would win, and how large the difference is beside the spread."""
+    if v.gap is None:
         return None
-    last = min(len(match.a.progress), len(match.b.progress))
-    rows = []
-    for count in sorted({round(float(n)) for n in np.geomspace(1, last, _BUDGETS)}):
-        cells = [f"{count:,}"]
-        for side in (match.a, match.b):
-            row = side.progress.iloc[count - 1]
-            cells += [
-                metric_text(match.metric, row["best"]),
-                f"{row['epochs']:,.0f}",
-                f"{row['seconds']:.1f}",
-            ]
-        rows.append(tuple(cells))
-    heads = ["trials", *(f"{text} {side}" for side in "AB" for text in ("best", "epochs", "seconds"))]
-    return Grid(tuple(map(Column, heads)), tuple(rows))
-
-
-def verdict(match: Match) -> str:
-    """One sentence: the difference, how sure it is, and how likely B is better."""
-    found = match.found
-    if found is None:
-        return "Too many of the seeds diverged to compare the two."
-    unit = " points" if is_share(match.metric) else ""
-    mean, *ends = signed_texts(
-        match.metric, *(v for v in (found.mean, found.low, found.high) if v is not None)
+    share = v.gap.better
+    low, high = (f"{100 * end:.0f}" for end in (share.low, share.high))
+    text = (
+        f"On one more seed, {B} is better with a probability of {100 * share.value:.0f} % ({low} … {high} %)"
     )
-    inside = f"95 % interval {' … '.join(ends)}" if ends else "the same with every seed"
-    said = f"B − A: {match.metric} {mean or '0'}{unit} ({inside}; p {_p(found.p)}"
-    if found.effect is not None:
-        said += f"; Hedges' g {'−' if found.effect < 0 else '+'}{abs(found.effect):.2f}"
-    better = (found.mean > 0) == match.maximize
-    told = f"B is {'better' if better else 'worse'}" if found.p < 1 - LEVEL else "no detectable difference"
-    chance = f"{100 * found.chance:.0f} % ({100 * found.chance_low:.0f} … {100 * found.chance_high:.0f})"
-    return f"{said}): {told}. With one more seed each, B would be better with a probability of {chance}."
+    if v.gap.effect:
+        text += f"; the difference is {abs(v.gap.effect):.2g} standard deviations between seeds (Hedges' g)"
+    return f"{text}."
 
 
-def regression_sentence(match: Match) -> str | None:
-    """Whether B is a regression, if that was asked for."""
-    if match.margin is None:
+def gate_sentence(v: Versus) -> str | None:
+    """Whether the second is a regression, and why."""
+    found = v.regression
+    if found is None or v.margin is None:
         return None
-    margin = signed_texts(match.metric, match.margin)[0].removeprefix("+") or "0"
-    margin += " points" if is_share(match.metric) else ""
-    if match.regression is None:
-        return "Whether B is a regression cannot be told: too many of the seeds diverged."
-    if match.regressed:
-        return f"Regression: B is worse than A by more than {margin} (p {_p(match.regression)}, one-sided)."
+    allowed = f"worse than {A} by more than {v.margin.text(v.metric)}"
+    if found.diverges:
+        return (
+            f"Regression: {B} diverged with {v.b.diverged} of {v.seeds} fresh seeds, {A} with {v.a.diverged}."
+        )
+    if found.tripped and found.bound is not None:
+        unit = " points" if is_share(v.metric) else ""
+        beyond = signed_texts(v.metric, -found.bound)[0].removeprefix("+")
+        return f"Regression: {B} is {allowed}, with 95 % confidence by at least {beyond}{unit} more."
+    if found.bound is None:
+        return (
+            f"Undecided: whether {B} is {allowed} cannot be told from the seeds with which neither diverged."
+        )
     return (
-        f"No regression: that B is worse than A by more than {margin} is not shown "
-        f"(p {_p(match.regression)}). Seeds alone would show it in less than 5 % of comparisons."
+        f"No regression: {B} is not shown to be {allowed}. Seeds alone say so in at most "
+        f"{100 * found.error:g} % of comparisons."
     )
 
 
-def remarks(match: Match) -> list[str]:
+def undecided(v: Versus) -> bool:
+    """Whether a regression was asked for and nothing is known of it, since the second diverged too often."""
+    found = v.regression
+    return found is not None and found.bound is None and not found.tripped and v.b.diverged > v.a.diverged
+
+
+def remarks(v: Versus) -> list[str]:
     """What the reader must know to take the numbers for no more than they are."""
-    how = (
-        "paired by seed" if match.paired else "not paired: the two have other rows, so other rows differ, too"
-    )
-    rows = (
-        plural(match.rows[0], f"{match.part} row")
-        if match.rows[0] == match.rows[1]
-        else (f"{match.rows[0]:,} and {match.rows[1]:,} {match.part} rows")
-    )
-    lines = [
-        f"Each trained on {match.seeds} fresh seeds and scored on {rows}, {how}. The interval is about other "
-        "initial weights and orders of the rows for these two trials, not about other searches."
-    ]
-    for label, side in (("A", match.a), ("B", match.b)):
-        if side.diverged:
-            lines.append(f"{label} diverged with {side.diverged} of {match.seeds} seeds.")
-    return [*lines, *match.notes]
-
-
-def versus_view(match: Match, width: int) -> RenderableType:
-    """The comparison for the terminal."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from hpsearch.report.tables import fitted, spaced
-
-    caption = Text(f" {match.a.how if match.a.how == match.b.how else f'A: {match.a.how}; B: {match.b.how}'}")
-    blocks: list[RenderableType] = [Group(caption, *fitted(sides_grid(match), width, "--format json"))]
-    progress = progress_grid(match)
-    if progress is not None:
-        title = Text(f" best validation {match.metric} so far", style="dim")
-        blocks.append(Group(title, *fitted(progress, width, "--format json")))
-    sentences = [verdict(match), *filter(None, [regression_sentence(match)])]
-    blocks.append(
-        Group(
-            *(Text(line, style="bold") for line in sentences),
-            *(Text(line, style="dim") for line in remarks(match)),
+    lines = [_about(v)]
+    if v.same:
+        lines.append("Both are the same configuration: with a seed they come out the same.")
+    if v.part != "test":
+        lines.append(
+            "There is no test part: the scores are from the validation part, on which the trials were "
+            "chosen, too, and flatter."
         )
+    choices = {side.choice for _, side in v.sides}
+    if Choice.CONFIRMED in choices and len(choices) > 1:
+        letter, other = (A, B) if v.a.choice is Choice.CONFIRMED else (B, A)
+        lines.append(
+            f"{letter} was chosen by its score on the {v.part} part among finalists, {other} was not: that "
+            f"flatters {letter}. `hpsearch confirm` makes them equal."
+        )
+    for letter, side in v.sides:
+        if side.diverged:
+            lines.append(
+                f"{letter} diverged with {side.diverged} of {v.seeds} seeds; scores are those of the others."
+            )
+    for study, looks in _looks(v).items():
+        if looks > 1:
+            lines.append(
+                f"Study {study} has looked at its test part {looks} times: each look makes the best of "
+                "what it showed look better than it is."
+            )
+    return lines
+
+
+def _about(v: Versus) -> str:
+    """What the interval is about, and what it rests on."""
+    end = "for these hyper-parameters; another search would choose others."
+    if v.paired:
+        return (
+            "The interval (Student's t, paired) is about other initial weights and orders of the rows on "
+            f"this split, {end}"
+        )
+    if gate_rows(v.metric):
+        return (
+            f"The interval (Welch's t) is about other initial weights, orders of the rows and {v.part} rows "
+            f"(Agresti & Caffo 2000), as these differ, {end}"
+        )
+    return (
+        "The interval (Welch's t) is about other initial weights and orders of the rows alone, although the "
+        f"rows differ, too: how much of the difference that makes is not known. It is {end}"
     )
-    return spaced(blocks)
 
 
-def versus_markdown(match: Match) -> str:
-    """The comparison as Markdown, such as for a comment of a pull request."""
-    from hpsearch.report.markdown import escaped, markdown_table
-
-    lines = [f"## {escaped(plain(match.b.name))} against {escaped(plain(match.a.name))}", ""]
-    for sentence in filter(None, (verdict(match), regression_sentence(match))):
-        lines += [f"**{escaped(sentence)}**", ""]
-    lines += [*markdown_table(sides_grid(match)), ""]
-    progress = progress_grid(match)
-    if progress is not None:
-        lines += [f"Best validation {escaped(match.metric)} so far:", "", *markdown_table(progress), ""]
-    return "\n".join([*lines, *(f"- {escaped(line)}" for line in remarks(match)), ""])
+def _looks(v: Versus) -> dict[str, int]:
+    """By study, how often its test part has been looked at."""
+    return {plain(side.study): len(side.uses) for _, side in v.sides}
 
 
-def versus_document(match: Match) -> dict[str, Any]:
-    """The comparison as JSON-able values; differences are in the metric's own unit, shares not in points."""
-    found = match.found
-    document: dict[str, Any] = json_value(
-        {
-            "format": FORMAT,
-            "metric": match.metric,
-            "direction": "maximize" if match.maximize else "minimize",
-            "part": match.part,
-            "rows": list(match.rows),
-            "seeds": match.seeds,
-            "paired": match.paired,
-            "level": LEVEL,
-            "difference": None if found is None else dict(vars(found)),
-            "verdict": verdict(match),
-            "regression": None
-            if match.margin is None
-            else {"margin": match.margin, "p": match.regression, "regressed": match.regressed},
-            "remarks": remarks(match),
-            "a": _side_document(match.a),
-            "b": _side_document(match.b),
-        }
-    )
-    return document
+def _ends(found: Gap) -> list[float]:
+    return [end for end in (found.low, found.high) if end is not None]
 
 
-def _side_document(side: Side) -> dict[str, Any]:
+def level_cells(v: Versus, side: Side) -> tuple[str, str]:
+    """Mean and interval of a side's scores."""
+    if side.estimate is None:
+        return metric_text(v.metric, None), metric_text(v.metric, None)
     found = side.estimate
-    return {
-        "study": side.study,
-        "trial": side.trial,
-        "chosen": side.how,
-        "epochs": side.epochs,
-        "params": side.params,
-        "scores": side.scores.tolist(),
-        "mean": None if found is None else found.mean,
-        "sd": None if found is None else found.sd,
-        "low": None if found is None else found.low,
-        "high": None if found is None else found.high,
-        "diverged": side.diverged,
-        "anytime": {str(name): side.progress[name].tolist() for name in side.progress.columns},
-    }
-
-
-def _sd(metric: str, sd: float) -> str:
-    return f"{100 * sd:.1f}" if is_share(metric) else significant(sd, 3)
-
-
-def _p(p: float) -> str:
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    return metric_text(v.metric, found.mean), interval_text(v.metric, found.low, found.high)

@@ -8,20 +8,21 @@ from __future__ import annotations
 from hpsearch.stats.chances import AS_GOOD, chance_of_best
 from hpsearch.stats.estimates import FEWEST, LEVEL, Estimate, estimate
 from hpsearch.stats.ranking import Pair, Ranking, rank_arms, seeds_to_tell
-from hpsearch.stats.versus import Versus, regression_p, versus
+from hpsearch.stats.versus import Gap, Regression, gap, regression
 
 __all__ = [
     "AS_GOOD",
     "FEWEST",
     "LEVEL",
     "Estimate",
+    "Gap",
     "Pair",
     "Ranking",
-    "Versus",
+    "Regression",
     "chance_of_best",
     "estimate",
+    "gap",
     "rank_arms",
-    "regression_p",
+    "regression",
     "seeds_to_tell",
-    "versus",
 ]

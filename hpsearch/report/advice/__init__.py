@@ -1,0 +1,61 @@
+"""What could be better about a study: evidence in numbers, and a remedy to paste into its file.
+
+A detector is a function of the evidence that yields what it finds; to add one, add it to `_DETECTORS`.
+"""
+
+from __future__ import annotations
+
+from hpsearch.report.advice.curves import fewer_epochs, more_epochs, overfitting, unstable
+from hpsearch.report.advice.evidence import Advice, Evidence
+from hpsearch.report.advice.failures import dead_units, divergence, saturation
+from hpsearch.report.advice.places import places, spread_lines, too_few_to_say
+from hpsearch.report.advice.ranges import edges, too_wide, unvisited
+from hpsearch.report.advice.whole import imbalance, too_few_trials
+from hpsearch.report.frames import Report
+
+__all__ = ["Advice", "advice", "advice_lines"]
+
+_MOST = 5
+_SAY_WHERE = ("edge", "too wide")
+"""Kinds of advice that say where the best values of a hyper-parameter lie."""
+_DETECTORS = (
+    imbalance,
+    divergence,
+    edges,
+    more_epochs,
+    dead_units,
+    saturation,
+    overfitting,
+    too_few_trials,
+    unstable,
+    unvisited,
+    too_wide,
+    fewer_epochs,
+)
+
+
+def advice(report: Report) -> list[Advice]:
+    """At most five, the strongest first; of a study that is well, none."""
+    return _advice(Evidence(report))
+
+
+def advice_lines(report: Report) -> list[str]:
+    """The advice as sentences, "text; try remedy", at most five.
+
+    Sentences about the best ten trials follow where there is room, of hyper-parameters of which
+    that is not said; of fewer than 20 trials ten would be no choice.
+    """
+    evidence = Evidence(report)
+    found = _advice(evidence)
+    lines = [each.text + (f"; try {each.remedy}" if each.remedy else ".") for each in found]
+    if not evidence.study.space.searched:
+        return [*lines, *spread_lines(evidence)][:_MOST]
+    if not evidence.chosen:
+        return [*lines, too_few_to_say(evidence)][:_MOST]
+    told = {each.parameter for each in found if each.kind in _SAY_WHERE}
+    return [*lines, *(line for name, line in places(evidence).items() if name not in told)][:_MOST]
+
+
+def _advice(evidence: Evidence) -> list[Advice]:
+    found = [each for detector in _DETECTORS for each in detector(evidence)]
+    return sorted(found, key=lambda each: -each.strength)[:_MOST]
