@@ -56,6 +56,7 @@ report: setup ## renew the sample under reports/digits
 	@$(BIN)/hpsearch run studies/digits.toml --storage sqlite:///reports.db >/dev/null
 	@$(BIN)/hpsearch report digits --storage sqlite:///reports.db --out reports/digits >/dev/null
 	@rm -rf reports/digits/charts reports/digits/*.parquet # four megabytes that the page has, too
+	@$(BIN)/python -m docs.screenshot reports/digits/report.html reports/digits/page.png
 	@rm -f reports.db
 
 guide: setup ## run the studies of studies/guide, in two minutes; writes their answers to reports/guide

@@ -94,7 +94,7 @@ def _csv(study: str, url: str) -> str:
 def _optunas(study: str, url: str) -> str:
     """The ranked trials with their curves, from what Optuna reads of its own tables."""
     loaded = optuna.load_study(study_name=study, storage=url)
-    frame = loaded.trials_dataframe().sort_values("value", ascending=False, kind="stable")
+    frame = loaded.trials_dataframe().sort_values("values_accuracy", ascending=False, kind="stable")
     curves = pd.DataFrame({trial.number: trial.intermediate_values for trial in loaded.trials}).T
     return str(frame.join(curves, on="number").to_csv(index=False))
 

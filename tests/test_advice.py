@@ -17,16 +17,18 @@ import pytest
 
 from hpsearch.engine.resume import data_summary
 from hpsearch.records import State, Trial
-from hpsearch.report.advice import Advice, advice, advice_lines
+from hpsearch.report.advice import Advice, advice, advice_lines, remedy_command
 from hpsearch.report.advice.scales import narrower, wider
 from hpsearch.report.advice.whole import doubling, expected_best
 from hpsearch.report.frames import Report, finished_report
 from hpsearch.report.text import toml_value
+from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
 from hpsearch.study.points import read_point
 from hpsearch.study.space import Range
 from tests.advice_cases import CURVATURE, OPTIMUM, SPACE, Case, made_up, score
 from tests.report_study import example
+from tests.studies import hpsearch, url, write_study
 
 STUDIES = 60
 CHECKED = 5
@@ -388,3 +390,35 @@ def test_classes_are_counted_when_a_study_begins() -> None:
     counts = data_summary(dataset)["class_counts"]
     assert [sum(counts[part]) for part in ("train", "valid")] == [len(dataset.train), len(dataset.valid)]
     assert counts["valid"] == np.bincount(dataset.valid.y.astype(int)).tolist()
+
+
+def test_a_study_of_which_nothing_is_left_is_told_smaller_learning_rates() -> None:
+    record, trials, curves = example(40)
+    lost = [
+        replace(trial, state=State.FAILED, value=None, loss=None, best_epoch=None, reason="diverged")
+        for trial in trials
+    ]
+    report = finished_report(record, lost, curves)
+    found = advice(report)[0]
+    assert found.kind == "divergence"
+    assert "all 40 trials diverged" in found.text
+    assert found.written == "[space] learning_rate = { low = 1e-07, high = 0.0001, log = true }"
+    assert any("all 40 trials diverged" in line for line in advice_lines(report))
+
+
+def test_what_is_to_be_typed_for_a_remedy_works_on_a_stored_study(tmp_path: Path) -> None:
+    path = write_study(tmp_path, trials=12)
+    storage = ("--storage", url(tmp_path / "x.db"))
+    assert hpsearch("run", path, "--no-confirm", *storage).returncode == 0
+    with Database.open(url(tmp_path / "x.db")) as database:
+        stored = database.study("small")
+        report = finished_report(stored.record, stored.trials(), {})
+    for at, remedy in enumerate(('space.init = "xavier"', "train.epochs = 6")):
+        command = remedy_command(report, remedy)
+        assert command is not None
+        words = [word.replace("small-2", f"other-{at}") for word in shlex.split(command)]
+        done = hpsearch(*words[1:], *storage)
+        assert done.returncode == 0, done.stderr
+        with Database.open(url(tmp_path / "x.db")) as database:
+            assert f"other-{at}" in [each.name for each in database.studies()]
+    assert remedy_command(report, "hpsearch confirm small") == "hpsearch confirm small"

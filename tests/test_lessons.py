@@ -350,17 +350,19 @@ def test_fresh_seeds_decide_where_the_best_of_several_values_have_them() -> None
 
 def test_finalists_curves_have_means_and_spread_over_seeds() -> None:
     report = planted(luck, 3, 60)
-    own = confirmed(report, {1: [0.0, 0.1, 0.2], 2: [0.0, 0.0, 0.0]}, curves=12)
+    own = confirmed(report, {1: [0.0, 0.1, 0.2], 2: [0.0, 0.0, 0.0]}, curves=20)
     frame = finalist_curves(own)
-    last = frame[(frame["trial"] == 1) & (frame["epoch"] == 12)].iloc[0]
-    assert last["mean"] == pytest.approx(0.5 + 0.11 + 0.1)
+    last = frame[(frame["trial"] == 1) & (frame["epoch"] == 20)].iloc[0]
+    assert last["mean"] == pytest.approx(0.5 + 0.19 + 0.1)
     assert last["sd"] == pytest.approx(0.1)
     assert last["best"]
     assert frame["improving"].all()
     grid = finalists_curves_grid(own)
     assert [column.head.strip() for column in grid.columns] == ["epoch", "#1", "#2"]
-    assert grid.rows[-1] == ("12", "71.0% ±10.0 ●", "61.0% ±0.0 ●")
-    assert improving_line(own) == "still improving in the last fifth of their epochs: #1, #2"
+    assert grid.rows[-1] == ("20", "79.0% ±10.0 ●", "69.0% ±0.0 ●")
+    epochs = own.finalists[0].epochs
+    assert improving_line(own, epochs) == "still improving in the last fifth of their epochs: #1, #2"
+    assert improving_line(own, epochs + 1) == ""  # going on brought no more in the search
 
 
 def test_a_seed_that_diverged_leaves_the_curve_at_its_epoch() -> None:

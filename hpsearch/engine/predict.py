@@ -58,4 +58,7 @@ def score_text(model: Model, rows: Rows, outputs: NDArray[np.float32]) -> str | 
         return f"{model.metric}: not defined on {known}"
     left = len(rows.x) - count
     others = f"; {left:,} more have none that the model knows" if left else ""
-    return f"{model.metric} {metric_text(model.metric, value)} on {known}{others}"
+    return (
+        f"{model.metric} {metric_text(model.metric, value)} on {known}{others}; rows that it was trained on, "
+        "if there are any, flatter"
+    )

@@ -13,7 +13,7 @@ from hpsearch.engine.again import reload
 from hpsearch.engine.fresh import Candidate, Repeats, Watch, scored_part, train_fresh
 from hpsearch.engine.scorings import COMPARISON, TEST, confirmation_of, uses_of
 from hpsearch.errors import HpsearchError, NothingToShowError, nearest
-from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, Segment, StudyRecord, Task, Trial
+from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, Segment, State, StudyRecord, Task, Trial
 from hpsearch.report.frames import trials_frame
 from hpsearch.report.versus import Anytime, Choice, Margin, Side, Versus, gate_rows
 from hpsearch.store import StudyStore
@@ -238,6 +238,7 @@ def _side(side: _Chosen, repeats: Repeats, metric: str) -> Side:
         rows=len(scored_part(side.dataset)[1]),
         search=search,
         uses=uses_of(record, store.scorings()),
+        stopped=side.trial.state is State.PRUNED,
     )
 
 

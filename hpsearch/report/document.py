@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.records import StudyRecord
-from hpsearch.report.advice import advice
+from hpsearch.report.advice import advice, remedy_command
 from hpsearch.report.comparison import Comparison, conclusion, remarks
 from hpsearch.report.confirmation import confirmed_frame
 from hpsearch.report.finalists import confirmation_document
@@ -44,7 +44,7 @@ def report_document(report: Report, top: int = 0, found: Lessons | None = None) 
         **({"comparison": comparison_document(report.comparison)} if report.comparison else {}),
         **({"notes": list(report.notes)} if report.notes else {}),
         "lessons": lessons_document(found or lessons(report)),
-        "advice": [dict(vars(each)) for each in advice(report)],
+        "advice": [{**vars(each), "command": remedy_command(report, each.remedy)} for each in advice(report)],
         "trials": rows[:top] if top else rows,
     }
 

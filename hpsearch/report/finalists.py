@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +18,9 @@ from hpsearch.report.text import (
     metric_text,
     missing,
     parameter_text,
-    plain,
     signed_texts,
 )
-from hpsearch.stats import LEVEL, chance_of_best, seeds_to_tell
+from hpsearch.stats import LEVEL, chance_of_best
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -119,11 +117,11 @@ def shrinkage_sentence(c: Confirmation) -> str | None:
     unit = " points" if is_share(c.metric) else ""
     seed, rows = sign * (selected - again), sign * (again - mean)
     levels = [metric_text(c.metric, value) for value in (selected, again, mean)]
-    flattered = "easier" if rows > 0 else "harder"
+    sure = "flatter" if rows > 0 else "are harder,"
     return (
         f"On average they promised {levels[0]} on validation; with fresh seeds it is {levels[1]} there "
-        f"({drop_text(c.metric, seed)}{unit} were luck) and {levels[2]} on {c.part} rows (validation "
-        f"rows are {flattered} by {drop_text(c.metric, abs(rows))}{unit})."
+        f"({drop_text(c.metric, seed)}{unit} were luck of seed and epoch) and {levels[2]} on {c.part} rows "
+        f"(the validation rows, on which they were chosen, {sure} by {drop_text(c.metric, abs(rows))}{unit})."
     )
 
 
@@ -135,8 +133,8 @@ def chance_sentence(c: Confirmation) -> str | None:
     chance = chance_of_best(np.array(c.values), len(c.finalists), noise, c.maximize)
     shown = "more than 99 %" if chance > 0.99 else f"about {100 * chance:.0f} %"
     return (
-        f"The {len(c.finalists)} hold the best of the {c.complete:,} complete trials, or one as good, with a "
-        f"probability of {shown}."
+        f"With a probability of {shown} the {len(c.finalists)} hold the best by validation of the "
+        f"{c.complete:,} complete trials, or one as good (within half of what seeds differ by)."
     )
 
 
@@ -148,19 +146,6 @@ def selection_noise(c: Confirmation) -> float | None:
     if not freedom:
         return None
     return float(np.sqrt(sum(float(own @ own) for own in residuals if len(own) > 1) / freedom))
-
-
-def seeds_sentence(c: Confirmation) -> str | None:
-    """How many seeds would part the best one from the last that is tied with it, if they differ at all."""
-    tied = [place for place in c.ranking.order if c.ranking.ranks[place][0] == 1]
-    pair = c.ranking.to_best[tied[-1]] if len(tied) > 1 else None
-    count = None if pair is None else seeds_to_tell(pair)
-    if count is None or count <= c.seeds:
-        return None
-    return (
-        f"To tell trial {c.best.trial} from {c.finalists[tied[-1]].trial} would take about {count} seeds "
-        f"if they differ by as much as it seems: hpsearch confirm {plain(quote(c.study))} --seeds {count}"
-    )
 
 
 def uses_sentence(c: Confirmation) -> str:
@@ -178,7 +163,7 @@ def uses_sentence(c: Confirmation) -> str:
 
 def finalists_remarks(c: Confirmation) -> list[str]:
     """What the reader must know to take the numbers for no more than they are."""
-    lines = [line for line in (shrinkage_sentence(c), chance_sentence(c), seeds_sentence(c)) if line]
+    lines = [line for line in (shrinkage_sentence(c), chance_sentence(c)) if line]
     divided = ", and other divisions of training and validation" if c.resampled else " on this split"
     lines.append(
         f"Intervals are about other initial weights and orders of the rows{divided}; other {c.part} rows "

@@ -86,7 +86,7 @@ def _curves(report: Report, pictures: Collection[str]) -> list[str]:
     lines = [f"## Learning curves: {escaped(valid_name(report))}", "", *_picture(CURVES, pictures)]
     if c is None or not c.finalists[0].curves:
         return [*lines, *markdown_table(curves_grid(report, numbers)), ""]
-    improving = improving_line(c)
+    improving = improving_line(c, int(report.record.document["train"]["epochs"]))
     told = f"Mean ± standard deviation over {c.seeds} fresh seeds; ● best epoch"
     told += f"; {improving}" if improving else ""
     return [*lines, escaped(f"{told}."), "", *markdown_table(finalists_curves_grid(c)), ""]

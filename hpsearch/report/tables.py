@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hpsearch.errors import plural
 from hpsearch.records import State
-from hpsearch.report.advice import advice_lines
+from hpsearch.report.advice import advice_lines, first_command
 from hpsearch.report.comparison import Comparison, comparison_grid, conclusion, remarks
 from hpsearch.report.finalists import finalists_view
 from hpsearch.report.frames import Report
@@ -75,7 +75,9 @@ def report_view(
         blocks.append(Group(*(Text(plain(note)) for note in report.notes)))
     advice = advice_lines(report)
     if advice:
-        blocks.append(Group(*(Text(part) for line in advice for part in _unbroken(line, width))))
+        command = first_command(report)
+        tried = [] if command is None else [Text(f"to try the first: {command}{storage}", style="dim")]
+        blocks.append(Group(*(Text(part) for line in advice for part in _unbroken(line, width)), *tried))
     return spaced([*blocks, Text(next_line(report, storage), style="dim")])
 
 
@@ -87,12 +89,17 @@ def _curves(report: Report, width: int) -> list[RenderableType]:
             f" {valid_name(report)} by epoch, mean ± sd of {c.seeds} seeds; ● best epoch", style="dim"
         )
         table = _first_columns(finalists_curves_grid(c), width)
-        return [Group(caption, table, *_dim(improving_line(c) or None))]
+        return [Group(caption, table, *_dim(improving_line(c, _epochs(report)) or None))]
     numbers = best_few(report)
     if not numbers:
         return []
     caption = Text(f" {valid_name(report)} by epoch", style="dim")
     return [Group(caption, _fitted_curves(report, numbers, width, epochs=9))]
+
+
+def _epochs(report: Report) -> int:
+    """The most that a trial of the study gets."""
+    return int(report.record.document["train"]["epochs"])
 
 
 def _taught(found: Lessons, metric: str, width: int, every: bool) -> list[RenderableType]:

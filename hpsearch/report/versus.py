@@ -113,7 +113,7 @@ class Side:
     choice: why this trial. epochs: for which it is trained. scores, losses: [seeds] on the part that is
     scored, of so many `rows`; NaN where it diverged. curves: one a seed, [epochs, columns] as records.Segment
     has them, on validation. search: of a study that is compared, if the metric is its own. uses: all looks at
-    its test part.
+    its test part. stopped: it was stopped early in its study, and is trained for no longer here.
     """
 
     study: str
@@ -127,6 +127,7 @@ class Side:
     rows: int
     search: Anytime | None = None
     uses: tuple[Use, ...] = field(default=())
+    stopped: bool = False
 
     @property
     def name(self) -> str:
@@ -277,8 +278,8 @@ def gate_sentence(v: Versus) -> str | None:
             f"Undecided: whether {B} is {allowed} cannot be told from the seeds with which neither diverged."
         )
     return (
-        f"No regression: {B} is not shown to be {allowed}. Seeds alone say so in at most "
-        f"{100 * found.error:g} % of comparisons."
+        f"No regression: {B} is not shown to be {allowed}. Seeds alone would call an equal {B} a regression "
+        f"in at most {100 * found.error:g} % of comparisons."
     )
 
 
@@ -306,6 +307,11 @@ def remarks(v: Versus) -> list[str]:
             f"flatters {letter}. `hpsearch confirm` makes them equal."
         )
     for letter, side in v.sides:
+        if side.stopped:
+            lines.append(
+                f"{letter} was stopped early in its study and is trained for {plural(side.epochs, 'epoch')} "
+                "here, too: the comparison is of so much training, not of hyper-parameters alone."
+            )
         if side.diverged:
             lines.append(
                 f"{letter} diverged with {side.diverged} of {v.seeds} seeds; scores are those of the others."

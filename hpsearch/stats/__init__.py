@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hpsearch.stats.chances import AS_GOOD, chance_of_best
 from hpsearch.stats.estimates import FEWEST, LEVEL, Estimate, estimate
-from hpsearch.stats.ranking import Pair, Ranking, rank_arms, seeds_to_tell
+from hpsearch.stats.ranking import Pair, Ranking, rank_arms
 from hpsearch.stats.versus import Gap, Regression, gap, regression
 
 __all__ = [
@@ -24,5 +24,4 @@ __all__ = [
     "gap",
     "rank_arms",
     "regression",
-    "seeds_to_tell",
 ]

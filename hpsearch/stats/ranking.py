@@ -66,11 +66,6 @@ _METHOD = (
 )
 
 
-_POWER = 0.84
-"""Standard errors beyond the critical difference in which four of five studies find it."""
-_MOST_SEEDS = 1000
-
-
 def rank_arms(scores: FloatArray, maximize: bool) -> Ranking:
     """Rank arms by their mean scores [arms, seeds], NaN where an arm diverged with a seed.
 
@@ -151,20 +146,6 @@ def _compared(scores: FloatArray, usable: list[int]) -> dict[tuple[int, int], Pa
         reach = _critical(arms, n - 1) * error
         pairs[i, j] = Pair(mean, mean - reach, mean + reach, abs(mean) > reach, mean / error, n, arms)
     return pairs
-
-
-def seeds_to_tell(pair: Pair) -> int | None:
-    """About how many seeds would tell two arms apart, with 80 % power, if their difference and spread are
-    what they seem; None where they differ by nothing, or that takes more than a thousand.
-    """
-    if pair.low is None or pair.mean == 0:
-        return None
-    effect = abs(pair.t) / np.sqrt(pair.seeds)
-    count = float(pair.seeds)
-    for _ in range(2):
-        freedom = int(min(max(count, FEWEST), _MOST_SEEDS)) - 1
-        count = ((_critical(pair.arms, freedom) + _POWER) / effect) ** 2
-    return int(np.ceil(max(count, FEWEST))) if count <= _MOST_SEEDS else None
 
 
 @lru_cache(maxsize=256)

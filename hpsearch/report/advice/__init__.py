@@ -6,16 +6,18 @@ A detector is a function of the evidence that yields what it finds; to add one, 
 from __future__ import annotations
 
 from hpsearch.report.advice.curves import fewer_epochs, more_epochs, overfitting, unstable
-from hpsearch.report.advice.evidence import Advice, Evidence
+from hpsearch.report.advice.evidence import Advice, Evidence, remedy_command
 from hpsearch.report.advice.failures import dead_units, divergence, saturation
 from hpsearch.report.advice.places import places, spread_lines, too_few_to_say
 from hpsearch.report.advice.ranges import edges, too_wide, unvisited
 from hpsearch.report.advice.whole import imbalance, too_few_trials
 from hpsearch.report.frames import Report
 
-__all__ = ["Advice", "advice", "advice_lines"]
+__all__ = ["Advice", "advice", "advice_lines", "first_command", "remedy_command"]
 
 _MOST = 5
+_NOTHING_LEARNT, _ENOUGH_EPOCHS = "imbalance", "fewer epochs"
+"""Where trials are no better than a guess, nothing can be said of how soon they were good."""
 _SAY_WHERE = ("edge", "too wide")
 """Kinds of advice that say where the best values of a hyper-parameter lie."""
 _DETECTORS = (
@@ -47,7 +49,7 @@ def advice_lines(report: Report) -> list[str]:
     """
     evidence = Evidence(report)
     found = _advice(evidence)
-    lines = [each.text + (f"; try {each.remedy}" if each.remedy else ".") for each in found]
+    lines = [each.text + (f"; try {each.written}" if each.remedy else ".") for each in found]
     if not evidence.study.space.searched:
         return [*lines, *spread_lines(evidence)][:_MOST]
     if not evidence.chosen:
@@ -56,6 +58,14 @@ def advice_lines(report: Report) -> list[str]:
     return [*lines, *(line for name, line in places(evidence).items() if name not in told)][:_MOST]
 
 
+def first_command(report: Report) -> str | None:
+    """What to type to try the strongest advice that has a remedy."""
+    remedies = (each.remedy for each in advice(report) if each.remedy)
+    return remedy_command(report, next(remedies, None))
+
+
 def _advice(evidence: Evidence) -> list[Advice]:
     found = [each for detector in _DETECTORS for each in detector(evidence)]
+    if any(each.kind == _NOTHING_LEARNT for each in found):
+        found = [each for each in found if each.kind != _ENOUGH_EPOCHS]
     return sorted(found, key=lambda each: -each.strength)[:_MOST]

@@ -70,11 +70,12 @@ def fewer_epochs(evidence: Evidence) -> Iterator[Advice]:
         gains = late - metric[:, enough // 2 : enough].mean(1)
         if enough < 2 or not surely_above(-gains, -noise, _ENOUGH):
             continue
-        text = (
-            f"the best {counted(len(gains))} had their {evidence.metric} by epoch {enough} already: what "
-            f"came later {_gain(evidence, gains)}, on average, less than the noise of an epoch, "
-            f"{evidence.amount(noise)}; {part} times as many trials could be trained"
-        )
+        had = f"the best {counted(len(gains))} had their {evidence.metric} by epoch {enough} already"
+        less = f"less than the noise of an epoch, {evidence.amount(noise)}"
+        after = f"what came later {_gain(evidence, gains)}, on average, {less}"
+        if gains.mean() < -noise:
+            after = f"after that it got worse, by {evidence.amount(-gains.mean())} on average"
+        text = f"{had}: {after}; in the same time {part} times as many trials could be trained"
         remedy = evidence.accepted([f"train.epochs = {enough}"])
         yield Advice("fewer epochs", text, remedy, 0.3 * (1 - 1 / part))
         return

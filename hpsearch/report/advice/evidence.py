@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ import pandas as pd
 from hpsearch.errors import StudyFileError
 from hpsearch.records import CURVE_COLUMNS, VALID_LOSS, VALID_METRIC, Curves, FloatArray, State
 from hpsearch.report.frames import PARAM, Report
-from hpsearch.report.text import is_share, signed_texts
+from hpsearch.report.text import is_share, plain, signed_texts
 from hpsearch.study.file import Study, study_from_document
 
 BEST = 10
@@ -24,6 +25,9 @@ LEVEL = 0.001
 well. Where several hyper-parameters are looked at, each has its share of it."""
 FEWEST_CURVES = 5
 """A tendency of fewer curves would say nothing."""
+
+_SECTIONS = ("space", "train", "search", "data")
+"""Of a study file, whose keys remedies set."""
 
 _BLIND = ("random", "qmc", "grid")
 """Samplers that don't learn."""
@@ -49,6 +53,22 @@ class Advice:
     remedy: str | None
     strength: float
     parameter: str = ""
+
+    @property
+    def written(self) -> str | None:
+        """The remedy as one reads it: of a line for the study file, its section and its key."""
+        section, _, line = (self.remedy or "").partition(".")
+        return f"[{section}] {line}" if section in _SECTIONS else self.remedy
+
+
+def remedy_command(report: Report, remedy: str | None) -> str | None:
+    """What to type to try a remedy of a stored study: in another one, which begins from nothing, since the
+    trials of this one may all be of other settings.
+    """
+    if remedy is None or remedy.partition(".")[0] not in _SECTIONS:
+        return remedy
+    name = report.record.name
+    return plain(shlex.join(["hpsearch", "run", name, "--set", f"study.name={name}-2", "--set", remedy]))
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,10 @@ def divergence(evidence: Evidence) -> Iterator[Advice]:
         rate = evidence.numbers(trials, name)
         there = ~np.isnan(rate)
         lost = diverged & there
-        if lost.sum() < max(_FEWEST, _FEW_DIVERGED * there.sum()) or lost.sum() == there.sum():
+        if lost.sum() < max(_FEWEST, _FEW_DIVERGED * there.sum()):
+            continue
+        if lost.sum() == there.sum():
+            yield _all_diverged(evidence, name, entry, int(lost.sum()))
             continue
         speeds = {name: rate}
         if "momentum" in evidence.study.space.searched and name != "adam.learning_rate":
@@ -58,6 +61,15 @@ def divergence(evidence: Evidence) -> Iterator[Advice]:
         own_bound = _told_apart(rate[there], lost[there])[1]
         remedy = _slower(evidence, name, entry, own_bound)
         yield Advice("divergence", text, remedy, 0.5 + 0.4 * _share(lost, there), name)
+
+
+def _all_diverged(evidence: Evidence, name: str, entry: Range, count: int) -> Advice:
+    """Of a study without a trial that got through: learning rates far below."""
+    low = two_digits(entry.low / 1000, up=False)
+    closer = Range(low, entry.low, True)
+    remedy = evidence.accepted([f"space.{name} = {toml_value(closer.document())}"])
+    text = f"divergence: all {count:,} trials diverged, with {name} from {entry.low:.2g} to {entry.high:.2g}"
+    return Advice("divergence", text, remedy, 1.0, name)
 
 
 def _told_apart(speed: FloatArray, lost: np.ndarray) -> tuple[float, float]:
@@ -145,8 +157,8 @@ def saturation(evidence: Evidence) -> Iterator[Advice]:
             continue
         text = (
             f"saturation: {table[0][0]:,} of {own.sum():,} trials with {name} never left the training loss "
-            f"of a guess, against {table[1][0]:,} of {others.sum():,} with other activations; so do "
-            "saturated units (read off the curves: units are not stored)"
+            f"of a guess, against {table[1][0]:,} of {others.sum():,} with other activations, as "
+            "if their units were saturated (units themselves are not stored)"
         )
         strength = 0.7 * float(stuck[own].mean() - stuck[others].mean())
         yield Advice("saturation", text, _unsaturated(evidence, entry, name), strength)

@@ -66,7 +66,13 @@ def importances_block(lessons: Lessons) -> Block:
         f"Share of the differences in rank that each explains by itself; interactions and luck: "
         f"{unexplained:.0%}. In at most one study of 20 one is said to matter that does not."
     )
-    return Block(f"what matters: {lessons.basis.sentence}", Grid(columns, rows), [rest])
+    lines = [f"{rest} What the trials say is with the other hyper-parameters held equal."]
+    epoch, most = lessons.basis.epoch, lessons.basis.most
+    if epoch is not None and epoch < most:
+        lines.append(
+            f"Judged after {epoch} of {most} epochs: what learns fastest need not be best in the end."
+        )
+    return Block(f"what matters: {lessons.basis.sentence}", Grid(columns, rows), lines)
 
 
 def _importance_row(each: Importance, lessons: Lessons) -> tuple[str, ...]:

@@ -115,8 +115,14 @@ def _cell(metric: str, mean: float, sd: float) -> str:
     return f"{text} ±{100 * sd:.1f}" if is_share(metric) else f"{text} ±{significant(sd, 2)}"
 
 
-def improving_line(confirmation: Confirmation) -> str:
-    """Which finalists were still improving when their training ended, "" if none."""
+def improving_line(confirmation: Confirmation, epochs: int) -> str:
+    """Which finalists were still improving when their training ended, "" if none.
+
+    Those that are trained for less than the study's `epochs` end where going on brought no more in the
+    search; and of few epochs the last fifth would be nearly all.
+    """
     frame = finalist_curves(confirmation)
-    found = [f"#{trial}" for trial in frame["trial"][frame["improving"].astype(bool)].unique()]
+    whole = [each.trial for each in confirmation.finalists if each.epochs >= max(epochs, 3 * LAST)]
+    improving = frame["improving"].astype(bool) & frame["trial"].isin(whole)
+    found = [f"#{trial}" for trial in frame["trial"][improving].unique()]
     return f"still improving in the last fifth of their epochs: {', '.join(found)}" if found else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from hpsearch.report.advice import advice
+from hpsearch.report.advice import advice, remedy_command
 from hpsearch.report.charts import Chart, all_charts
 from hpsearch.report.charts.arms import COMPARISON, DIFFERENCES
 from hpsearch.report.charts.chart import SCHEMA
@@ -79,6 +79,7 @@ def page_html(report: Report, pictures: Mapping[str, bytes] = _NOTHING, found: L
         ),
         trials=json_block(trials_table(report)),
         advice=advised,
+        command=lambda remedy: remedy_command(report, remedy),
         begun=begun,
         pictures=[
             Picture(CAPTIONS[name], f"data:image/png;base64,{base64.b64encode(pictures[name]).decode()}")

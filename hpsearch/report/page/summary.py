@@ -76,7 +76,7 @@ def _confirmed(c: Confirmation) -> str:
 def _next(report: Report, found: Sequence[Advice]) -> str:
     name = quote(report.record.name)
     if found:
-        remedy = f"; try {found[0].remedy}" if found[0].remedy else ""
+        remedy = f"; try {found[0].written}" if found[0].remedy else ""
         return f"{begun(found[0].text)}{remedy}."
     if report.confirmation is None and len(report.ranked):
         return f"hpsearch confirm {name} trains the best again on fresh seeds and says which really differ."
