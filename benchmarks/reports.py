@@ -32,8 +32,8 @@ A digits study of {TRIALS:,} trials of {EPOCHS} made-up epochs, in an SQLite fil
 before, and both sides run in this process: reading the study from the file, ranking it and writing the text;
 the median of {_REPEATS}. Against Optuna, once: `optuna.load_study(…).trials_dataframe()`, sorted, with the
 intermediate values of every trial, of which Optuna's tables have up to 20 where hpsearch's own have all
-{EPOCHS}, as CSV; our table and JSON also have importances, interactions and advice. Confirming: the best 8 trials
-of a real digits study of 256 trials on 5 fresh seeds, with reading and storing."""
+{EPOCHS}, as CSV; our table and JSON also have importances, interactions and advice. Confirming: the
+best 8 trials of a real digits study of 256 trials on 5 fresh seeds, with reading and storing."""
 
 
 def reports() -> Part:
