@@ -59,8 +59,8 @@ def advice_lines(report: Report) -> list[str]:
 
 
 def first_command(report: Report) -> str | None:
-    """What to type to try the strongest advice that has a remedy."""
-    remedies = (each.remedy for each in advice(report) if each.remedy)
+    """What to type to try the strongest advice whose remedy is a setting, and no command already."""
+    remedies = (each.remedy for each in advice(report) if each.written != each.remedy)
     return remedy_command(report, next(remedies, None))
 
 
