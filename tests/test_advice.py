@@ -422,3 +422,13 @@ def test_what_is_to_be_typed_for_a_remedy_works_on_a_stored_study(tmp_path: Path
         with Database.open(url(tmp_path / "x.db")) as database:
             assert f"other-{at}" in [each.name for each in database.studies()]
     assert remedy_command(report, "hpsearch confirm small") == "hpsearch confirm small"
+
+
+def test_nothing_is_said_of_how_soon_trials_were_good_that_only_name_the_largest_class() -> None:
+    soon = Case(speed=0.6)
+    assert "fewer epochs" in {each.kind for seed in range(3) for each in advice(made_up(soon, seed))}
+    guess = replace(soon, counts=(900, 100), top=0.91, curvature=dict.fromkeys(OPTIMUM, 0.01))
+    for seed in range(3):
+        kinds = {each.kind for each in advice(made_up(guess, seed))}
+        assert "class imbalance" in kinds
+        assert "fewer epochs" not in kinds

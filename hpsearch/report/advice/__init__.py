@@ -6,7 +6,13 @@ A detector is a function of the evidence that yields what it finds; to add one, 
 from __future__ import annotations
 
 from hpsearch.report.advice.curves import fewer_epochs, more_epochs, overfitting, unstable
-from hpsearch.report.advice.evidence import Advice, Evidence, remedy_command
+from hpsearch.report.advice.evidence import (
+    FEWER_EPOCHS,
+    NO_BETTER_THAN_A_GUESS,
+    Advice,
+    Evidence,
+    remedy_command,
+)
 from hpsearch.report.advice.failures import dead_units, divergence, saturation
 from hpsearch.report.advice.places import places, spread_lines, too_few_to_say
 from hpsearch.report.advice.ranges import edges, too_wide, unvisited
@@ -16,8 +22,6 @@ from hpsearch.report.frames import Report
 __all__ = ["Advice", "advice", "advice_lines", "first_command", "remedy_command"]
 
 _MOST = 5
-_NOTHING_LEARNT, _ENOUGH_EPOCHS = "imbalance", "fewer epochs"
-"""Where trials are no better than a guess, nothing can be said of how soon they were good."""
 _SAY_WHERE = ("edge", "too wide")
 """Kinds of advice that say where the best values of a hyper-parameter lie."""
 _DETECTORS = (
@@ -66,6 +70,6 @@ def first_command(report: Report) -> str | None:
 
 def _advice(evidence: Evidence) -> list[Advice]:
     found = [each for detector in _DETECTORS for each in detector(evidence)]
-    if any(each.kind == _NOTHING_LEARNT for each in found):
-        found = [each for each in found if each.kind != _ENOUGH_EPOCHS]
+    if any(each.kind == NO_BETTER_THAN_A_GUESS for each in found):
+        found = [each for each in found if each.kind != FEWER_EPOCHS]
     return sorted(found, key=lambda each: -each.strength)[:_MOST]

@@ -13,6 +13,7 @@ import numpy as np
 
 from hpsearch.records import TRAIN_LOSS, VALID_LOSS, FloatArray
 from hpsearch.report.advice.evidence import (
+    FEWER_EPOCHS,
     FEWEST_CURVES,
     Advice,
     Evidence,
@@ -77,7 +78,7 @@ def fewer_epochs(evidence: Evidence) -> Iterator[Advice]:
             after = f"after that it got worse, by {evidence.amount(-gains.mean())} on average"
         text = f"{had}: {after}; in the same time {part} times as many trials could be trained"
         remedy = evidence.accepted([f"train.epochs = {enough}"])
-        yield Advice("fewer epochs", text, remedy, 0.3 * (1 - 1 / part))
+        yield Advice(FEWER_EPOCHS, text, remedy, 0.3 * (1 - 1 / part))
         return
 
 

@@ -29,6 +29,9 @@ FEWEST_CURVES = 5
 _SECTIONS = ("space", "train", "search", "data")
 """Of a study file, whose keys remedies set."""
 
+NO_BETTER_THAN_A_GUESS, FEWER_EPOCHS = "class imbalance", "fewer epochs"
+"""Kinds of advice: of a study of the first, nothing can be said of how soon its trials were good."""
+
 _BLIND = ("random", "qmc", "grid")
 """Samplers that don't learn."""
 _UNSTABLE = 0.01

@@ -8,7 +8,7 @@ from shlex import quote
 import numpy as np
 
 from hpsearch.records import FloatArray
-from hpsearch.report.advice.evidence import ENOUGH, Advice, Evidence, percent
+from hpsearch.report.advice.evidence import ENOUGH, NO_BETTER_THAN_A_GUESS, Advice, Evidence, percent
 from hpsearch.report.text import metric_text, plain
 
 _HEAVY = 1.5
@@ -86,4 +86,4 @@ def imbalance(evidence: Evidence) -> Iterator[Advice]:
         f"has {evidence.metric} {guess}; the best trial's, {metric_text(evidence.metric, found)}, is hardly "
         "better"
     )
-    yield Advice("class imbalance", text, evidence.accepted(['train.metric = "balanced_accuracy"']), 1.0)
+    yield Advice(NO_BETTER_THAN_A_GUESS, text, evidence.accepted(['train.metric = "balanced_accuracy"']), 1.0)
