@@ -82,3 +82,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean "…"?` for the known word most like `word`, or an empty string."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f'; did you mean "{matches[0]}"?' if matches else ""
+
+
+def check_trial(study: str, number: int, count: int, option: str = "trial") -> None:
+    """Check that a study of `count` trials has the one of that number. option: how it was asked for.
+
+    Raises:
+        HpsearchError: it has not.
+    """
+    if not 0 <= number < count:
+        there = f"a trial from 0 to {count - 1}" if count else "a study with trials"
+        raise HpsearchError(f"study {study}: expected {there}; found {option} {number}")

@@ -25,6 +25,11 @@ DEAD = len(CURVE_COLUMNS)
 """Where the shares of dead units begin."""
 
 
+def valid_place(metric: str) -> int:
+    """Where a curve has that metric on the validation part."""
+    return VALID_LOSS if metric == "loss" else VALID_METRIC
+
+
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -17,10 +17,9 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import load, save
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 import hpsearch
-from hpsearch.cli.app import app
 from hpsearch.data.columns import Columns
 from hpsearch.engine.export import snippet, write_model
 from hpsearch.engine.model import Model
@@ -38,6 +37,7 @@ from hpsearch.train.solo import build_model
 from tests.model_study import CLASSES, STUDY, Trained, run_table
 from tests.problems import make_problem
 from tests.studies import url
+from tests.whole_study import call
 
 FEATURES = 7
 NETWORKS = [
@@ -57,14 +57,6 @@ LOSSES = {
     Task.REGRESSION: ("mse", "identity"),
     Task.POSITIVE_REGRESSION: ("softplus_mse", "softplus"),
 }
-
-
-def call(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == code, result.output
-    return result
 
 
 def trained_model(

@@ -19,10 +19,8 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from typer.testing import CliRunner, Result
 
 import hpsearch
-from hpsearch.cli.app import app
 from hpsearch.data.features import read_features
 from hpsearch.data.raw import Raw
 from hpsearch.engine.predict import predictions_bytes
@@ -30,6 +28,7 @@ from hpsearch.errors import DataError, HpsearchError
 from hpsearch.records import Task
 from tests.model_study import CLASSES, NASTY, Trained, run_study, run_table, table_with
 from tests.pictures import class_folders, noise, write_picture, zip_folder
+from tests.whole_study import call
 
 TASKS = [
     ("binary", ""),
@@ -48,14 +47,6 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path, Pat
     trained, table = run_table(folder, "binary")
     trained.export(folder / "m")
     return trained, table, folder / "m"
-
-
-def call(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == code, result.output
-    return result
 
 
 def scored(metric: str, task: Task, frame: pd.DataFrame, truth: pd.Series[Any]) -> float:

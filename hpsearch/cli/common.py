@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from hpsearch.errors import HpsearchError
+from hpsearch.engine.defaults import DEFAULT_STORAGE
+from hpsearch.errors import check_trial
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from hpsearch.records import Trial
     from hpsearch.report.frames import Report
+    from hpsearch.store import StudyStore
 
-DEFAULT_STORAGE = "sqlite:///hpsearch.db"
 _PIPED_WIDTH = 120
 """Columns when no terminal says how many there are: enough for every hyper-parameter at once."""
 _LEAST_WIDTH = 40
@@ -36,6 +37,11 @@ StorageOption = Annotated[
 StudyArgument = Annotated[
     str,
     typer.Argument(metavar="STUDY", help="A study file, or the name of a stored study.", show_default=False),
+]
+DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to train.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Training threads. [default: one a core]", show_default=False),
 ]
 TopOption = Annotated[
     int | None,
@@ -91,33 +97,29 @@ def read_study(
     """
     import gc
 
-    from hpsearch.engine.scorings import confirmation_of
-    from hpsearch.report.frames import Report, check_finished, trials_frame
     from hpsearch.store import Database
 
     with Database.open(storage_url(storage)) as database:
-        stored = database.study(study_name(study))
-        counts = stored.counts()
-        check_finished(stored.record, counts)
-        for number in only:
-            check_trial(stored.record.name, number, sum(counts.values()), "--trial")
-        trials, lines = stored.read(only or None, curves=curves)
-        confirmation = None if only else confirmation_of(stored.record, trials, stored.scorings())
-        runs = tuple(stored.runs())
-        gc.freeze()  # very many objects that stay to the end, through which no search for garbage need go
-        frame = trials_frame(stored.record, trials)
-        return Report(stored.record, frame, lines, confirmation=confirmation, runs=runs), trials
+        found = report_of(database.study(study_name(study)), only=only, curves=curves)
+    gc.freeze()  # very many objects that stay to the end, through which no search for garbage need go
+    return found
 
 
-def check_trial(study: str, number: int, count: int, option: str = "trial") -> None:
-    """Check that a study of `count` trials has the one of that number. option: how it was asked for.
+def report_of(
+    store: StudyStore, *, only: Sequence[int] = (), curves: bool = True
+) -> tuple[Report, Sequence[Trial]]:
+    """`read_study` of a study that is open."""
+    from hpsearch.engine.scorings import confirmation_of
+    from hpsearch.report.frames import Report, check_finished, trials_frame
 
-    Raises:
-        HpsearchError: it has not.
-    """
-    if not 0 <= number < count:
-        there = f"a trial from 0 to {count - 1}" if count else "a study with trials"
-        raise HpsearchError(f"study {study}: expected {there}; found {option} {number}")
+    record, counts = store.record, store.counts()
+    check_finished(record, counts)
+    for number in only:
+        check_trial(record.name, number, sum(counts.values()), "--trial")
+    trials, lines = store.read(only or None, curves=curves)
+    confirmation = None if only else confirmation_of(record, trials, store.scorings())
+    frame, runs = trials_frame(record, trials), tuple(store.runs())
+    return Report(record, frame, lines, confirmation=confirmation, runs=runs), trials
 
 
 def make_console(stream: TextIO) -> Console:

@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpsearch.cli.common import StorageOption, make_console, show, storage_url, study_name, write_out
+from hpsearch.cli.common import (
+    DeviceOption,
+    StorageOption,
+    WorkersOption,
+    make_console,
+    show,
+    storage_url,
+    study_name,
+    write_out,
+)
+from hpsearch.engine.defaults import COMPARE_SEEDS, LEAST_SEEDS
 from hpsearch.errors import HpsearchError, RegressionError
 
 if TYPE_CHECKING:
     from hpsearch.engine.versus import Subject
     from hpsearch.report.versus import Versus
-
-SEEDS = 10
 
 
 class CompareFormat(StrEnum):
@@ -53,16 +61,13 @@ def compare(
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", metavar="S", min=3, help="Train both on S fresh seeds.")
-    ] = SEEDS,
+        int, typer.Option("--seeds", metavar="S", min=LEAST_SEEDS, help="Train both on S fresh seeds.")
+    ] = COMPARE_SEEDS,
     format_: Annotated[
         CompareFormat, typer.Option("--format", help="How to print it.")
     ] = CompareFormat.TABLE,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to train.")] = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Training threads. [default: one a core]", show_default=False),
-    ] = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
     storage: StorageOption = None,
     storage_b: Annotated[
         str | None,
@@ -81,24 +86,23 @@ def compare(
     counted.
     """
     from hpsearch.cli.reading import reading
-    from hpsearch.engine.pool import default_workers
+    from hpsearch.engine.pool import resources
     from hpsearch.engine.versus import versus
     from hpsearch.report.versus import read_margin
-    from hpsearch.train import choose_device
 
     margin = None if fail_if_worse is None else read_margin(fail_if_worse)
     progress = reading(make_console(sys.stderr), what="training both again")
     with ExitStack() as stack:
         one, other = _open(stack, a, b, storage_url(storage), storage_b)
-        chosen = choose_device(device)
+        device, workers = resources(device, workers)
         found = versus(
             one,
             other,
             metric=metric,
             seeds=seeds,
             margin=margin,
-            device=chosen,
-            workers=workers or default_workers(chosen),
+            device=device,
+            workers=workers,
             watch=stack.enter_context(progress),
         )
     _print(found, format_)

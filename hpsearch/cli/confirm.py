@@ -9,17 +9,17 @@ from typing import Annotated
 import typer
 
 from hpsearch.cli.common import (
+    DeviceOption,
     StorageOption,
     StudyArgument,
+    WorkersOption,
     make_console,
     show,
     storage_url,
     study_name,
     write_out,
 )
-
-TOP, SEEDS = 8, 5
-"""Defaults, also at the end of `hpsearch run`."""
+from hpsearch.engine.defaults import CONFIRM_SEEDS, LEAST_SEEDS, TOP
 
 
 class ConfirmFormat(StrEnum):
@@ -35,8 +35,8 @@ def confirm(
         int, typer.Option("--top", metavar="K", min=1, help="Of the complete trials, the best K.")
     ] = TOP,
     seeds: Annotated[
-        int, typer.Option("--seeds", metavar="S", min=3, help="Train each on S fresh seeds.")
-    ] = SEEDS,
+        int, typer.Option("--seeds", metavar="S", min=LEAST_SEEDS, help="Train each on S fresh seeds.")
+    ] = CONFIRM_SEEDS,
     resample: Annotated[
         bool,
         typer.Option(
@@ -46,11 +46,8 @@ def confirm(
     format_: Annotated[
         ConfirmFormat, typer.Option("--format", help="How to print it.")
     ] = ConfirmFormat.TABLE,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to train.")] = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Training threads. [default: one a core]", show_default=False),
-    ] = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
     storage: StorageOption = None,
 ) -> None:
     """Train the best trials again on fresh seeds and score each once on the test part.
@@ -64,29 +61,19 @@ def confirm(
     at the test part is counted. Asked again for the same, nothing is trained.
     """
     from hpsearch.cli.reading import reading
-    from hpsearch.engine.again import reload
-    from hpsearch.engine.confirm import confirm_stored
-    from hpsearch.engine.pool import default_workers
+    from hpsearch.engine.confirm import confirm as confirm_study
     from hpsearch.report.document import json_text
     from hpsearch.report.finalists import confirmation_document, finalists_view
-    from hpsearch.store import Database
-    from hpsearch.train import choose_device
 
-    err = make_console(sys.stderr)
-    progress = reading(err, what="training finalists again")
-    with Database.open(storage_url(storage)) as database, progress as watch:
-        store = database.study(study_name(study))
-        own, dataset = reload(store.record)
-        chosen = choose_device(device)
-        found = confirm_stored(
-            own,
-            dataset,
-            store,
+    with reading(make_console(sys.stderr), what="training finalists again") as watch:
+        found = confirm_study(
+            study_name(study),
+            storage=storage_url(storage),
             top=top,
             seeds=seeds,
             resampled=resample,
-            device=chosen,
-            workers=workers or default_workers(chosen),
+            device=device,
+            workers=workers,
             watch=watch,
         )
     console = make_console(sys.stdout)

@@ -10,10 +10,10 @@ import typer
 from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
-    check_trial,
     read_study,
     write_out,
 )
+from hpsearch.errors import check_trial
 
 
 def export(

@@ -12,8 +12,10 @@ from typing import Annotated
 import typer
 
 from hpsearch.cli.common import (
+    DeviceOption,
     StorageOption,
     StudyArgument,
+    WorkersOption,
     make_console,
     show,
     storage_url,
@@ -39,11 +41,8 @@ def replay(
         ),
     ],
     format_: Annotated[ReplayFormat, typer.Option("--format", help="How to print it.")] = ReplayFormat.TABLE,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to train.")] = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Training threads. [default: one a core]", show_default=False),
-    ] = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
     storage: StorageOption = None,
 ) -> None:
     """Train trials again from their records and compare their whole curves, bit for bit.

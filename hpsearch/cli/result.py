@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hpsearch.cli.common import make_console, show, storage_words
+from hpsearch.cli.common import make_console, report_of, show, storage_words
+from hpsearch.engine.defaults import CONFIRM_SEEDS, TOP
+from hpsearch.errors import NothingToShowError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +27,8 @@ def show_result(store: StudyStore, storage: str | None) -> None:
     Raises:
         NothingToShowError: no trial is finished.
     """
-    _show(_report(store), storage)
+    report, _ = report_of(store)
+    _show(report, storage)
 
 
 def show_complete(
@@ -45,49 +49,32 @@ def show_complete(
     Raises:
         NothingToShowError: no trial is finished.
     """
-    report = _report(store)
-    confirm = confirm and len(report.ranked) > 0
-    if confirm or study.compare is not None:
-        from hpsearch.engine.pool import default_workers
-        from hpsearch.train import choose_device
-
-        device = choose_device(device)
-        workers = workers or default_workers(device)
     if confirm:
-        from hpsearch.cli.confirm import SEEDS, TOP
         from hpsearch.cli.reading import reading
         from hpsearch.engine.confirm import confirm_stored
+        from hpsearch.engine.pool import resources
 
-        with reading(err, what="training finalists again") as watch:
-            confirm_stored(
-                study, dataset, store, top=TOP, seeds=SEEDS, device=device, workers=workers or 1, watch=watch
-            )
-        report = _report(store)
+        # Without a complete trial there is nothing to confirm, and the report says so.
+        with suppress(NothingToShowError), reading(err, what="training finalists again") as watch:
+            own = resources(device, workers)
+            confirm_stored(study, dataset, store, *own, top=TOP, seeds=CONFIRM_SEEDS, watch=watch)
+    report, trials = report_of(store)
     if study.compare is not None:
         from hpsearch.engine.answer import compared
+        from hpsearch.engine.pool import resources
         from hpsearch.engine.scorings import count_comparison
 
         report = compared(
             report,
             study,
             dataset,
-            store.trials(),
-            device,
-            workers or 1,
+            trials,
+            *resources(device, workers),
             lambda text: err.print(text, soft_wrap=not err.is_terminal),
         )
         if report.comparison is not None:
             count_comparison(store, report.comparison)
     _show(report, storage)
-
-
-def _report(store: StudyStore) -> Report:
-    from hpsearch.engine.scorings import confirmation_of
-    from hpsearch.report.frames import finished_report
-
-    trials, curves = store.read()
-    confirmation = confirmation_of(store.record, trials, store.scorings())
-    return finished_report(store.record, trials, curves, confirmation)
 
 
 def _show(report: Report, storage: str | None) -> None:

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.common import StorageOption, StudyArgument, make_console, show, storage_url, storage_words
+from hpsearch.cli.common import (
+    DeviceOption,
+    StorageOption,
+    StudyArgument,
+    WorkersOption,
+    make_console,
+    show,
+    storage_url,
+    storage_words,
+)
 from hpsearch.errors import (
     HpsearchError,
     NothingToShowError,
@@ -51,7 +60,7 @@ def run(
         typer.Option(metavar="10m", help="Stop at the next rung after so long.", show_default=False),
     ] = None,
     storage: StorageOption = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to train.")] = "auto",
+    device: DeviceOption = "auto",
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -61,10 +70,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Training threads. [default: one a core]", show_default=False),
-    ] = None,
+    workers: WorkersOption = None,
     checkpoint: Annotated[
         str,
         typer.Option(
@@ -203,12 +209,10 @@ def _dry_run(study: Study, dataset: Dataset, call: _Call, err: Console) -> None:
     """Say what a run would do, with the trials that are stored, and do nothing."""
     from hpsearch.cli.headers import dry_run_view, header_lines
     from hpsearch.engine.estimate import estimate
-    from hpsearch.engine.pool import default_workers
+    from hpsearch.engine.pool import resources
     from hpsearch.store import Database
-    from hpsearch.train import choose_device
 
-    device = choose_device(call.device)
-    workers = call.workers or default_workers(device)
+    device, workers = resources(call.device, call.workers)
     _say(err, header_lines(study, dataset))
     with Database.open(storage_url(call.storage), create=True) as database:
         store = database.find(study.name)
@@ -248,13 +252,12 @@ def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err:
     from hpsearch.cli.profile import age, profile_lines
     from hpsearch.cli.result import show_result
     from hpsearch.engine.estimate import estimate
-    from hpsearch.engine.pool import StopFlag, default_workers
+    from hpsearch.engine.pool import StopFlag, resources
     from hpsearch.engine.provenance import run_provenance
     from hpsearch.engine.resume import open_study
-    from hpsearch.train import choose_device, missing_kernel
+    from hpsearch.train import missing_kernel
 
-    device = choose_device(call.device)
-    workers = call.workers or default_workers(device)
+    device, workers = resources(call.device, call.workers)
     asked = study.search.trials
     warnings: list[str] = []
     said = run_provenance(study, dataset, device, workers)

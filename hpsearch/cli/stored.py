@@ -12,13 +12,12 @@ from hpsearch.cli import common
 from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
-    check_trial,
     make_console,
     storage_url,
     study_name,
     write_out,
 )
-from hpsearch.errors import HpsearchError, NothingToShowError, StorageError, UnknownStudyError
+from hpsearch.errors import HpsearchError, NothingToShowError, StorageError, UnknownStudyError, check_trial
 
 
 class ListFormat(StrEnum):

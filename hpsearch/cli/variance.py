@@ -13,14 +13,13 @@ import typer
 from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
-    check_trial,
     make_console,
     show,
     storage_url,
     study_name,
     write_out,
 )
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, check_trial
 
 if TYPE_CHECKING:
     from hpsearch.records import StudyRecord, Trial

@@ -8,13 +8,12 @@ from typing import Any
 
 from hpsearch.data import Dataset
 from hpsearch.engine.again import reload
-from hpsearch.engine.pool import default_workers
+from hpsearch.engine.pool import resources
 from hpsearch.errors import HpsearchError
 from hpsearch.records import StudyRecord, Trial
 from hpsearch.report.frames import Report
 from hpsearch.study.arms import names_of
 from hpsearch.study.file import Study
-from hpsearch.train import choose_device
 
 _TWO_FEATURES = 2
 
@@ -42,9 +41,9 @@ def full_report(
     except HpsearchError as error:
         asked = "no comparison" if "compare" in report.record.document else "no pictures of the data"
         return with_note(report, f"{asked}: {error}"), {}
-    device = choose_device("auto")
+    device, workers = resources("auto", None)
     if study.compare is not None:
-        report = compared(report, study, dataset, trials, device, default_workers(device), say)
+        report = compared(report, study, dataset, trials, device, workers, say)
     if not pictures:
         return report, {}
     from hpsearch.engine.illustrate import illustrations

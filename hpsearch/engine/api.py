@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.data import Dataset, load_dataset
+from hpsearch.engine.defaults import DEFAULT_STORAGE
 from hpsearch.engine.resume import open_study
 from hpsearch.errors import HpsearchError, StorageError, StudyFileError
 from hpsearch.records import Progress
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from hpsearch.engine.profile import Profile
     from hpsearch.search import SamplerFactory
     from hpsearch.train import Problem
-
-DEFAULT_STORAGE = "sqlite:///hpsearch.db"
 
 _LAST_PATIENCE = 1.0
 """Seconds to wait for a database, to release a study in it, after it could not be written."""
@@ -190,18 +189,16 @@ def run(
     Raises:
         HpsearchError: with a message for the user; nothing is left half-written.
     """
-    from hpsearch.engine.pool import StopFlag, default_workers
+    from hpsearch.engine.pool import StopFlag, resources
     from hpsearch.engine.provenance import run_provenance
     from hpsearch.report.frames import curves_frame, trials_frame
-    from hpsearch.train import choose_device
 
     if not isinstance(study, Study):
         study = load_study(study)
     if workers is not None and workers < 1:
         raise HpsearchError(f"workers: expected at least 1; found {workers}")
     study, dataset = prepare(study)
-    device = choose_device(device)
-    workers = workers or default_workers(device)
+    device, workers = resources(device, workers)
     with Database.open(storage, create=True) as database:
         said = run_provenance(study, dataset, device, workers)
         store, study = open_study(database, study, dataset, said)

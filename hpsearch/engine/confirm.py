@@ -8,9 +8,9 @@ import numpy as np
 
 from hpsearch.data import Dataset
 from hpsearch.engine.again import reload
-from hpsearch.engine.api import DEFAULT_STORAGE
+from hpsearch.engine.defaults import CONFIRM_SEEDS, DEFAULT_STORAGE, LEAST_SEEDS, TOP
 from hpsearch.engine.fresh import Candidate, Watch, scored_part, train_fresh
-from hpsearch.engine.pool import default_workers
+from hpsearch.engine.pool import resources
 from hpsearch.engine.scorings import CONFIRMATION, confirmation_of, pack
 from hpsearch.errors import HpsearchError, NothingToShowError
 from hpsearch.records import Trial
@@ -18,11 +18,6 @@ from hpsearch.report.confirmation import Confirmation
 from hpsearch.report.frames import trials_frame
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study
-from hpsearch.train import choose_device
-
-TOP, SEEDS = 8, 5
-LEAST_SEEDS = 3
-"""An interval of fewer would say nothing."""
 
 
 def confirm(
@@ -30,7 +25,7 @@ def confirm(
     *,
     storage: str = DEFAULT_STORAGE,
     top: int = TOP,
-    seeds: int = SEEDS,
+    seeds: int = CONFIRM_SEEDS,
     resampled: bool = False,
     device: str = "auto",
     workers: int | None = None,
@@ -56,17 +51,9 @@ def confirm(
     with Database.open(storage) as database:
         store = database.study(study)
         own, dataset = reload(store.record)
-        chosen = choose_device(device)
+        machine = resources(device, workers)
         return confirm_stored(
-            own,
-            dataset,
-            store,
-            top=top,
-            seeds=seeds,
-            resampled=resampled,
-            device=chosen,
-            workers=workers or default_workers(chosen),
-            watch=watch,
+            own, dataset, store, *machine, top=top, seeds=seeds, resampled=resampled, watch=watch
         )
 
 
@@ -74,11 +61,11 @@ def confirm_stored(
     study: Study,
     dataset: Dataset,
     store: StudyStore,
+    device: str,
+    workers: int,
     *,
     top: int,
     seeds: int,
-    device: str,
-    workers: int,
     resampled: bool = False,
     watch: Watch = lambda done, total: None,
 ) -> Confirmation:
@@ -104,8 +91,9 @@ def confirm_stored(
         "part": part,
         "rows": len(rows),
     }
-    known = [each for each in store.scorings() if (each.purpose, each.about) == (CONFIRMATION, about)]
-    if not known:
+    scorings = store.scorings()
+    known = next((each for each in scorings if (each.purpose, each.about) == (CONFIRMATION, about)), None)
+    if known is None:
         repeats = train_fresh(
             study,
             dataset,
@@ -120,8 +108,9 @@ def confirm_stored(
             np.array([getattr(each, name) for each in repeats]) for name in ("scores", "losses")
         )
         data = pack(scores, losses, [each.curves for each in repeats], len(complete))
-        known = [store.add_scoring(CONFIRMATION, about, data)]
-    found = confirmation_of(store.record, trials, store.scorings(), known[0].number)
+        known = store.add_scoring(CONFIRMATION, about, data)
+        scorings = store.scorings()  # with those that another process has noted meanwhile
+    found = confirmation_of(store.record, trials, scorings, known.number)
     assert found is not None
     return found
 

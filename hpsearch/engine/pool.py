@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from time import monotonic
 
-from hpsearch.train import LaneResult, Problem, Tile, Trainer
+from hpsearch.train import LaneResult, Problem, Tile, Trainer, choose_device
 
 _TICK = 0.2
 """Seconds between two looks at the clock and at the stop flag."""
@@ -68,6 +68,16 @@ def default_workers(device: str) -> int:
     if device != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def resources(device: str, workers: int | None) -> tuple[str, int]:
+    """The device that "auto" stands for, and how many threads train on it where that is not said.
+
+    Raises:
+        HpsearchError: there is no such device.
+    """
+    chosen = choose_device(device)
+    return chosen, workers or default_workers(chosen)
 
 
 class Pool:

@@ -8,15 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 from hpsearch.engine.again import reload
-from hpsearch.engine.api import DEFAULT_STORAGE, make_problem
-from hpsearch.engine.pool import Pool, StopFlag, default_workers
+from hpsearch.engine.api import make_problem
+from hpsearch.engine.defaults import DEFAULT_STORAGE
+from hpsearch.engine.pool import Pool, StopFlag, resources
 from hpsearch.engine.provenance import differences, run_provenance
 from hpsearch.errors import HpsearchError, NothingToShowError
 from hpsearch.records import FloatArray, Segment, Trial
 from hpsearch.report.replay import Replay, Replayed, RunDifference
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study
-from hpsearch.train import Lane, LaneResult, Problem, choose_device, plan, train_lanes
+from hpsearch.train import Lane, LaneResult, Problem, plan, train_lanes
 
 Watch = Callable[[int, int], None]
 """Is called with (trials that are trained again, all of them)."""
@@ -59,8 +60,7 @@ def replay_stored(
     for segment in store.segments(pieces):
         pieces[segment.trial].append(segment)
     study, dataset = reload(store.record)
-    device = choose_device(device)
-    workers = workers or default_workers(device)
+    device, workers = resources(device, workers)
     results = _train_again(study, make_problem(study, dataset, device), chosen, workers, watch)
     found = tuple(_compared(trial, pieces[trial.number], results[trial.number]) for trial in chosen)
     now = run_provenance(study, dataset, device, workers)

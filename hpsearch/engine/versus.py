@@ -10,16 +10,15 @@ import numpy as np
 
 from hpsearch.data import Dataset
 from hpsearch.engine.again import reload
+from hpsearch.engine.defaults import COMPARE_SEEDS
 from hpsearch.engine.fresh import Candidate, Repeats, Watch, scored_part, train_fresh
 from hpsearch.engine.scorings import COMPARISON, TEST, confirmation_of, uses_of
-from hpsearch.errors import HpsearchError, NothingToShowError, nearest
-from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, Segment, State, StudyRecord, Task, Trial
+from hpsearch.errors import HpsearchError, NothingToShowError, check_trial, nearest
+from hpsearch.records import FloatArray, Segment, State, StudyRecord, Task, Trial, valid_place
 from hpsearch.report.frames import trials_frame
 from hpsearch.report.versus import Anytime, Choice, Margin, Side, Versus, gate_rows
 from hpsearch.store import StudyStore
 from hpsearch.study.file import FITTING_METRICS, Study
-
-SEEDS = 10
 
 _FIRST = 1_000_000
 """Number of the first seed: beyond those on which a confirmation chose, or they would favour its choice."""
@@ -57,7 +56,7 @@ def versus(
     b: Subject,
     *,
     metric: str | None = None,
-    seeds: int = SEEDS,
+    seeds: int = COMPARE_SEEDS,
     margin: Margin | None = None,
     device: str,
     workers: int,
@@ -123,9 +122,7 @@ def _chosen(subject: Subject, metric: str) -> _Chosen:
     number, choice = subject.trial, Choice.ASKED
     if number is None:
         number, choice = _best(subject.store, trials)
-    elif number >= len(trials):
-        there = f"a trial from 0 to {len(trials) - 1}" if trials else "a study with trials"
-        raise HpsearchError(f"study {record.name}: expected {there}; found trial {number}")
+    check_trial(record.name, number, len(trials))
     trial = trials[number]
     if not trial.epochs:
         raise HpsearchError(
@@ -247,7 +244,7 @@ def anytime(record: StudyRecord, trials: list[Trial], segments: list[Segment]) -
 
     Pieces of curves know their share of the threads' time; together they took what the study took.
     """
-    column = VALID_LOSS if record.metric == "loss" else VALID_METRIC
+    column = valid_place(record.metric)
     ordered = sorted(segments, key=lambda each: (each.cohort, each.trial))
     best_of, whole = (
         (np.fmax, np.fmax.accumulate) if record.direction == "maximize" else (np.fmin, np.fmin.accumulate)

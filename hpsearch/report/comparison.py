@@ -19,7 +19,7 @@ from hpsearch.report.text import (
     signed_texts,
     significant,
 )
-from hpsearch.stats import FEWEST, LEVEL, Estimate, estimate
+from hpsearch.stats import FEWEST, LEVEL, Estimate, Scored, estimate
 from hpsearch.stats.estimates import SAME
 from hpsearch.study.arms import LINEAR
 
@@ -32,7 +32,7 @@ _UNEQUAL = 2
 
 
 @dataclass(frozen=True)
-class Arm:
+class Arm(Scored):
     """One of the values that are compared, by its best complete trial.
 
     trials, complete: of the study that have this value. trial, epochs: the best one, and the epochs after
@@ -46,16 +46,6 @@ class Arm:
     trial: int | None
     epochs: int | None
     scores: FloatArray
-
-    @property
-    def diverged(self) -> int:
-        """Seeds with which it diverged."""
-        return int(np.isnan(self.scores).sum())
-
-    @property
-    def estimate(self) -> Estimate | None:
-        """Of the seeds with which it did not diverge; None if these are too few."""
-        return estimate(self.scores[~np.isnan(self.scores)])
 
 
 @dataclass(frozen=True)

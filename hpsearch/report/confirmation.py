@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray
-from hpsearch.stats import Estimate, Ranking, estimate, rank_arms
+from hpsearch.records import FloatArray, valid_place
+from hpsearch.stats import Ranking, Scored, rank_arms
 
 
 @dataclass(frozen=True)
-class Finalist:
+class Finalist(Scored):
     """One of the best trials by validation, trained again on fresh seeds.
 
     selected: the validation metric for which it was chosen. epochs: for which it is trained, those after
@@ -32,19 +32,9 @@ class Finalist:
     curves: tuple[FloatArray, ...] = ()
     params: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def diverged(self) -> int:
-        """Seeds with which it diverged."""
-        return int(np.isnan(self.scores).sum())
-
-    @cached_property
-    def estimate(self) -> Estimate | None:
-        """Of the scores of the seeds with which it did not diverge; None of fewer than three."""
-        return estimate(self.scores[~np.isnan(self.scores)])
-
     def validation(self, metric: str) -> FloatArray:
         """[seeds] the metric on the validation part after the last epoch; NaN where it diverged."""
-        place = VALID_LOSS if metric == "loss" else VALID_METRIC
+        place = valid_place(metric)
         values = np.array([curve[-1, place] for curve in self.curves])
         return np.where(np.isnan(self.scores), np.nan, values) if len(values) else values
 

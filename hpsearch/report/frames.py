@@ -15,7 +15,6 @@ from hpsearch.records import (
     CURVE_COLUMNS,
     DEAD,
     TRAIN_METRIC,
-    VALID_LOSS,
     VALID_METRIC,
     Curves,
     FloatArray,
@@ -25,6 +24,7 @@ from hpsearch.records import (
     StudyRecord,
     Trial,
     Trials,
+    valid_place,
 )
 from hpsearch.report.pareto import pareto_front
 from hpsearch.report.text import counts_text
@@ -110,7 +110,7 @@ class Report:
     def valid_metric(self, trial: int) -> FloatArray:
         """[epochs] the ranked metric on the validation part, epoch by epoch."""
         curve = self.curves.get(trial, np.empty((0, len(CURVE_COLUMNS))))
-        values: FloatArray = curve[:, VALID_LOSS if self.record.metric == "loss" else VALID_METRIC]
+        values: FloatArray = curve[:, valid_place(self.record.metric)]
         return values
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hpsearch.errors import plural
 from hpsearch.records import State
-from hpsearch.report.advice import advice_lines, first_command
+from hpsearch.report.advice import advised
 from hpsearch.report.comparison import Comparison, comparison_grid, conclusion, remarks
 from hpsearch.report.finalists import finalists_view
 from hpsearch.report.frames import Report
@@ -73,9 +73,8 @@ def report_view(
         blocks += _compared(report.comparison, width)
     if report.notes:
         blocks.append(Group(*(Text(plain(note)) for note in report.notes)))
-    advice = advice_lines(report)
+    advice, command = advised(report)
     if advice:
-        command = first_command(report)
         tried = [] if command is None else [Text(f"to try the first: {command}{storage}", style="dim")]
         blocks.append(Group(*(Text(part) for line in advice for part in _unbroken(line, width)), *tried))
     return spaced([*blocks, Text(next_line(report, storage), style="dim")])

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from hpsearch.errors import HpsearchError, plural
-from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, IntArray
+from hpsearch.records import FloatArray, IntArray, valid_place
 from hpsearch.report.comparison import BETTER, EQUAL, UNCLEAR, WORSE
 from hpsearch.report.confirmation import Use
 from hpsearch.report.text import interval_text, is_share, metric_text, plain, signed_texts
-from hpsearch.stats import LEVEL, Estimate, Gap, Regression, estimate, gap, regression
+from hpsearch.stats import LEVEL, Gap, Regression, Scored, gap, regression
 
 A, B = "A", "B"
 
@@ -107,7 +107,7 @@ class Anytime:
 
 
 @dataclass(frozen=True)
-class Side:
+class Side(Scored):
     """One of the two: a trial's configuration on fresh seeds.
 
     choice: why this trial. epochs: for which it is trained. scores, losses: [seeds] on the part that is
@@ -134,19 +134,9 @@ class Side:
         """Study and trial, for people: "digits #17"."""
         return f"{plain(self.study)} #{self.trial}"
 
-    @property
-    def diverged(self) -> int:
-        """Seeds with which it diverged."""
-        return int(np.isnan(self.scores).sum())
-
-    @cached_property
-    def estimate(self) -> Estimate | None:
-        """Of the seeds with which it did not diverge; None of fewer than three."""
-        return estimate(self.scores[~np.isnan(self.scores)])
-
     def learning(self, metric: str) -> FloatArray:
         """[epochs] the validation metric, on average over the seeds with which it did not diverge."""
-        place = VALID_LOSS if metric == "loss" else VALID_METRIC
+        place = valid_place(metric)
         whole = [curve[:, place] for curve in self.curves if len(curve) == self.epochs]
         means: FloatArray = np.mean(whole, axis=0) if whole else np.full(self.epochs, np.nan)
         return means

@@ -6,7 +6,7 @@ Arrays in, plain values out; every function names its source and what it assumes
 from __future__ import annotations
 
 from hpsearch.stats.chances import AS_GOOD, chance_of_best
-from hpsearch.stats.estimates import FEWEST, LEVEL, Estimate, estimate
+from hpsearch.stats.estimates import FEWEST, LEVEL, Estimate, Scored, estimate
 from hpsearch.stats.ranking import Pair, Ranking, rank_arms
 from hpsearch.stats.versus import Gap, Regression, gap, regression
 
@@ -19,6 +19,7 @@ __all__ = [
     "Pair",
     "Ranking",
     "Regression",
+    "Scored",
     "chance_of_best",
     "estimate",
     "gap",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,6 +25,22 @@ class Estimate:
     sd: float
     low: float | None
     high: float | None
+
+
+class Scored:
+    """What has scores [seeds] on fresh seeds, NaN where it diverged."""
+
+    scores: FloatArray
+
+    @property
+    def diverged(self) -> int:
+        """Seeds with which it diverged."""
+        return int(np.isnan(self.scores).sum())
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """Of the scores of the seeds with which it did not diverge; None of fewer than three."""
+        return estimate(self.scores[~np.isnan(self.scores)])
 
 
 def estimate(values: FloatArray, level: float = LEVEL, scale: float | None = None) -> Estimate | None:

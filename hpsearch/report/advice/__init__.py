@@ -5,6 +5,8 @@ A detector is a function of the evidence that yields what it finds; to add one, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hpsearch.report.advice.curves import fewer_epochs, more_epochs, overfitting, unstable
 from hpsearch.report.advice.evidence import (
     FEWER_EPOCHS,
@@ -19,7 +21,7 @@ from hpsearch.report.advice.ranges import edges, too_wide, unvisited
 from hpsearch.report.advice.whole import imbalance, too_few_trials
 from hpsearch.report.frames import Report
 
-__all__ = ["Advice", "advice", "advice_lines", "first_command", "remedy_command"]
+__all__ = ["Advice", "advice", "advice_lines", "advised", "remedy_command"]
 
 _MOST = 5
 _SAY_WHERE = ("edge", "too wide")
@@ -46,26 +48,31 @@ def advice(report: Report) -> list[Advice]:
 
 
 def advice_lines(report: Report) -> list[str]:
-    """The advice as sentences, "text; try remedy", at most five.
+    """The first of `advised`."""
+    return advised(report)[0]
+
+
+def advised(report: Report) -> tuple[list[str], str | None]:
+    """The advice as sentences, "text; try remedy", at most five; and what to type to try the first of them
+    whose remedy is a setting, and no command already.
 
     Sentences about the best ten trials follow where there is room, of hyper-parameters of which
     that is not said; of fewer than 20 trials ten would be no choice.
     """
     evidence = Evidence(report)
     found = _advice(evidence)
+    settings = (each.remedy for each in found if each.written != each.remedy)
+    return _lines(evidence, found)[:_MOST], remedy_command(report, next(settings, None))
+
+
+def _lines(evidence: Evidence, found: Sequence[Advice]) -> list[str]:
     lines = [each.text + (f"; try {each.written}" if each.remedy else ".") for each in found]
     if not evidence.study.space.searched:
-        return [*lines, *spread_lines(evidence)][:_MOST]
+        return [*lines, *spread_lines(evidence)]
     if not evidence.chosen:
-        return [*lines, too_few_to_say(evidence)][:_MOST]
+        return [*lines, too_few_to_say(evidence)]
     told = {each.parameter for each in found if each.kind in _SAY_WHERE}
-    return [*lines, *(line for name, line in places(evidence).items() if name not in told)][:_MOST]
-
-
-def first_command(report: Report) -> str | None:
-    """What to type to try the strongest advice whose remedy is a setting, and no command already."""
-    remedies = (each.remedy for each in advice(report) if each.written != each.remedy)
-    return remedy_command(report, next(remedies, None))
+    return [*lines, *(line for name, line in places(evidence).items() if name not in told)]
 
 
 def _advice(evidence: Evidence) -> list[Advice]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hpsearch.errors import StudyFileError
-from hpsearch.records import CURVE_COLUMNS, VALID_LOSS, VALID_METRIC, Curves, FloatArray, State
+from hpsearch.records import CURVE_COLUMNS, Curves, FloatArray, State, valid_place
 from hpsearch.report.frames import PARAM, Report
 from hpsearch.report.text import is_share, plain, signed_texts
 from hpsearch.study.file import Study, study_from_document
@@ -156,7 +156,7 @@ class Evidence:
     @property
     def best_metric(self) -> FloatArray:
         """[trials, epochs] of them: the ranked metric, more is better."""
-        column = VALID_LOSS if self.metric == "loss" else VALID_METRIC
+        column = valid_place(self.metric)
         return self.sign * self.best_curves[:, :, column]
 
     @cached_property

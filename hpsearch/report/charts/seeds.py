@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.records import VALID_LOSS, VALID_METRIC
+from hpsearch.records import valid_place
 from hpsearch.report.charts.chart import UNSEEN, Chart, Spec, domain_of, tip_format, values
 from hpsearch.report.charts.curves import HEIGHT, LOG_EPOCHS, WHOLE, epochs_axis, values_axis
 from hpsearch.report.confirmation import Confirmation, Finalist
@@ -21,7 +21,7 @@ _BANDS = 3
 
 def seeds_chart(c: Confirmation) -> Chart | None:
     """Of the best finalists the mean over seeds, epoch by epoch, in a band from the lowest to the highest."""
-    place = VALID_LOSS if c.metric == "loss" else VALID_METRIC
+    place = valid_place(c.metric)
     bands = {f"#{each.trial}": _band(each, place) for each in c.ranked[:_BANDS]}
     bands = {name: band for name, band in bands.items() if band}
     if not bands:

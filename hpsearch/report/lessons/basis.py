@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from hpsearch.errors import plural
-from hpsearch.records import VALID_LOSS, VALID_METRIC, Curves, FloatArray, IntArray, State
+from hpsearch.records import VALID_LOSS, Curves, FloatArray, IntArray, State, valid_place
 from hpsearch.report.frames import Report
 
 REACHED = 0.9
@@ -97,7 +97,7 @@ def basis_of(report: Report) -> Basis:
     reached = np.sort(epochs[known & ~failed])
     epoch = int(reached[int((1 - REACHED) * len(reached))])
     rows = np.flatnonzero(failed | (known & (epochs >= epoch)))
-    metric = VALID_LOSS if report.record.metric == "loss" else VALID_METRIC
+    metric = valid_place(report.record.metric)
     values, losses = _best_until(curves, numbers[rows], epoch, metric, maximize)
     values[failed[rows]] = np.nan
     return Basis(epoch, most, rows, values, losses, maximize, report.record.metric)

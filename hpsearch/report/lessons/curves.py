@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray
+from hpsearch.records import FloatArray, valid_place
 from hpsearch.report.confirmation import Confirmation
 from hpsearch.report.grids import Column, Grid, thinned_epochs
 from hpsearch.report.text import is_share, metric_text, significant
@@ -53,7 +53,7 @@ def finalist_curves(confirmation: Confirmation) -> pd.DataFrame:
     Columns: trial, epoch, mean, sd, seeds (that have not diverged by then), best (whether its mean is the
     trial's best), improving (whether the trial was still improving at its end).
     """
-    place = VALID_LOSS if confirmation.metric == "loss" else VALID_METRIC
+    place = valid_place(confirmation.metric)
     frames = []
     for finalist in confirmation.ranked:
         if not finalist.curves:
