@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from statistics import mean
 
 from benchmarks.digits import digits
-from hpsearch.engine.api import prepare
 from hpsearch.records import VALID_METRIC, Params
+from hpsearch.running.prepare import prepare
 from hpsearch.train import Lane, Problem, train_lanes
 
 FRESH = 5

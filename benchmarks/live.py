@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from benchmarks.digits import digits
 from benchmarks.measure import CORES, Part, Row, versus
 from benchmarks.timing import REPEATS
-from hpsearch.engine.api import prepare, train
-from hpsearch.engine.pool import StopFlag
-from hpsearch.engine.resume import open_study
 from hpsearch.records import State, Trial
+from hpsearch.running.pool import StopFlag
+from hpsearch.running.prepare import prepare, train
+from hpsearch.running.resume import open_study
 from hpsearch.search import make_stopping
 from hpsearch.store import Database
 from hpsearch.study.file import Study

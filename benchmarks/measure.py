@@ -11,8 +11,8 @@ from time import perf_counter
 
 import torch
 
-from hpsearch.engine.pool import default_workers
-from hpsearch.engine.provenance import provenance
+from hpsearch.running.pool import default_workers
+from hpsearch.running.provenance import provenance
 
 CORES = 2
 """Threads of ours and processes of the others: the wanted values are for two cores."""

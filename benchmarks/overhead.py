@@ -15,11 +15,11 @@ import numpy as np
 
 from benchmarks.digits import STUDY, digits
 from benchmarks.measure import Part, Row, seconds
-from hpsearch.engine.api import prepare
-from hpsearch.engine.pool import Pool, StopFlag
-from hpsearch.engine.resume import open_study
-from hpsearch.engine.runner import Runner
 from hpsearch.records import Params
+from hpsearch.running.loop import Runner
+from hpsearch.running.pool import Pool, StopFlag
+from hpsearch.running.prepare import prepare
+from hpsearch.running.resume import open_study
 from hpsearch.search import History, make_sampler, make_stopping
 from hpsearch.store import Database
 from hpsearch.study.file import Study

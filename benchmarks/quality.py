@@ -11,8 +11,8 @@ import numpy as np
 import optuna
 
 from benchmarks.landscapes import Landscape
-from hpsearch.engine.ledger import Ledger
 from hpsearch.records import Curves, FloatArray, State, Trial
+from hpsearch.running.live import Ledger
 from hpsearch.search import History, Stopping, Words, make_stopping
 from hpsearch.search.ask import Ask, Draw
 from hpsearch.search.sampler import make_draw

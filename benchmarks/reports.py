@@ -14,12 +14,12 @@ from benchmarks.digits import digits
 from benchmarks.measure import NONE, Part, Row, seconds, versus
 from benchmarks.scale import commit
 from hpsearch.cli.common import read_study
-from hpsearch.engine.api import prepare
-from hpsearch.engine.confirm import confirm
-from hpsearch.engine.resume import open_study
-from hpsearch.report.document import csv_text, json_text, report_document, report_rows
-from hpsearch.report.frames import Report
-from hpsearch.report.tables import plain_text, report_view
+from hpsearch.reporting.json_csv import csv_text, json_text, report_document, report_rows
+from hpsearch.reporting.tables import plain_text, report_view
+from hpsearch.results.frames import Report
+from hpsearch.retrain.confirm import confirm
+from hpsearch.running.prepare import prepare
+from hpsearch.running.resume import open_study
 from hpsearch.store import Database
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.file import Study
@@ -100,7 +100,7 @@ def _optunas(study: str, url: str) -> str:
 
 
 def _page(study: str, url: str, folder: Path) -> Row:
-    from hpsearch.report.page import page_html
+    from hpsearch.reporting.page import page_html
 
     def make() -> str:
         return page_html(_read(study, url, curves=True))
@@ -119,7 +119,7 @@ def _page(study: str, url: str, folder: Path) -> Row:
 
 
 def _confirming(folder: Path) -> Row:
-    from hpsearch.engine.api import run
+    from hpsearch.api import run
 
     study = digits(0, "search.trials=256")
     took = []

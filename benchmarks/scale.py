@@ -23,10 +23,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 
 from benchmarks.digits import ROOT, digits
 from benchmarks.measure import NONE, Part, Row, seconds
-from hpsearch.engine.api import prepare, train
-from hpsearch.engine.pool import StopFlag
-from hpsearch.engine.resume import open_study
 from hpsearch.records import DEAD, Cohort, FloatArray, Params, Segment, State, Trial
+from hpsearch.running.pool import StopFlag
+from hpsearch.running.prepare import prepare, train
+from hpsearch.running.resume import open_study
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.file import Study

@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpsearch.engine.api import Result, run
-    from hpsearch.engine.confirm import confirm
-    from hpsearch.engine.model import Model
-    from hpsearch.engine.model_file import load_model
-    from hpsearch.engine.replay import replay
+    from hpsearch.api import Result, run
+    from hpsearch.model.files import load_model
+    from hpsearch.model.model import Model
+    from hpsearch.retrain.confirm import confirm
+    from hpsearch.retrain.replay import replay
     from hpsearch.study.file import Study, load_study
 
 __version__ = "0.1.0"
@@ -25,12 +25,12 @@ __version__ = "0.1.0"
 __all__ = ["Model", "Result", "Study", "__version__", "confirm", "load_model", "load_study", "replay", "run"]
 
 _HOMES = {
-    "Result": "hpsearch.engine.api",
-    "run": "hpsearch.engine.api",
-    "confirm": "hpsearch.engine.confirm",
-    "Model": "hpsearch.engine.model",
-    "load_model": "hpsearch.engine.model_file",
-    "replay": "hpsearch.engine.replay",
+    "Result": "hpsearch.api",
+    "run": "hpsearch.api",
+    "confirm": "hpsearch.retrain.confirm",
+    "Model": "hpsearch.model.model",
+    "load_model": "hpsearch.model.files",
+    "replay": "hpsearch.retrain.replay",
     "Study": "hpsearch.study.file",
     "load_study": "hpsearch.study.file",
 }

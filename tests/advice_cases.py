@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.records import DEAD, Curves, FloatArray, State, StudyRecord, Trials
-from hpsearch.report.frames import Report, finished_report
+from hpsearch.results.frames import Report, finished_report
 
 CLASSES = 10
 CHANCE = float(np.log(CLASSES))

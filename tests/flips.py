@@ -18,8 +18,8 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from hpsearch.errors import StorageError
-from hpsearch.report.document import json_text, report_document
-from hpsearch.report.frames import finished_report
+from hpsearch.reporting.json_csv import json_text, report_document
+from hpsearch.results.frames import finished_report
 from hpsearch.store import Database, StudyStore
 from tests.whole_study import CHECKPOINTS, NAME
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.records import FloatArray, State, Trial
-from hpsearch.report.frames import Report, finished_report
+from hpsearch.results.frames import Report, finished_report
 from tests.report_study import RECORD
 
 SPACE: dict[str, Any] = {

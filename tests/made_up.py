@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.engine.pool import Pool, StopFlag
-from hpsearch.engine.runner import Runner
 from hpsearch.records import (
     Cohort,
     Curves,
@@ -22,6 +20,8 @@ from hpsearch.records import (
     Task,
     Trial,
 )
+from hpsearch.running.loop import Runner
+from hpsearch.running.pool import Pool, StopFlag
 from hpsearch.search import History, SamplerFactory, make_sampler, make_stopping
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study, study_from_document

@@ -11,10 +11,10 @@ import pandas as pd
 
 import hpsearch
 from hpsearch.data import Dataset
-from hpsearch.engine.again import reload, retrain
-from hpsearch.engine.api import make_problem
-from hpsearch.engine.export import make_model, write_model
+from hpsearch.model.export import make_model, write_model
 from hpsearch.records import StudyRecord, Trial
+from hpsearch.retrain.stored import reload, retrain
+from hpsearch.running.prepare import make_problem
 from hpsearch.store import Database
 from hpsearch.study.file import Study
 from hpsearch.train.solo import build_model

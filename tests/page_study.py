@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from hpsearch.records import Curves, Run, State, StudyRecord, Trials, time_of
-from hpsearch.report.comparison import Arm, Comparison
-from hpsearch.report.confirmation import Confirmation, Finalist, Use
-from hpsearch.report.frames import Report, finished_report
-from hpsearch.report.lessons import Lessons, lessons
+from hpsearch.results.comparison import Arm, Comparison
+from hpsearch.results.confirmation import Confirmation, Finalist, Use
+from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.lessons import Lessons, lessons
 from tests.report_study import DOCUMENT, EPOCHS, RECORD, example, made_up_curve
 
 SEEDS = 5

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.engine.resume import data_summary
 from hpsearch.records import State, Trial
-from hpsearch.report.advice import Advice, advice, advice_lines, remedy_command
-from hpsearch.report.advice.scales import narrower, wider
-from hpsearch.report.advice.whole import doubling, expected_best
-from hpsearch.report.frames import Report, finished_report
-from hpsearch.report.text import toml_value
+from hpsearch.results.advice import Advice, advice, advice_lines, remedy_command
+from hpsearch.results.advice.scales import narrower, wider
+from hpsearch.results.advice.whole import doubling, expected_best
+from hpsearch.results.frames import Report, finished_report
+from hpsearch.running.resume import data_summary
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
 from hpsearch.study.points import read_point
 from hpsearch.study.space import Range
+from hpsearch.text import toml_value
 from tests.advice_cases import CURVATURE, OPTIMUM, SPACE, Case, made_up, score
 from tests.report_study import example
 from tests.studies import hpsearch, url, write_study

@@ -12,13 +12,14 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from typer.testing import CliRunner
 
+from hpsearch.api import run
 from hpsearch.cli.app import app
-from hpsearch.engine.api import make_problem, prepare, run
-from hpsearch.engine.illustrate import in_a_plane, predict
 from hpsearch.records import Trial
-from hpsearch.report import contact
-from hpsearch.report.boundary import Panel, Plane, boundary_png
-from hpsearch.report.theme import COLOURS
+from hpsearch.reporting import contact_sheet as contact
+from hpsearch.reporting.boundary import Panel, Plane, boundary_png
+from hpsearch.reporting.images import in_a_plane, predict
+from hpsearch.reporting.theme import COLOURS
+from hpsearch.running.prepare import make_problem, prepare
 from hpsearch.store import Database
 from hpsearch.study.file import load_study
 from tests.pictures import noise, write_picture

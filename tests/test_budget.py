@@ -12,9 +12,9 @@ import optuna
 import pytest
 
 import hpsearch
-from hpsearch.engine.api import prepare
-from hpsearch.engine.estimate import estimate, mean_epochs
 from hpsearch.records import FloatArray, Params, State, Trial
+from hpsearch.running.estimate import estimate, mean_epochs
+from hpsearch.running.prepare import prepare
 from hpsearch.search import History, enough, make_sampler, make_stopping, trials_left
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study

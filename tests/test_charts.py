@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 from hpsearch.records import State, Trial
-from hpsearch.report.charts import Chart, all_charts
-from hpsearch.report.charts.curves import curves_chart
-from hpsearch.report.charts.finalists import confirmed_chart
-from hpsearch.report.charts.front import front_charts
-from hpsearch.report.charts.render import chart_svg, png_of
-from hpsearch.report.charts.seeds import seeds_chart
-from hpsearch.report.frames import Report, finished_report
-from hpsearch.report.lessons import lessons
-from hpsearch.report.theme import COLOURS, DARK, LIGHT
+from hpsearch.reporting.charts import Chart, all_charts
+from hpsearch.reporting.charts.curves import curves_chart
+from hpsearch.reporting.charts.finalists import confirmed_chart
+from hpsearch.reporting.charts.front import front_charts
+from hpsearch.reporting.charts.render import chart_svg, png_of
+from hpsearch.reporting.charts.seeds import seeds_chart
+from hpsearch.reporting.theme import COLOURS, DARK, LIGHT
+from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.lessons import lessons
 from tests.page_study import full_report, large_report
 from tests.report_study import RECORD, example
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import hpsearch
-from hpsearch.engine.api import prepare, train
-from hpsearch.engine.pool import StopFlag
-from hpsearch.engine.resume import open_study
 from hpsearch.records import Progress
+from hpsearch.running.pool import StopFlag
+from hpsearch.running.prepare import prepare, train
+from hpsearch.running.resume import open_study
 from hpsearch.store import Database
 from hpsearch.study.file import load_study
 from hpsearch.study.hyperparameters import Configuration
@@ -89,7 +89,7 @@ def run_in_pieces(
     """
     counting = Counting()
     monkeypatch.setattr("hpsearch.train.train_lanes", counting)
-    monkeypatch.setattr("hpsearch.engine.runner._COMMIT_EVERY", 0.0)  # a stop after every tile
+    monkeypatch.setattr("hpsearch.running.loop._COMMIT_EVERY", 0.0)  # a stop after every tile
     study, dataset = prepare(load_study(path))
     for times in range(100):
         if times:
@@ -154,7 +154,7 @@ def test_a_killed_study_repeats_at_most_one_rung(
                     target.execute("DELETE FROM hpsearch_claims")
 
     told = [-1]
-    monkeypatch.setattr("hpsearch.engine.runner._COMMIT_EVERY", 0.0)
+    monkeypatch.setattr("hpsearch.running.loop._COMMIT_EVERY", 0.0)
     hpsearch.run(whole[0], storage=url(tmp_path / "k.db"), workers=1, watch=copy)
     assert len(copies) > 6
     rung_before = {0: 0, 1: 0, 3: 1, 9: 3}

@@ -12,25 +12,17 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
+from hpsearch.api import run
 from hpsearch.cli.app import app
 from hpsearch.data import Dataset
-from hpsearch.engine.api import make_problem, prepare, run
-from hpsearch.engine.compare import compare
-from hpsearch.engine.fresh import fresh_seed
 from hpsearch.errors import StudyChangedError, StudyFileError
 from hpsearch.records import State, Trial
-from hpsearch.report.comparison import (
-    BETTER,
-    EQUAL,
-    WORSE,
-    Arm,
-    Comparison,
-    comparison_grid,
-    conclusion,
-    estimate,
-    remarks,
-)
-from hpsearch.report.frames import Report, finished_report
+from hpsearch.reporting.comparison import comparison_grid, conclusion, estimate, remarks
+from hpsearch.results.comparison import BETTER, EQUAL, WORSE, Arm, Comparison
+from hpsearch.results.frames import Report, finished_report
+from hpsearch.retrain.compare import compare
+from hpsearch.retrain.fresh_seeds import fresh_seed
+from hpsearch.running.prepare import make_problem, prepare
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
 from hpsearch.train.lanes import Lane

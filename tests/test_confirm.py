@@ -12,12 +12,12 @@ import pytest
 
 import hpsearch as package
 from hpsearch.data import Dataset, Part
-from hpsearch.engine.api import make_problem, prepare
-from hpsearch.engine.confirm import confirm, confirm_stored
-from hpsearch.engine.fresh import Candidate, fresh_seed, redivided, train_fresh
 from hpsearch.records import State
-from hpsearch.report.confirmation import Confirmation, Finalist, Use
-from hpsearch.report.finalists import finalists_remarks, rank_text, uses_sentence, verdict
+from hpsearch.reporting.finalists import finalists_remarks, rank_text, uses_sentence, verdict
+from hpsearch.results.confirmation import Confirmation, Finalist, Use
+from hpsearch.retrain.confirm import confirm, confirm_stored
+from hpsearch.retrain.fresh_seeds import Candidate, fresh_seed, redivided, train_fresh
+from hpsearch.running.prepare import make_problem, prepare
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
 from hpsearch.train import train_lanes

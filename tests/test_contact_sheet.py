@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 from hpsearch.cli.reading import reading
-from hpsearch.report.contact import contact_sheet
+from hpsearch.reporting.contact_sheet import contact_sheet
 from tests.pictures import noise
 
 

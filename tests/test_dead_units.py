@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from hpsearch.records import DEAD, State, StudyRecord, Trial
-from hpsearch.report.advice import Advice, advice
-from hpsearch.report.frames import finished_report
+from hpsearch.results.advice import Advice, advice
+from hpsearch.results.frames import finished_report
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train import Lane, train_lanes
 from hpsearch.train.cohort import train_cohort

@@ -10,11 +10,11 @@ import pytest
 
 import hpsearch
 from hpsearch.data import Dataset
-from hpsearch.engine.api import prepare, train
-from hpsearch.engine.pool import StopFlag
-from hpsearch.engine.resume import open_study
 from hpsearch.errors import StudyBusyError, StudyChangedError, StudyFileError
 from hpsearch.records import Progress, State
+from hpsearch.running.pool import StopFlag
+from hpsearch.running.prepare import prepare, train
+from hpsearch.running.resume import open_study
 from hpsearch.search import make_stopping
 from hpsearch.store import Database
 from hpsearch.study.file import load_study
@@ -96,7 +96,7 @@ def test_stopping_at_every_rung_and_going_on_changes_nothing(
     whole: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study, dataset = prepare(load_study(whole[0]))
-    monkeypatch.setattr("hpsearch.engine.runner._COMMIT_EVERY", 0.0)  # a stop after every tile
+    monkeypatch.setattr("hpsearch.running.loop._COMMIT_EVERY", 0.0)  # a stop after every tile
     stops = 0
     for _ in range(100):
         with Database.open(url(tmp_path / "stopped.db"), create=True) as database:

@@ -21,13 +21,13 @@ from typer.testing import Result
 
 import hpsearch
 from hpsearch.data.columns import Columns
-from hpsearch.engine.export import snippet, write_model
-from hpsearch.engine.model import Model
-from hpsearch.engine.model_file import ABOUT, ONNX, WEIGHTS
-from hpsearch.engine.onnx_graph import onnx_bytes
-from hpsearch.engine.scorings import confirmation_of
 from hpsearch.errors import HpsearchError
+from hpsearch.model.export import snippet, write_model
+from hpsearch.model.files import ABOUT, ONNX, WEIGHTS
+from hpsearch.model.model import Model
+from hpsearch.model.onnx_graph import onnx_bytes
 from hpsearch.records import Task
+from hpsearch.results.scorings import confirmation_of
 from hpsearch.store import Database
 from hpsearch.study.hyperparameters import ACTIVATIONS, Configuration
 from hpsearch.train import Lane, train_lanes

@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 import hpsearch
 from hpsearch.cli.app import app
 from hpsearch.data import Dataset
-from hpsearch.engine.again import reload, retrain
-from hpsearch.engine.api import make_problem, prepare, train
-from hpsearch.engine.fork import Forked, fork
-from hpsearch.engine.pool import StopFlag
-from hpsearch.engine.resume import open_study
 from hpsearch.errors import HpsearchError, StorageError, StudyChangedError, UnknownStudyError
 from hpsearch.records import Progress, State, Trial
+from hpsearch.retrain.stored import reload, retrain
+from hpsearch.running.fork import Forked, fork
+from hpsearch.running.pool import StopFlag
+from hpsearch.running.prepare import make_problem, prepare, train
+from hpsearch.running.resume import open_study
 from hpsearch.store import Contents, Database
 from hpsearch.study.file import Study, load_study
 from tests.studies import assert_same, stored, url, write_study

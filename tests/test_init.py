@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hpsearch.cli.app import app
-from hpsearch.engine.api import prepare
+from hpsearch.running.prepare import prepare
 from hpsearch.study.file import load_study
 
 

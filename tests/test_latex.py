@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.report.finalists import finalists_grid
-from hpsearch.report.frames import finished_report
-from hpsearch.report.grids import Grid, ranked_grid
-from hpsearch.report.latex import latex_text, report_latex
+from hpsearch.reporting.finalists import finalists_grid
+from hpsearch.reporting.grids import Grid, ranked_grid
+from hpsearch.reporting.latex import latex_text, report_latex
+from hpsearch.results.frames import finished_report
 from tests.page_study import CORPUS, full_report
 from tests.report_study import RECORD, example
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from hpsearch.engine.api import make_problem, prepare
+from hpsearch.running.prepare import make_problem, prepare
 from hpsearch.study.file import load_study
 from hpsearch.train import Lane, initial_state, train_lanes
 

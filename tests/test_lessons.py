@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 
 from hpsearch.records import Curves, State, Trial
-from hpsearch.report.confirmation import Confirmation, Finalist
-from hpsearch.report.frames import Report, finished_report
-from hpsearch.report.grids import Grid
-from hpsearch.report.lessons import Lessons, basis_of, lessons
-from hpsearch.report.lessons.additive import fit, holm
-from hpsearch.report.lessons.blocks import lessons_blocks
-from hpsearch.report.lessons.curves import finalist_curves, finalists_curves_grid, improving_line
-from hpsearch.report.lessons.factors import factors
-from hpsearch.report.lessons.importances import MATTERS, NOTHING_SEEN, TOO_FEW
-from hpsearch.report.lessons.interactions import SMALL, _tested
-from hpsearch.report.lessons.roles import _expected, _weights, verdicts
+from hpsearch.reporting.finalists import finalists_curves_grid, improving_line
+from hpsearch.reporting.grids import Grid
+from hpsearch.reporting.lessons import lessons_blocks
+from hpsearch.results.confirmation import Confirmation, Finalist
+from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.lessons import Lessons, basis_of, lessons
+from hpsearch.results.lessons.additive import fit, holm
+from hpsearch.results.lessons.curves import finalist_curves
+from hpsearch.results.lessons.factors import factors
+from hpsearch.results.lessons.importances import MATTERS, NOTHING_SEEN, TOO_FEW
+from hpsearch.results.lessons.interactions import SMALL, _tested
+from hpsearch.results.lessons.roles import _expected, _weights, verdicts
 from tests.lessons_cases import SPACE, planted
 from tests.report_study import RECORD, example
 
@@ -81,7 +82,7 @@ def test_shares_are_as_planted_and_rank_as_optunas_own_evaluators_have_them() ->
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
 
-    from hpsearch.report.frames import space_of
+    from hpsearch.results.frames import space_of
     from hpsearch.study.distributions import optuna_distributions
 
     report = planted(

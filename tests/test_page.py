@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from hpsearch.records import State
-from hpsearch.report.frames import Report, finished_report
-from hpsearch.report.page import page_html
-from hpsearch.report.page.provenance import study_toml
-from hpsearch.report.page.summary import summary
-from hpsearch.report.page.trials import trials_table
+from hpsearch.reporting.page import page_html
+from hpsearch.reporting.page.provenance import study_toml
+from hpsearch.reporting.page.summary import summary
+from hpsearch.reporting.page.trials import trials_table
+from hpsearch.results.frames import Report, finished_report
 from hpsearch.study.file import load_study, study_from_document
 from tests.browser import Browser, chromium
 from tests.page_study import CORPUS, full_report, hostile_report, large_report

@@ -23,9 +23,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import hpsearch
 from hpsearch.data.features import read_features
 from hpsearch.data.raw import Raw
-from hpsearch.engine.predict import predictions_bytes
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.records import Task
+from hpsearch.reporting.predictions import predictions_bytes
 from tests.model_study import CLASSES, NASTY, Trained, run_study, run_table, table_with
 from tests.pictures import class_folders, noise, write_picture, zip_folder
 from tests.whole_study import call

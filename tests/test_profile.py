@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpsearch.engine.pool import TileResult
-from hpsearch.engine.profile import Profile
+from hpsearch.running.pool import TileResult
+from hpsearch.running.profile import Profile
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train import Tile, train_lanes
 from tests.problems import make_lanes, make_problem

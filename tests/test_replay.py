@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 import hpsearch
 from hpsearch.cli.app import app
 from hpsearch.cli.replay import trial_numbers
-from hpsearch.engine.api import prepare
-from hpsearch.engine.provenance import checkout_commit, run_provenance, split_hash, study_hash
-from hpsearch.engine.replay import first_difference
-from hpsearch.engine.resume import open_study
 from hpsearch.errors import HpsearchError, NothingToShowError, StudyChangedError, UnknownStudyError
 from hpsearch.records import Segment, State
-from hpsearch.report.replay import Replayed, verdict
+from hpsearch.reporting.replay import verdict
+from hpsearch.results.replay import Replayed
+from hpsearch.retrain.replay import first_difference
+from hpsearch.running.prepare import prepare
+from hpsearch.running.provenance import checkout_commit, run_provenance, split_hash, study_hash
+from hpsearch.running.resume import open_study
 from hpsearch.store import Contents, Database
 from hpsearch.study.file import load_study, study_from_document
 from tests.studies import hpsearch as command_line

@@ -10,9 +10,9 @@ import numpy as np
 from rich.cells import cell_len
 
 from hpsearch.records import State, Trial
-from hpsearch.report.details import StoredStudy, list_document, list_view, study_view, trial_view
-from hpsearch.report.frames import count_states, trials_frame
-from hpsearch.report.tables import plain_text
+from hpsearch.reporting.details import StoredStudy, list_document, list_view, study_view, trial_view
+from hpsearch.reporting.tables import plain_text
+from hpsearch.results.frames import count_states, trials_frame
 from tests.report_study import DOCUMENT, RECORD, example
 
 STUDIES = [
@@ -93,7 +93,7 @@ def test_a_trial_whose_units_died_says_so_and_what_helps() -> None:
 
 def test_parameters_are_counted_as_torch_counts_them() -> None:
     """For every kind of layer, by the modules of the plain torch model."""
-    from hpsearch.report.layers import layers_grid
+    from hpsearch.reporting.layers import layers_grid
     from hpsearch.train.lanes import initial_state
     from hpsearch.train.solo import build_model
     from tests.problems import make_problem, varied_configurations

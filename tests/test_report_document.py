@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.records import State, Trial
-from hpsearch.report.document import csv_text, curves_document, json_text, report_document
-from hpsearch.report.frames import Report, curves_frame, finished_report, trials_frame
+from hpsearch.reporting.json_csv import csv_text, curves_document, json_text, report_document
+from hpsearch.results.frames import Report, curves_frame, finished_report, trials_frame
 from tests.report_study import RECORD, example
 
 CURVES = st.lists(st.lists(st.floats(), min_size=4, max_size=4), min_size=1, max_size=5)

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from hpsearch.errors import HpsearchError
-from hpsearch.report.files import write_files
-from hpsearch.report.frames import curves_frame, finished_report
-from hpsearch.report.write import parquet_bytes, write_report
+from hpsearch.files import write_files
+from hpsearch.reporting.write import parquet_bytes, write_report
+from hpsearch.results.frames import curves_frame, finished_report
 from tests.report_study import example
 from tests.test_report_pareto import TWO, several
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hpsearch.errors import NothingToShowError
 from hpsearch.records import State, Trial
-from hpsearch.report.frames import curves_frame, finished_report, trials_frame
+from hpsearch.results.frames import curves_frame, finished_report, trials_frame
 from tests.report_study import RECORD, example
 
 # Few distinct values, so that ties are common.

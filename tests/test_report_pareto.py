@@ -23,15 +23,15 @@ from typer.testing import CliRunner
 
 from hpsearch.cli.app import app
 from hpsearch.records import FloatArray, State, StudyRecord, Trial
-from hpsearch.report.charts.front import front_charts
-from hpsearch.report.charts.render import chart_svg, png_of
-from hpsearch.report.details import trial_view
-from hpsearch.report.document import csv_text, json_text, report_document
-from hpsearch.report.frames import Report, finished_report, trials_frame
-from hpsearch.report.grids import front_grid, front_more_line, front_sentence, ranked_grid
-from hpsearch.report.markdown import report_markdown
-from hpsearch.report.pareto import beaten_by, pareto_front
-from hpsearch.report.tables import plain_text, report_view
+from hpsearch.reporting.charts.front import front_charts
+from hpsearch.reporting.charts.render import chart_svg, png_of
+from hpsearch.reporting.details import trial_view
+from hpsearch.reporting.grids import front_grid, front_more_line, front_sentence, ranked_grid
+from hpsearch.reporting.json_csv import csv_text, json_text, report_document
+from hpsearch.reporting.markdown import report_markdown
+from hpsearch.reporting.tables import plain_text, report_view
+from hpsearch.results.frames import Report, finished_report, trials_frame
+from hpsearch.stats.pareto import beaten_by, pareto_front
 from tests.report_study import RECORD, example
 from tests.studies import url, write_study
 

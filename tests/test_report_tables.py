@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from hpsearch.records import State, StudyRecord, Trial
-from hpsearch.report.document import csv_text
-from hpsearch.report.frames import Report, curves_frame, finished_report
-from hpsearch.report.grids import ranked_grid
-from hpsearch.report.markdown import report_markdown
-from hpsearch.report.tables import curves_view, plain_text, report_view
-from hpsearch.report.text import metric_text, seconds_text, significant, sparkline
+from hpsearch.reporting.grids import ranked_grid
+from hpsearch.reporting.json_csv import csv_text
+from hpsearch.reporting.markdown import report_markdown
+from hpsearch.reporting.tables import curves_view, plain_text, report_view
+from hpsearch.results.frames import Report, curves_frame, finished_report
+from hpsearch.text import metric_text, seconds_text, significant, sparkline
 from tests.report_study import DOCUMENT, RECORD, example
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 
 from hpsearch.cli.app import app
 from hpsearch.errors import HpsearchError
+from hpsearch.extras.tensorboard import EVENTS, event_files, folder_name, optimiser_steps
+from hpsearch.files import write_files
 from hpsearch.records import Cohort, FloatArray, Segment, State, StudyRecord, Trial
-from hpsearch.report.files import write_files
-from hpsearch.report.tensorboard import EVENTS, event_files, folder_name, optimiser_steps
 from hpsearch.store import Database
 from tests.report_study import EPOCHS, RECORD, example
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpsearch.extras.terminal_chart import curve_chart
 from hpsearch.records import State, Trial
-from hpsearch.report.frames import Report, finished_report
-from hpsearch.report.terminal_chart import curve_chart
+from hpsearch.results.frames import Report, finished_report
 from tests.report_study import RECORD, example
 
 PARAMS = {
@@ -74,7 +74,7 @@ def test_a_flat_end_is_not_still_improving() -> None:
 
 
 def test_noise_is_taken_for_improvement_in_5_percent_at_most() -> None:
-    from hpsearch.report.lessons.curves import still_improving
+    from hpsearch.results.lessons.curves import still_improving
 
     random = np.random.default_rng(4)
     one = np.mean([still_improving([random.normal(size=40)], True) for _ in range(400)])

@@ -21,17 +21,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hpsearch.cli.app import app
-from hpsearch.engine.again import reload, retrain
-from hpsearch.engine.api import make_problem
-from hpsearch.engine.variance import choose_epochs
 from hpsearch.errors import HpsearchError, StudyChangedError
-from hpsearch.records import FloatArray, State, Trial
-from hpsearch.store import Database
-from hpsearch.study.hyperparameters import Configuration
-from hpsearch.train import Lane, Problem, initial_state, train_lanes
-from hpsearch.train.losses import LOSSES
-from hpsearch.train.solo import build_model
-from hpsearch.train.variance import (
+from hpsearch.extras.gradients import (
     Gradients,
     batch_law,
     epoch_sizes,
@@ -41,6 +32,15 @@ from hpsearch.train.variance import (
     velocity_law,
     velocity_weights,
 )
+from hpsearch.extras.variance import choose_epochs
+from hpsearch.records import FloatArray, State, Trial
+from hpsearch.retrain.stored import reload, retrain
+from hpsearch.running.prepare import make_problem
+from hpsearch.store import Database
+from hpsearch.study.hyperparameters import Configuration
+from hpsearch.train import Lane, Problem, initial_state, train_lanes
+from hpsearch.train.losses import LOSSES
+from hpsearch.train.solo import build_model
 from tests.problems import METRIC_OF
 from tests.problems import make_problem as random_problem
 from tests.studies import hpsearch, url, write_study
@@ -81,8 +81,8 @@ def test_gradients_are_those_of_autograd(
     loss: str, at_once: int, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether in one piece or in many, with all gradients kept or with none."""
-    monkeypatch.setattr("hpsearch.train.variance.NUMBERS_AT_ONCE", at_once)
-    monkeypatch.setattr("hpsearch.train.variance.KEPT_NUMBERS", kept)
+    monkeypatch.setattr("hpsearch.extras.gradients.NUMBERS_AT_ONCE", at_once)
+    monkeypatch.setattr("hpsearch.extras.gradients.KEPT_NUMBERS", kept)
     problem = tiny(loss)
     rows = row_gradients(problem, SMALL)
     full = rows.mean(0)

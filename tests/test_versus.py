@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 import hpsearch as package
-from hpsearch.engine.api import make_problem
-from hpsearch.engine.confirm import confirm
-from hpsearch.engine.versus import Subject, anytime, versus
 from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray, Segment, State, StudyRecord, Trial
-from hpsearch.report.text import is_share
-from hpsearch.report.versus import Anytime, Choice, Margin, Side, Versus, gate_sentence, read_margin, verdict
-from hpsearch.report.versus_output import anytime_grid, versus_document, versus_markdown, versus_view
+from hpsearch.reporting.versus import gate_sentence, verdict
+from hpsearch.reporting.versus_output import anytime_grid, versus_document, versus_markdown, versus_view
+from hpsearch.results.versus import Anytime, Choice, Margin, Side, Versus, read_margin
+from hpsearch.retrain.confirm import confirm
+from hpsearch.retrain.versus import Subject, anytime, versus
+from hpsearch.running.prepare import make_problem
 from hpsearch.store import Database
+from hpsearch.text import is_share
 from tests.studies import hpsearch, url, write_study
 
 NO_STOPPING = 'stopping = "none"\n'
@@ -90,8 +91,8 @@ def test_studies_stand_for_their_best_trials_on_seeds_that_nothing_was_chosen_on
 
 
 def test_a_trial_is_scored_as_if_it_were_trained_on_its_own(database: Path) -> None:
-    from hpsearch.engine.again import reload
-    from hpsearch.engine.fresh import fresh_seed
+    from hpsearch.retrain.fresh_seeds import fresh_seed
+    from hpsearch.retrain.stored import reload
     from hpsearch.train.lanes import Lane
     from hpsearch.train.solo import train_solo
 

@@ -21,8 +21,8 @@ import optuna
 
 from benchmarks.digits import ROOT, digits
 from benchmarks.measure import Series, installed
-from hpsearch.engine.api import prepare
 from hpsearch.records import Params
+from hpsearch.running.prepare import prepare
 from hpsearch.study.file import Study
 from hpsearch.study.space import Choice, Range
 

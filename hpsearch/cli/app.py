@@ -80,7 +80,7 @@ for _name, _command in (
 
 def _shown(error: HpsearchError) -> str:
     """The error's text, of which no terminal obeys what comes from files."""
-    from hpsearch.report.text import plain
+    from hpsearch.text import plain
 
     return "\n".join(plain(line) for line in str(error).split("\n"))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.cli.common import make_console, show, storage_url, write_out
 from hpsearch.errors import plural
-from hpsearch.report.text import plain
+from hpsearch.text import plain
 
 if TYPE_CHECKING:
     from hpsearch.store.audit import Audit, Damage
@@ -50,8 +50,8 @@ def _guarded(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 
 
 def _versions() -> Iterator[Finding]:
-    from hpsearch.engine.pool import default_workers
-    from hpsearch.engine.provenance import provenance
+    from hpsearch.running.pool import default_workers
+    from hpsearch.running.provenance import provenance
 
     for key, value in provenance("cpu", default_workers("cpu")).items():
         if key != "device":

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from hpsearch.engine.defaults import DEFAULT_STORAGE
+from hpsearch.defaults import DEFAULT_STORAGE
 from hpsearch.errors import check_trial
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from hpsearch.records import Trial
-    from hpsearch.report.frames import Report
+    from hpsearch.results.frames import Report
     from hpsearch.store import StudyStore
 
 _PIPED_WIDTH = 120
@@ -109,8 +109,8 @@ def report_of(
     store: StudyStore, *, only: Sequence[int] = (), curves: bool = True
 ) -> tuple[Report, Sequence[Trial]]:
     """`read_study` of a study that is open."""
-    from hpsearch.engine.scorings import confirmation_of
-    from hpsearch.report.frames import Report, check_finished, trials_frame
+    from hpsearch.results.frames import Report, check_finished, trials_frame
+    from hpsearch.results.scorings import confirmation_of
 
     record, counts = store.record, store.counts()
     check_finished(record, counts)
@@ -146,7 +146,7 @@ def make_console(stream: TextIO) -> Console:
 
 def show(view: RenderableType, console: Console) -> None:
     """Print a view to stdout, as the console draws it."""
-    from hpsearch.report.tables import trimmed
+    from hpsearch.reporting.tables import trimmed
 
     with console.capture() as capture:
         console.print(view)

@@ -21,12 +21,12 @@ from hpsearch.cli.common import (
     study_name,
     write_out,
 )
-from hpsearch.engine.defaults import COMPARE_SEEDS, LEAST_SEEDS
+from hpsearch.defaults import COMPARE_SEEDS, LEAST_SEEDS
 from hpsearch.errors import HpsearchError, RegressionError
 
 if TYPE_CHECKING:
-    from hpsearch.engine.versus import Subject
-    from hpsearch.report.versus import Versus
+    from hpsearch.results.versus import Versus
+    from hpsearch.retrain.versus import Subject
 
 
 class CompareFormat(StrEnum):
@@ -86,9 +86,9 @@ def compare(
     counted.
     """
     from hpsearch.cli.reading import reading
-    from hpsearch.engine.pool import resources
-    from hpsearch.engine.versus import versus
-    from hpsearch.report.versus import read_margin
+    from hpsearch.results.versus import read_margin
+    from hpsearch.retrain.versus import versus
+    from hpsearch.running.pool import resources
 
     margin = None if fail_if_worse is None else read_margin(fail_if_worse)
     progress = reading(make_console(sys.stderr), what="training both again")
@@ -111,7 +111,7 @@ def compare(
 
 def _open(stack: ExitStack, a: str, b: str, storage: str, storage_b: str | None) -> tuple[Subject, Subject]:
     """What A and B name; databases and a study that they share are opened once."""
-    from hpsearch.engine.versus import Subject
+    from hpsearch.retrain.versus import Subject
     from hpsearch.store import Database
 
     (name_a, trial_a), (name_b, trial_b) = _named(a), _named(b)
@@ -132,8 +132,8 @@ def _named(text: str) -> tuple[str, int | None]:
 
 
 def _print(found: Versus, format_: CompareFormat) -> None:
-    from hpsearch.report.document import json_text
-    from hpsearch.report.versus_output import versus_document, versus_markdown, versus_view
+    from hpsearch.reporting.json_csv import json_text
+    from hpsearch.reporting.versus_output import versus_document, versus_markdown, versus_view
 
     if format_ is CompareFormat.JSON:
         write_out(json_text(versus_document(found)))
@@ -151,7 +151,7 @@ def _judge(found: Versus) -> None:
         RegressionError: B is worse than is allowed.
         HpsearchError: that cannot be told.
     """
-    from hpsearch.report.versus import gate_sentence, undecided
+    from hpsearch.reporting.versus import gate_sentence, undecided
 
     if found.regression is None:
         return

@@ -19,7 +19,7 @@ from hpsearch.cli.common import (
     study_name,
     write_out,
 )
-from hpsearch.engine.defaults import CONFIRM_SEEDS, LEAST_SEEDS, TOP
+from hpsearch.defaults import CONFIRM_SEEDS, LEAST_SEEDS, TOP
 
 
 class ConfirmFormat(StrEnum):
@@ -61,9 +61,10 @@ def confirm(
     at the test part is counted. Asked again for the same, nothing is trained.
     """
     from hpsearch.cli.reading import reading
-    from hpsearch.engine.confirm import confirm as confirm_study
-    from hpsearch.report.document import json_text
-    from hpsearch.report.finalists import confirmation_document, finalists_view
+    from hpsearch.reporting.finalists import confirmation_document
+    from hpsearch.reporting.json_csv import json_text
+    from hpsearch.reporting.tables import finalists_view
+    from hpsearch.retrain.confirm import confirm as confirm_study
 
     with reading(make_console(sys.stderr), what="training finalists again") as watch:
         found = confirm_study(

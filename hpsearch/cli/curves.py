@@ -22,7 +22,7 @@ from hpsearch.errors import HpsearchError, NothingToShowError, plural
 
 if TYPE_CHECKING:
     from hpsearch.records import Trial
-    from hpsearch.report.frames import Report
+    from hpsearch.results.frames import Report
 
 
 _CHART = 16
@@ -90,7 +90,7 @@ def curves(
         _show_charts(found, _shown(found, trial) if trial else _shown(found, trial)[:1], log)
         return
     if format_ is CurvesFormat.TABLE and out is None:
-        from hpsearch.report.tables import curves_view
+        from hpsearch.reporting.tables import curves_view
 
         console = make_console(sys.stdout)
         show(curves_view(found, _shown(found, trial), console.width), console)
@@ -99,7 +99,7 @@ def curves(
     if out is None:
         write_out(content)
         return
-    from hpsearch.report.files import write_files
+    from hpsearch.files import write_files
 
     write_files({out: content})
     typer.echo(f"wrote {out}", err=True)
@@ -110,9 +110,9 @@ def _write_events(found: Report, trials: Sequence[Trial], numbers: list[int], fo
     from shlex import quote
     from time import time
 
-    from hpsearch.report.files import write_files
-    from hpsearch.report.tensorboard import event_files, folder_name
-    from hpsearch.report.text import plain
+    from hpsearch.extras.tensorboard import event_files, folder_name
+    from hpsearch.files import write_files
+    from hpsearch.text import plain
 
     record = found.record
     files = event_files(record, trials, {number: found.curves[number] for number in numbers}, time())
@@ -125,7 +125,7 @@ def _write_events(found: Report, trials: Sequence[Trial], numbers: list[int], fo
 
 def _show_charts(found: Report, numbers: list[int], log: bool) -> None:
     """Draw the curves of these trials, one below the other."""
-    from hpsearch.report.terminal_chart import curve_chart
+    from hpsearch.extras.terminal_chart import curve_chart
 
     console = make_console(sys.stdout)
     coloured = console.color_system is not None
@@ -144,7 +144,7 @@ def _check_any(found: Report) -> None:
 
 def _shown(found: Report, numbers: list[int] | None) -> list[int]:
     """Which curves a table shows: those asked for, otherwise those of the best."""
-    from hpsearch.report.grids import BEST_FEW, best_few
+    from hpsearch.reporting.grids import BEST_FEW, best_few
 
     if numbers:
         return [number for number in dict.fromkeys(numbers) if number in found.curves]
@@ -152,9 +152,9 @@ def _shown(found: Report, numbers: list[int] | None) -> list[int]:
 
 
 def _content(found: Report, numbers: list[int] | None, format_: CurvesFormat) -> bytes:
-    from hpsearch.report.document import csv_text, curves_document, json_text
-    from hpsearch.report.frames import curves_frame
-    from hpsearch.report.tables import curves_view, plain_text
+    from hpsearch.reporting.json_csv import csv_text, curves_document, json_text
+    from hpsearch.reporting.tables import curves_view, plain_text
+    from hpsearch.results.frames import curves_frame
 
     if format_ is CurvesFormat.TABLE:
         return plain_text(curves_view(found, _shown(found, numbers), 100), 100).encode()

@@ -41,10 +41,10 @@ def export(
 
     `hpsearch predict DIR DATA` predicts with it.
     """
-    from hpsearch.engine.again import reload
-    from hpsearch.engine.export import choose_trial, make_model, snippet, write_model
-    from hpsearch.engine.onnx_graph import check_onnx
-    from hpsearch.report.text import plain
+    from hpsearch.model.export import choose_trial, make_model, snippet, write_model
+    from hpsearch.model.onnx_graph import check_onnx
+    from hpsearch.retrain.stored import reload
+    from hpsearch.text import plain
     from hpsearch.train import choose_device
 
     if onnx:
@@ -68,7 +68,7 @@ def export(
 
 def summary_of(about: dict[str, Any]) -> str:
     """Which trial it is, and how good."""
-    from hpsearch.report.text import metric_text
+    from hpsearch.text import metric_text
 
     trial, validation = about["trial"], about["validation"]
     metric = validation["metric"]

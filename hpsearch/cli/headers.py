@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import plural
-from hpsearch.report.text import parameter_text, plain, seconds_text, toml_value
 from hpsearch.study.file import Study
+from hpsearch.text import parameter_text, plain, seconds_text, toml_value
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from hpsearch.data import Dataset
-    from hpsearch.engine.estimate import Estimate
+    from hpsearch.running.estimate import Estimate
 
 _SAMPLES = 5
 _RUNGS = 8

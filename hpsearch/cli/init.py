@@ -112,9 +112,9 @@ def _suited(source: str, target: str | None, task: str | None, path: Path) -> st
     from hpsearch.cli.common import make_console
     from hpsearch.cli.reading import reading
     from hpsearch.data import load_dataset
-    from hpsearch.engine.begin import study_text
     from hpsearch.errors import Complaint, nearest
     from hpsearch.records import Task
+    from hpsearch.running.starter import study_text
     from hpsearch.study.schema import DataSection
 
     def complain(key: tuple[str, ...], text: str) -> Complaint:

@@ -51,10 +51,10 @@ def predict(
     there. If it is, it tells how good the predictions are.
     """
     from hpsearch.cli.reading import reading
-    from hpsearch.engine.model_file import load_model
-    from hpsearch.engine.predict import predictions_bytes, score_text
-    from hpsearch.report.files import write_files
-    from hpsearch.report.text import plain
+    from hpsearch.files import write_files
+    from hpsearch.model.files import load_model
+    from hpsearch.reporting.predictions import predictions_bytes, score_text
+    from hpsearch.text import plain
 
     format_ = format_ or _by_name(out)
     if format_ is PredictFormat.PARQUET and out is None and sys.stdout.isatty():

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpsearch.engine.profile import Profile
+    from hpsearch.running.profile import Profile
 
 _PHASES = ("deciding", "sampling", "planning", "storing")
 

@@ -56,9 +56,9 @@ def replay(
     changed, so that nothing could come out the same.
     """
     from hpsearch.cli.reading import reading
-    from hpsearch.engine.replay import replay_stored
-    from hpsearch.report.document import json_text
-    from hpsearch.report.replay import replay_document, replay_view
+    from hpsearch.reporting.json_csv import json_text
+    from hpsearch.reporting.replay import replay_document, replay_view
+    from hpsearch.retrain.replay import replay_stored
     from hpsearch.store import Database
 
     numbers = trial_numbers(trials)

@@ -23,8 +23,8 @@ from hpsearch.cli.common import (
 from hpsearch.errors import HpsearchError
 
 if TYPE_CHECKING:
-    from hpsearch.report.comparison import Comparison
-    from hpsearch.report.frames import Report
+    from hpsearch.results.comparison import Comparison
+    from hpsearch.results.frames import Report
 
 _TABLE_ROWS = 10
 
@@ -71,7 +71,7 @@ def report(
     found, trials = read_study(study, storage, curves=not rows_alone)
     pictures: dict[str, bytes] = {}
     if format_ is not ReportFormat.PARQUET and (out is not None or format_ not in _ROWS):
-        from hpsearch.engine.answer import full_report
+        from hpsearch.api import full_report
 
         found, pictures = full_report(found, trials, out is not None, lambda text: typer.echo(text, err=True))
         if found.comparison is not None:
@@ -92,14 +92,14 @@ def _write(
     found: Report, format_: ReportFormat, out: Path, top: int | None, pictures: dict[str, bytes]
 ) -> list[Path]:
     """Write the files that a folder gets: all of them, or the one that was asked for."""
-    from hpsearch.report.write import PAGE, TRIALS, parquet_bytes, write_into, write_report
+    from hpsearch.reporting.write import PAGE, TRIALS, parquet_bytes, write_into, write_report
 
     if format_ is ReportFormat.HTML:
-        from hpsearch.report.page import page_html
+        from hpsearch.reporting.page import page_html
 
         return write_into(out, {PAGE: page_html(found, pictures).encode()})
     if format_ is ReportFormat.PARQUET:
-        from hpsearch.report.document import report_rows
+        from hpsearch.reporting.json_csv import report_rows
 
         return write_into(out, {TRIALS: parquet_bytes(report_rows(found))})
     return write_report(found, out, _TABLE_ROWS if top is None else top, pictures)
@@ -107,8 +107,8 @@ def _write(
 
 def _count(comparison: Comparison, study: str, storage: str | None) -> None:
     """Note that the comparison has looked at the test part, if the database can be written."""
-    from hpsearch.engine.scorings import count_comparison
     from hpsearch.errors import StorageError
+    from hpsearch.results.scorings import count_comparison
     from hpsearch.store import Database
 
     try:
@@ -119,9 +119,9 @@ def _count(comparison: Comparison, study: str, storage: str | None) -> None:
 
 
 def _print(found: Report, format_: ReportFormat, top: int | None, storage: str) -> None:
-    from hpsearch.report.document import csv_text, json_text, limited, report_document, report_rows
-    from hpsearch.report.markdown import report_markdown
-    from hpsearch.report.tables import report_view
+    from hpsearch.reporting.json_csv import csv_text, json_text, limited, report_document, report_rows
+    from hpsearch.reporting.markdown import report_markdown
+    from hpsearch.reporting.tables import report_view
 
     rows = _TABLE_ROWS if top is None else top
     if format_ is ReportFormat.TABLE:
@@ -132,15 +132,15 @@ def _print(found: Report, format_: ReportFormat, top: int | None, storage: str) 
     elif format_ is ReportFormat.JSON:
         write_out(json_text(report_document(found, top or 0)))
     elif format_ is ReportFormat.HTML:
-        from hpsearch.report.page import page_html
+        from hpsearch.reporting.page import page_html
 
         write_out(page_html(found))
     elif format_ is ReportFormat.LATEX:
-        from hpsearch.report.latex import report_latex
+        from hpsearch.reporting.latex import report_latex
 
         write_out(report_latex(found, rows))
     elif format_ is ReportFormat.PARQUET:
-        from hpsearch.report.write import parquet_bytes
+        from hpsearch.reporting.write import parquet_bytes
 
         write_out(parquet_bytes(limited(report_rows(found), top or 0)))
     else:

@@ -7,14 +7,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hpsearch.cli.common import make_console, report_of, show, storage_words
-from hpsearch.engine.defaults import CONFIRM_SEEDS, TOP
+from hpsearch.defaults import CONFIRM_SEEDS, TOP
 from hpsearch.errors import NothingToShowError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from hpsearch.data import Dataset
-    from hpsearch.report.frames import Report
+    from hpsearch.results.frames import Report
     from hpsearch.store import StudyStore
     from hpsearch.study.file import Study
 
@@ -51,8 +51,8 @@ def show_complete(
     """
     if confirm:
         from hpsearch.cli.reading import reading
-        from hpsearch.engine.confirm import confirm_stored
-        from hpsearch.engine.pool import resources
+        from hpsearch.retrain.confirm import confirm_stored
+        from hpsearch.running.pool import resources
 
         # Without a complete trial there is nothing to confirm, and the report says so.
         with suppress(NothingToShowError), reading(err, what="training finalists again") as watch:
@@ -60,9 +60,9 @@ def show_complete(
             confirm_stored(study, dataset, store, *own, top=TOP, seeds=CONFIRM_SEEDS, watch=watch)
     report, trials = report_of(store)
     if study.compare is not None:
-        from hpsearch.engine.answer import compared
-        from hpsearch.engine.pool import resources
-        from hpsearch.engine.scorings import count_comparison
+        from hpsearch.results.scorings import count_comparison
+        from hpsearch.retrain.answer import compared
+        from hpsearch.running.pool import resources
 
         report = compared(
             report,
@@ -78,7 +78,7 @@ def show_complete(
 
 
 def _show(report: Report, storage: str | None) -> None:
-    from hpsearch.report.tables import report_view
+    from hpsearch.reporting.tables import report_view
 
     console = make_console(sys.stdout)
     show(report_view(report, console.width, _SHOWN, storage_words(storage)), console)

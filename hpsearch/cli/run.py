@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     from hpsearch.cli.display import Display
     from hpsearch.data import Dataset
-    from hpsearch.engine.api import Outcome
-    from hpsearch.engine.pool import StopFlag
     from hpsearch.records import State
+    from hpsearch.running.pool import StopFlag
+    from hpsearch.running.prepare import Outcome
     from hpsearch.store import Database, StudyStore
     from hpsearch.study.file import Study
 
@@ -161,9 +161,9 @@ def _find_study(text: str, storage: str | None, overrides: list[str]) -> Study:
 def _run(study: Study, call: _Call, dry_run: bool, err: Console) -> None:
     from hpsearch.cli.headers import header_lines
     from hpsearch.cli.reading import reading
-    from hpsearch.engine.api import prepare
-    from hpsearch.engine.resume import is_complete, open_study
-    from hpsearch.engine.scorings import CONFIRMATION
+    from hpsearch.results.scorings import CONFIRMATION
+    from hpsearch.running.prepare import prepare
+    from hpsearch.running.resume import is_complete, open_study
     from hpsearch.store import Database
 
     with reading(err) as progress:
@@ -208,8 +208,8 @@ def _show_complete(
 def _dry_run(study: Study, dataset: Dataset, call: _Call, err: Console) -> None:
     """Say what a run would do, with the trials that are stored, and do nothing."""
     from hpsearch.cli.headers import dry_run_view, header_lines
-    from hpsearch.engine.estimate import estimate
-    from hpsearch.engine.pool import resources
+    from hpsearch.running.estimate import estimate
+    from hpsearch.running.pool import resources
     from hpsearch.store import Database
 
     device, workers = resources(call.device, call.workers)
@@ -228,7 +228,7 @@ def _next_cohort(store: StudyStore) -> int:
 
 def _fork(database: Database, study: Study, dataset: Dataset, call: _Call, err: Console) -> Study:
     """The study under the name that was asked for, with the trials of the stored one that fit it."""
-    from hpsearch.engine.fork import fork
+    from hpsearch.running.fork import fork
     from hpsearch.train import choose_device
 
     assert call.fork is not None
@@ -251,10 +251,10 @@ def _go_on(database: Database, study: Study, dataset: Dataset, call: _Call, err:
     from hpsearch.cli.headers import estimate_text, header_lines
     from hpsearch.cli.profile import age, profile_lines
     from hpsearch.cli.result import show_result
-    from hpsearch.engine.estimate import estimate
-    from hpsearch.engine.pool import StopFlag, resources
-    from hpsearch.engine.provenance import run_provenance
-    from hpsearch.engine.resume import open_study
+    from hpsearch.running.estimate import estimate
+    from hpsearch.running.pool import StopFlag, resources
+    from hpsearch.running.provenance import run_provenance
+    from hpsearch.running.resume import open_study
     from hpsearch.train import missing_kernel
 
     device, workers = resources(call.device, call.workers)
@@ -323,8 +323,8 @@ def _train(
     provenance: dict[str, Any],
 ) -> Outcome:
     from hpsearch.cli.display import Display
-    from hpsearch.engine.api import train
-    from hpsearch.report.text import is_share
+    from hpsearch.running.prepare import train
+    from hpsearch.text import is_share
 
     metric = study.train.metric or ""
     with (
@@ -368,7 +368,7 @@ def _interruptible(stop: StopFlag, display: Display, call: _Call) -> Iterator[No
 
 def _tell_end(study: Study, store: StudyStore, url: str, err: Console) -> None:
     """One line that says where the study stands."""
-    from hpsearch.report.text import counts_text
+    from hpsearch.text import counts_text
 
     counts = store.counts()
     _say(

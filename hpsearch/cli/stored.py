@@ -32,8 +32,8 @@ def list_studies(
     storage: StorageOption = None,
 ) -> None:
     """List the stored studies."""
-    from hpsearch.report.details import StoredStudy, list_document, list_view
-    from hpsearch.report.document import json_text
+    from hpsearch.reporting.details import StoredStudy, list_document, list_view
+    from hpsearch.reporting.json_csv import json_text
     from hpsearch.store import Database
 
     with Database.open(storage_url(storage)) as database:
@@ -65,7 +65,7 @@ def show(
     import numpy as np
 
     from hpsearch.records import CURVE_COLUMNS
-    from hpsearch.report.details import study_view, trial_view
+    from hpsearch.reporting.details import study_view, trial_view
     from hpsearch.store import Database
 
     console = make_console(sys.stdout)
@@ -89,8 +89,8 @@ def delete(
 ) -> None:
     """Delete a stored study with all its trials and curves."""
     from hpsearch.errors import plural
-    from hpsearch.report.text import plain
     from hpsearch.store import Database
+    from hpsearch.text import plain
 
     with Database.open(storage_url(storage)) as database:
         name = study_name(study)
@@ -119,8 +119,8 @@ def compact(storage: StorageOption = None) -> None:
     between, and makes files of older versions do so from now on. It needs as
     much free space as the file takes.
     """
-    from hpsearch.report.text import bytes_text
     from hpsearch.store import Database
+    from hpsearch.text import bytes_text
 
     with Database.open(storage_url(storage)) as database:
         before, after = database.compact()

@@ -27,10 +27,10 @@ def dump(
     OUT is one JSON file if it ends in .json; otherwise a folder with trials.parquet, curves.parquet and
     study.json. [bold]hpsearch load[/bold] stores the study again, exactly as it was, elsewhere too.
     """
-    from hpsearch.report.files import write_files
-    from hpsearch.report.text import bytes_text
+    from hpsearch.files import write_files
     from hpsearch.store import Database
     from hpsearch.store.transfer import dump_json, dump_tables
+    from hpsearch.text import bytes_text
 
     if out.exists() or out.is_symlink():
         raise HpsearchError(f"{out}: is there already; name another file or folder, or delete it")
@@ -63,7 +63,7 @@ def load(
 
 
 def _what(record: StudyRecord, contents: Contents) -> str:
-    from hpsearch.report.text import plain
+    from hpsearch.text import plain
 
     epochs = sum(trial.epochs for trial in contents.trials)
     return f"study {plain(record.name)}: {plural(len(contents.trials), 'trial')}, {plural(epochs, 'epoch')}"

@@ -23,7 +23,7 @@ from hpsearch.errors import HpsearchError, check_trial
 
 if TYPE_CHECKING:
     from hpsearch.records import StudyRecord, Trial
-    from hpsearch.report.variance import Variance
+    from hpsearch.reporting.variance import Variance
 
 _Number = TypeVar("_Number", int, float)
 
@@ -98,8 +98,8 @@ def variance(
         raise HpsearchError(f"--out: expected a file in a folder that is there; found {out}")
     found = _measured(*_stored(study, trial, storage), *chosen, rates, draws)
     if out is not None:
-        from hpsearch.report.files import write_files
-        from hpsearch.report.variance import variance_png
+        from hpsearch.files import write_files
+        from hpsearch.reporting.variance import variance_png
 
         write_files({out: variance_png(found)})
         typer.echo(f"wrote {out}", err=True)
@@ -135,9 +135,9 @@ def _measured(
     momenta: list[float] | None,
     draws: int | None,
 ) -> Variance:
-    from hpsearch.engine.again import reload
-    from hpsearch.engine.api import make_problem
-    from hpsearch.engine.variance import MOMENTA, Sweep, choose_epochs, measure_variance
+    from hpsearch.extras.variance import MOMENTA, Sweep, choose_epochs, measure_variance
+    from hpsearch.retrain.stored import reload
+    from hpsearch.running.prepare import make_problem
     from hpsearch.train import choose_device
 
     choose_epochs(trial, epochs)  # complains before the data are read
@@ -148,8 +148,8 @@ def _measured(
 
 
 def _print(found: Variance, format_: VarianceFormat) -> None:
-    from hpsearch.report.document import csv_text, json_text
-    from hpsearch.report.variance import variance_document, variance_view
+    from hpsearch.reporting.json_csv import csv_text, json_text
+    from hpsearch.reporting.variance import variance_document, variance_view
 
     if format_ is VarianceFormat.TABLE:
         console = make_console(sys.stdout)

@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hpsearch.engine.api import prepare, train
-from hpsearch.engine.pool import StopFlag
-from hpsearch.engine.provenance import provenance
-from hpsearch.engine.resume import open_study
 from hpsearch.records import Progress
+from hpsearch.running.pool import StopFlag
+from hpsearch.running.prepare import prepare, train
+from hpsearch.running.provenance import provenance
+from hpsearch.running.resume import open_study
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import study_from_document
 

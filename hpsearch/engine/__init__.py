@@ -1,1 +1,0 @@
-"""The one place that ties search, training and storage together."""

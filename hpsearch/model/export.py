@@ -1,0 +1,214 @@
+"""From a stored trial to a model in files: trained again from its record, and looked at before it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.data import Dataset
+from hpsearch.errors import HpsearchError, NothingToShowError
+from hpsearch.files import write_files
+from hpsearch.model.files import ABOUT, ONNX, WEIGHTS, load_model, model_files, output_of
+from hpsearch.model.model import Model
+from hpsearch.model.onnx_graph import onnx_bytes
+from hpsearch.records import StudyRecord, Trial
+from hpsearch.results.confirmation import Confirmation
+from hpsearch.retrain.stored import retrain
+from hpsearch.running.prepare import make_problem
+from hpsearch.running.provenance import run_provenance
+from hpsearch.study.file import Study
+from hpsearch.text import metric_text
+from hpsearch.train.layers import arrays_of, layers_of
+from hpsearch.train.predicting import Goal
+
+if TYPE_CHECKING:
+    from hpsearch.results.frames import Report
+
+_CLOSE = 1e-4
+"""Relative difference of the validation metric up to which a trial counts as trained again: other kernels
+round otherwise."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model that is written. notes: sentences that the user should read."""
+
+    model: Model
+    folder: Path
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def choose_trial(report: Report, number: int | None) -> int:
+    """The trial asked for, else the best of the last confirmation, else the best by validation.
+
+    Raises:
+        NothingToShowError: no trial has a rank.
+    """
+    chosen = report.best if number is None else number
+    if chosen is None:
+        record = report.record
+        raise NothingToShowError(
+            f"study {record.name}: no trial has a validation {record.metric}: there is no model to export"
+        )
+    return chosen
+
+
+def make_model(
+    record: StudyRecord,
+    study: Study,
+    dataset: Dataset,
+    trial: Trial,
+    device: str,
+    confirmation: Confirmation | None = None,
+) -> Model:
+    """The trial with the weights that it had after its best epoch, trained again.
+
+    Args:
+        study, dataset: as `again.reload` returns them. confirmation: for what is said of the trial.
+
+    Raises:
+        HpsearchError: it has no best epoch.
+    """
+    if trial.best_epoch is None:
+        raise HpsearchError(
+            f"study {record.name}: trial {trial.number} has no best epoch, and so no weights to export: "
+            f"{trial.reason or 'it has not been trained'}. Choose another one with --trial"
+        )
+    problem = make_problem(study, dataset, device)
+    state = retrain(study, problem, trial, trial.best_epoch)
+    configuration = study.space.configuration(trial.params)
+    sizes = problem.features, configuration, problem.outputs
+    form = dataset.columns or dataset.image
+    assert form is not None
+    split = study.data.split.column
+    goal = Goal(
+        dataset.task,
+        dataset.target_mean,
+        dataset.target_std,
+        problem.loss,
+        problem.metric,
+        problem.representation,
+    )
+    model = Model(
+        goal,
+        dataset.target,
+        dataset.classes,
+        form,
+        () if split is None else (split,),
+        tuple(layers_of(*sizes)),
+        arrays_of(*sizes, state),
+    )
+    again = goal.score(model.outputs(dataset.valid.x), _truth(dataset))
+    about = _about(record, study, dataset, trial, again, confirmation)
+    about["run"] = run_provenance(study, dataset, device, 1)
+    return replace(model, about=about)
+
+
+def _truth(dataset: Dataset) -> Any:
+    """The validation part's targets in their own unit."""
+    y = dataset.valid.y
+    return y if dataset.classes else y.astype(float) * dataset.target_std + dataset.target_mean
+
+
+def _about(
+    record: StudyRecord,
+    study: Study,
+    dataset: Dataset,
+    trial: Trial,
+    again: float,
+    confirmation: Confirmation | None,
+) -> dict[str, Any]:
+    finalists = () if confirmation is None else confirmation.finalists
+    confirmed = next((each for each in finalists if each.trial == trial.number), None)
+    found = None if confirmed is None else confirmed.estimate
+    about: dict[str, Any] = {
+        "trial": {
+            "study": record.name,
+            "number": trial.number,
+            "epoch": trial.best_epoch,
+            "params": trial.params,
+            "weights_drawn_for": trial.drawn_as,
+        },
+        "settings": {key: record.document[key] for key in ("space", "train") if key in record.document},
+        "source": study.data.source,
+        "validation": {
+            "metric": record.metric,
+            "rows": len(dataset.valid),
+            "value": trial.value,
+            "exported": again,
+        },
+    }
+    if confirmation is None or found is None:
+        return about
+    return {
+        **about,
+        "confirmed": {
+            "metric": confirmation.metric,
+            "part": confirmation.part,
+            "rows": confirmation.rows,
+            "seeds": confirmation.seeds,
+            "mean": found.mean,
+            "low": found.low,
+            "high": found.high,
+        },
+    }
+
+
+def write_model(model: Model, folder: Path, onnx: bool = False) -> Exported:
+    """Write the model's files, and read them back.
+
+    A `model.onnx` that an earlier export left is removed where none is asked for: it is of another model.
+
+    Raises:
+        HpsearchError: a file cannot be written, or onnx is not installed.
+    """
+    contents: Mapping[str, bytes] = model_files(model)
+    if onnx:
+        contents = {ONNX: onnx_bytes(model), **contents}
+    notes = []
+    outdated = not onnx and (folder / ABOUT).is_file() and (folder / ONNX).is_file()
+    write_files({folder / name: content for name, content in contents.items()}, parents=True)
+    if outdated:
+        (folder / ONNX).unlink()
+        notes.append(f"{folder / ONNX}, which was of an earlier export, is removed")
+    load_model(folder)
+    validation = model.about["validation"]
+    stored, again = validation["value"], validation["exported"]
+    if abs(again - stored) > _CLOSE * max(1e-9, abs(stored)):
+        metric = validation["metric"]
+        notes.append(
+            f"this machine trains otherwise than the one that the study ran on: validation {metric} is "
+            f"{metric_text(metric, again)} after the same epochs, {metric_text(metric, stored)} was stored"
+        )
+    return Exported(model, folder, tuple(folder / name for name in contents), tuple(notes))
+
+
+_MEANING = {
+    "softmax": (".softmax(1)", "a probability for each class"),
+    "sigmoid": (".sigmoid()", "the probability of the second class"),
+    "identity": (" * {std!r} + {mean!r}", "in the target's own unit"),
+    "softplus": (".logaddexp(torch.zeros(())) * {std!r}", "in the target's own unit"),
+    "relu": (".relu() * {std!r}", "in the target's own unit"),
+}
+
+
+def snippet(exported: Exported) -> str:
+    """Ten lines of Python that load the network with torch and safetensors alone, and use it."""
+    model, folder = exported.model, exported.folder
+    meaning, words = _MEANING[output_of(model)]
+    meaning = meaning.format(std=model.goal.std, mean=model.goal.mean)
+    return f"""\
+import json, torch
+from safetensors.torch import load_file
+
+with open({str(folder / ABOUT)!a}) as file:
+    about = json.load(file)
+layers = [getattr(torch.nn, each["module"])(*each["arguments"]) for each in about["network"]["layers"]]
+network = torch.nn.ModuleDict({{"layers": torch.nn.Sequential(*layers)}}).eval()
+network.load_state_dict(load_file({str(folder / WEIGHTS)!a}))
+x = torch.zeros(1, {model.form.size})  # rows, prepared as about["preprocessing"] says
+print(network["layers"](x){meaning})  # {words}
+"""

@@ -1,0 +1,249 @@
+"""What a confirmation says, in words, as a table and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hpsearch.errors import plural
+from hpsearch.reporting.grids import Column, Grid, thinned_epochs
+from hpsearch.results.confirmation import Confirmation, confirmed_frame
+from hpsearch.results.lessons.curves import BEST, LAST, finalist_curves
+from hpsearch.stats import LEVEL, chance_of_best
+from hpsearch.text import (
+    MISSING,
+    interval_text,
+    is_share,
+    json_value,
+    listed,
+    metric_text,
+    missing,
+    parameter_text,
+    signed_texts,
+    significant,
+)
+
+_CLAIMED = 5
+"""Of fewer finalists the chance that they hold the best is not told: by simulation it would be too high."""
+
+_NAMED = 3
+"""Of tied trials, so many are named."""
+
+
+def rank_text(low: int, high: int) -> str:
+    """A rank that may be any of some: "1" or "1–3"."""
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def drop_text(metric: str, value: float) -> str:
+    """By how much a score falls short of another; of shares in points."""
+    return MISSING if missing(value) else signed_texts(metric, value)[0].removeprefix("+")
+
+
+def finalists_title(c: Confirmation) -> str:
+    """What was done."""
+    count = len(c.finalists)
+    best = f"the best {count} of {c.complete:,}" if count < c.complete else f"all {count}"
+    seeds = f"{c.seeds} fresh seeds" + (", rows divided anew" if c.resampled else "")
+    return f"confirmed: {best} complete trials, each on {seeds}, scored on {plural(c.rows, f'{c.part} row')}"
+
+
+def finalists_grid(c: Confirmation) -> Grid:
+    """One row a finalist, best first: rank, score, distance to the best, and what it promised."""
+    frame = confirmed_frame(c)
+    names = [str(name) for name in frame.columns if str(name).startswith("param_")]
+    columns = [
+        Column("rank"),
+        Column("trial"),
+        *map(Column, (c.metric, "95 % interval", "to the best", "its interval", "selected at", "shrinkage")),
+        *(Column(name.removeprefix("param_"), not isinstance(frame[name].iloc[0], str)) for name in names),
+    ]
+    columns += [Column("diverged")] if frame["diverged"].any() else []
+    rows = []
+    for row in frame.to_dict("records"):
+        to_best = [row[name] for name in ("difference", "difference_low", "difference_high")]
+        difference, *ends = signed_texts(c.metric, *(value for value in to_best if not missing(value))) or [
+            ""
+        ]
+        cells = [
+            rank_text(row["rank_low"], row["rank_high"]),
+            str(row["trial"]),
+            metric_text(c.metric, row["mean"]),
+            MISSING if missing(row["mean"]) else interval_text(c.metric, row["low"], row["high"]),
+            difference,
+            " … ".join(ends) or ("the same" if difference else ""),
+            metric_text(c.metric, row["selected"]),
+            drop_text(c.metric, row["shrinkage"]),
+            *(parameter_text(row[name]) for name in names),
+        ]
+        cells += [f"{row['diverged']} of {c.seeds}"] if frame["diverged"].any() else []
+        rows.append(tuple(cells))
+    return Grid(tuple(columns), tuple(rows))
+
+
+def verdict(c: Confirmation) -> str:
+    """One sentence: which trial is the best, or which cannot be told apart."""
+    best, tied = c.best, c.tied
+    if best.estimate is None:
+        return (
+            f"Every finalist diverged with most of the {c.seeds} fresh seeds: none of them can be relied on."
+        )
+    found = f"{c.metric} {metric_text(c.metric, best.estimate.mean)}"
+    if best.estimate.low is not None and best.estimate.high is not None:
+        found += f" ({interval_text(c.metric, best.estimate.low, best.estimate.high)})"
+    if len(c.finalists) == 1:
+        return f"Trial {best.trial} has {found} on {c.part} rows."
+    if len(tied) == 1:
+        others = "the other one" if len(c.finalists) == 2 else f"the other {len(c.finalists) - 1}"
+        return f"Trial {best.trial} is better than {others}: {found} on {c.part} rows."
+    names = [str(each.trial) for each in tied[:_NAMED]]
+    if len(tied) > _NAMED:
+        names = [*names[:-1], f"{len(tied) - _NAMED + 1} more"]
+    return (
+        f"Trials {listed(names)} cannot be told apart (rank {rank_text(1, len(tied))}); the first has "
+        f"{found}. Choose among them by what else counts, such as size."
+    )
+
+
+def shrinkage_sentence(c: Confirmation) -> str | None:
+    """How much of what the trials promised on validation was luck, and of what."""
+    frame = confirmed_frame(c).dropna(subset=["mean", "again"])
+    if frame.empty or c.part == "validation":
+        return None
+    selected, again, mean = (float(frame[name].mean()) for name in ("selected", "again", "mean"))
+    sign = 1.0 if c.maximize else -1.0
+    unit = " points" if is_share(c.metric) else ""
+    seed, rows = sign * (selected - again), sign * (again - mean)
+    levels = [metric_text(c.metric, value) for value in (selected, again, mean)]
+    sure = "flatter" if rows > 0 else "are harder,"
+    return (
+        f"On average they promised {levels[0]} on validation; with fresh seeds it is {levels[1]} there "
+        f"({drop_text(c.metric, seed)}{unit} were luck of seed and epoch) and {levels[2]} on {c.part} rows "
+        f"(the validation rows, on which they were chosen, {sure} by {drop_text(c.metric, abs(rows))}{unit})."
+    )
+
+
+def chance_sentence(c: Confirmation) -> str | None:
+    """How likely the truly best trial is among the finalists."""
+    noise = selection_noise(c)
+    if not _CLAIMED <= len(c.finalists) < c.complete or len(c.values) != c.complete or noise is None:
+        return None
+    chance = chance_of_best(np.array(c.values), len(c.finalists), noise, c.maximize)
+    shown = "more than 99 %" if chance > 0.99 else f"about {100 * chance:.0f} %"
+    return (
+        f"With a probability of {shown} the {len(c.finalists)} hold the best by validation of the "
+        f"{c.complete:,} complete trials, or one as good (within half of what seeds differ by)."
+    )
+
+
+def selection_noise(c: Confirmation) -> float | None:
+    """The standard deviation between seeds of a finalist's validation metric, pooled; None if unknown."""
+    groups = [each.validation(c.metric) for each in c.finalists]
+    residuals = [own[~np.isnan(own)] - own[~np.isnan(own)].mean() for own in groups if len(own)]
+    freedom = sum(len(own) - 1 for own in residuals if len(own) > 1)
+    if not freedom:
+        return None
+    return float(np.sqrt(sum(float(own @ own) for own in residuals if len(own) > 1) / freedom))
+
+
+def uses_sentence(c: Confirmation) -> str:
+    """How often the part that is scored has been looked at."""
+    rows = f"the {c.part} part"
+    if len(c.uses) <= 1:
+        return f"This is the first look at {rows}."
+    kinds = dict.fromkeys(use.purpose for use in c.uses)
+    counts = (plural(sum(use.purpose == kind for use in c.uses), kind) for kind in kinds)
+    return (
+        f"This study has looked at {rows} {len(c.uses)} times ({', '.join(counts)}): "
+        "each look makes the best of them look better than it is."
+    )
+
+
+def finalists_remarks(c: Confirmation) -> list[str]:
+    """What the reader must know to take the numbers for no more than they are."""
+    lines = [line for line in (shrinkage_sentence(c), chance_sentence(c)) if line]
+    divided = ", and other divisions of training and validation" if c.resampled else " on this split"
+    lines.append(
+        f"Intervals are about other initial weights and orders of the rows{divided}; other {c.part} rows "
+        f"would differ by more. {c.ranking.method}"
+    )
+    if c.part == "validation":
+        lines.append(
+            "There is no test part: the scores are from the validation part, on which the trials were "
+            "chosen, too, and flatter."
+        )
+    return [*lines, uses_sentence(c)]
+
+
+def confirmation_document(c: Confirmation) -> dict[str, Any]:
+    """The confirmation as JSON-able values; differences are in the metric's own unit."""
+    frame = confirmed_frame(c)
+    own = [str(name) for name in frame.columns if not str(name).startswith("param_")]
+    scores = {each.trial: each.scores.tolist() for each in c.finalists}
+    rows = [
+        {**{name: row[name] for name in own}, "scores": scores[row["trial"]]}
+        for row in frame.to_dict("records")
+    ]
+    document: dict[str, Any] = json_value(
+        {
+            "metric": c.metric,
+            "part": c.part,
+            "rows": c.rows,
+            "seeds": c.seeds,
+            "resampled": c.resampled,
+            "complete": c.complete,
+            "level": LEVEL,
+            "method": c.ranking.method,
+            "verdict": verdict(c),
+            "uses": [
+                {
+                    "purpose": use.purpose,
+                    "trials": use.trials,
+                    "seeds": use.seeds,
+                    "when": None if use.when is None else use.when.isoformat(),
+                }
+                for use in c.uses
+            ],
+            "finalists": rows,
+        }
+    )
+    return document
+
+
+def finalists_curves_grid(confirmation: Confirmation, epochs: int = 9) -> Grid:
+    """Mean ± standard deviation over seeds: epochs down (so many at most), finalists across, best first.
+
+    ● marks each one's best epoch.
+    """
+    frame, metric = finalist_curves(confirmation), confirmation.metric
+    trials = [int(trial) for trial in frame["trial"].unique()]
+    last = int(frame["epoch"].max()) if len(frame) else 0
+    shown = sorted({*thinned_epochs(last, epochs), *(int(epoch) for epoch in frame["epoch"][frame["best"]])})
+    cells = {
+        (row["trial"], row["epoch"]): _cell(metric, row["mean"], row["sd"])
+        + (f" {BEST}" if row["best"] else "  ")
+        for row in frame.to_dict("records")
+    }
+    rows = [(str(epoch), *(cells.get((trial, epoch), "") for trial in trials)) for epoch in shown]
+    return Grid((Column("epoch"), *(Column(f"#{trial}") for trial in trials)), tuple(rows))
+
+
+def _cell(metric: str, mean: float, sd: float) -> str:
+    text = metric_text(metric, mean)
+    if np.isnan(sd):
+        return text
+    return f"{text} ±{100 * sd:.1f}" if is_share(metric) else f"{text} ±{significant(sd, 2)}"
+
+
+def improving_line(confirmation: Confirmation, epochs: int) -> str:
+    """Which finalists were still improving when their training ended, "" if none.
+
+    Those that are trained for less than the study's `epochs` end where going on brought no more in the
+    search; and of few epochs the last fifth would be nearly all.
+    """
+    frame = finalist_curves(confirmation)
+    whole = [each.trial for each in confirmation.finalists if each.epochs >= max(epochs, 3 * LAST)]
+    improving = frame["improving"].astype(bool) & frame["trial"].isin(whole)
+    found = [f"#{trial}" for trial in frame["trial"][improving].unique()]
+    return f"still improving in the last fifth of their epochs: {', '.join(found)}" if found else ""

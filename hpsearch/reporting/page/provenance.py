@@ -1,0 +1,88 @@
+"""Where a study's numbers come from, the commands that make them again, and the study as TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from shlex import quote
+from typing import Any
+
+from hpsearch.reporting.grids import Column, Grid
+from hpsearch.results.frames import Report
+from hpsearch.text import toml_value
+
+_OTHER_NAMES = {
+    "split": "prepared rows",
+    "code": "hash of the code",
+    "data": "data hash",
+    "study": "settings hash",
+}
+_PARTS = ("train", "valid", "test")
+
+
+def provenance_grid(report: Report) -> Grid:
+    """What the numbers depend on, a line each."""
+    return Grid(
+        (Column("", numeric=False), Column("", numeric=False)),
+        tuple(_lines(report)),
+    )
+
+
+def _lines(report: Report) -> Iterator[tuple[str, str]]:
+    record = report.record
+    summary, data = record.data_summary, record.document.get("data", {})
+    yield "data", str(summary.get("name") or data.get("source", ""))
+    yield "data hash", record.data_hash
+    rows = summary.get("rows")
+    if isinstance(rows, Mapping):
+        yield (
+            "rows",
+            " · ".join(f"{rows[part]:,} {part}" for part in _PARTS if isinstance(rows.get(part), int)),
+        )
+    if isinstance(summary.get("features"), int):
+        yield "features", f"{summary['features']:,}"
+    if isinstance(summary.get("classes"), list) and summary["classes"]:
+        yield "classes", f"{len(summary['classes']):,}"
+    for note in summary.get("notes") or ():
+        yield "note", str(note)
+    split = data.get("split")
+    if isinstance(split, Mapping):
+        yield "split", toml_value(split)
+    yield "seed", str(record.document.get("study", {}).get("seed", ""))
+    runs = report.runs
+    said = runs[-1].provenance if runs else record.provenance
+    hidden = {"seed", "data", "study"}
+    for key, value in said.items():
+        if key not in hidden:
+            yield _OTHER_NAMES.get(key, key), value if isinstance(value, str) else toml_value(value)
+    if len(runs) > 1:
+        yield "runs", f"{len(runs)}; the last one's are above"
+
+
+def commands(report: Report) -> list[tuple[str, str]]:
+    """(command, what it does) that make the study's numbers again."""
+    name = quote(report.record.name)
+    found = [
+        (
+            f"hpsearch run {quote(f'{report.record.name}.toml')}",
+            "the search, from the study below saved as this file",
+        )
+    ]
+    if report.confirmation is not None:
+        c = report.confirmation
+        found.append(
+            (f"hpsearch confirm {name} --top {len(c.finalists)} --seeds {c.seeds}", "the confirmed ranking")
+        )
+    if report.best is not None:
+        found.append((f"hpsearch replay {name} {report.best}", "one trial once more, compared bit for bit"))
+    return found
+
+
+def study_toml(document: Mapping[str, Any]) -> str:
+    """The resolved study as a study file: every key, what is null left out."""
+    lines: list[str] = []
+    for section, table in document.items():
+        for inner in table if isinstance(table, list) else [table]:
+            lines.append(f"[[{section}]]" if isinstance(table, list) else f"[{section}]")
+            lines += [f"{key} = {toml_value(value)}" for key, value in inner.items() if value is not None]
+            lines.append("")
+    return "\n".join(lines)

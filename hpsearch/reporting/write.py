@@ -1,0 +1,115 @@
+"""Writing a report's files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from hpsearch.errors import HpsearchError
+from hpsearch.files import write_files
+from hpsearch.reporting.json_csv import csv_text, json_text, report_document, report_rows
+from hpsearch.reporting.markdown import COMPARISON, CURVES, PARETO, report_markdown
+from hpsearch.reporting.tables import plain_text, report_view
+from hpsearch.results.frames import Report, curves_frame
+from hpsearch.results.lessons import Lessons, lessons
+from hpsearch.text import plain
+
+if TYPE_CHECKING:
+    from hpsearch.reporting.charts import Chart
+
+PAGE, TRIALS = "report.html", "trials.parquet"
+_TEXT_WIDTH = 100
+_NOTHING: Mapping[str, bytes] = MappingProxyType({})
+
+
+def write_report(
+    report: Report, directory: Path, top: int = 10, pictures: Mapping[str, bytes] = _NOTHING
+) -> list[Path]:
+    """Write the report into `directory` in all formats.
+
+    report.txt, .md, .html, .tex and .json; trials and curves as .csv and .parquet; curves.png, of a study
+    with several objectives pareto.png, of one with a comparison comparison.png; and in charts/ every chart of
+    the page as .svg and .png. The tables for people show `top` trials (0: all); the files for programs have
+    all of them. pictures: more files, such as boundary.png, as their bytes. Returns the paths of the files.
+
+    Raises:
+        HpsearchError: the directory cannot be made or written to.
+    """
+    from hpsearch.reporting.latex import report_latex
+    from hpsearch.reporting.page import page_html
+
+    _make(directory)  # before anything that takes seconds
+    found = lessons(report)
+    charts = dict(_charts(report, found))
+    drawn = {**{name: content for name, content in charts.items() if "/" not in name}, **pictures}
+    curves = curves_frame(report.record, report.curves)
+    contents = {
+        "report.txt": plain_text(report_view(report, _TEXT_WIDTH, top, found=found), _TEXT_WIDTH).encode(),
+        "report.md": report_markdown(report, top, drawn, found).encode(),
+        PAGE: page_html(report, pictures, found).encode(),
+        "report.tex": report_latex(report, top).encode(),
+        "report.json": json_text(report_document(report, found=found)).encode(),
+        "trials.csv": csv_text(report_rows(report)).encode(),
+        TRIALS: parquet_bytes(report_rows(report)),
+        "curves.csv": csv_text(curves).encode(),
+        "curves.parquet": parquet_bytes(curves),
+        **drawn,
+        **charts,
+    }
+    return write_into(directory, contents)
+
+
+def write_into(directory: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write files by their names into a folder, which is made; returns their paths.
+
+    Raises:
+        HpsearchError: the directory cannot be made or written to.
+    """
+    for folder in {(directory / name).parent for name in contents}:
+        _make(folder)
+    write_files({directory / name: content for name, content in contents.items()})
+    return [directory / name for name in contents]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HpsearchError(
+            f"{folder}: expected a folder for the report's files; it cannot be made: {error.strerror}. "
+            "Choose another one with --out"
+        ) from None
+
+
+def parquet_bytes(frame: pd.DataFrame) -> bytes:
+    """The frame as a Parquet file; a column that has words and numbers is text there."""
+    mixed = {name: frame[name].astype("str") for name in frame.columns if frame[name].dtype == object}
+    content: bytes = frame.assign(**mixed).to_parquet(index=False)
+    return content
+
+
+def _charts(report: Report, found: Lessons) -> Iterator[tuple[str, bytes]]:
+    """All charts for papers, and the pictures that the Markdown shows, by file name."""
+    from hpsearch.reporting.charts import all_charts
+    from hpsearch.reporting.charts.render import chart_svg, png_of
+
+    name = plain(report.record.name)
+    sets: dict[str, list[Chart]] = {CURVES: [], PARETO: [], COMPARISON: []}
+    alone: dict[str, bytes] = {}
+    for chart in all_charts(report, found, long=True):
+        svg = chart_svg(chart, f"{name}: {chart.title}")
+        yield f"charts/{chart.name}.svg", svg.encode()
+        alone[chart.name] = png_of(svg)
+        yield f"charts/{chart.name}.png", alone[chart.name]
+        picture = f"{chart.name.split('-')[0]}.png"
+        if picture in sets:
+            sets[picture].append(chart)
+    for picture, charts in sets.items():
+        if len(charts) == 1:
+            yield picture, alone[charts[0].name]
+        elif charts:
+            yield picture, png_of(chart_svg(charts, f"{name}: {charts[0].title}"))

@@ -1,0 +1,1 @@
+"""What a study says, as numbers and sentences; no terminal, no charts."""

@@ -1,0 +1,82 @@
+"""What could be better about a study: evidence in numbers, and a remedy to paste into its file.
+
+A detector is a function of the evidence that yields what it finds; to add one, add it to `_DETECTORS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpsearch.results.advice.curves import fewer_epochs, more_epochs, overfitting, unstable
+from hpsearch.results.advice.evidence import (
+    FEWER_EPOCHS,
+    NO_BETTER_THAN_A_GUESS,
+    Advice,
+    Evidence,
+    remedy_command,
+)
+from hpsearch.results.advice.failures import dead_units, divergence, saturation
+from hpsearch.results.advice.places import places, spread_lines, too_few_to_say
+from hpsearch.results.advice.ranges import edges, too_wide, unvisited
+from hpsearch.results.advice.whole import imbalance, too_few_trials
+from hpsearch.results.frames import Report
+
+__all__ = ["Advice", "advice", "advice_lines", "advised", "remedy_command"]
+
+_MOST = 5
+_SAY_WHERE = ("edge", "too wide")
+"""Kinds of advice that say where the best values of a hyper-parameter lie."""
+_DETECTORS = (
+    imbalance,
+    divergence,
+    edges,
+    more_epochs,
+    dead_units,
+    saturation,
+    overfitting,
+    too_few_trials,
+    unstable,
+    unvisited,
+    too_wide,
+    fewer_epochs,
+)
+
+
+def advice(report: Report) -> list[Advice]:
+    """At most five, the strongest first; of a study that is well, none."""
+    return _advice(Evidence(report))
+
+
+def advice_lines(report: Report) -> list[str]:
+    """The first of `advised`."""
+    return advised(report)[0]
+
+
+def advised(report: Report) -> tuple[list[str], str | None]:
+    """The advice as sentences, "text; try remedy", at most five; and what to type to try the first of them
+    whose remedy is a setting, and no command already.
+
+    Sentences about the best ten trials follow where there is room, of hyper-parameters of which
+    that is not said; of fewer than 20 trials ten would be no choice.
+    """
+    evidence = Evidence(report)
+    found = _advice(evidence)
+    settings = (each.remedy for each in found if each.written != each.remedy)
+    return _lines(evidence, found)[:_MOST], remedy_command(report, next(settings, None))
+
+
+def _lines(evidence: Evidence, found: Sequence[Advice]) -> list[str]:
+    lines = [each.text + (f"; try {each.written}" if each.remedy else ".") for each in found]
+    if not evidence.study.space.searched:
+        return [*lines, *spread_lines(evidence)]
+    if not evidence.chosen:
+        return [*lines, too_few_to_say(evidence)]
+    told = {each.parameter for each in found if each.kind in _SAY_WHERE}
+    return [*lines, *(line for name, line in places(evidence).items() if name not in told)]
+
+
+def _advice(evidence: Evidence) -> list[Advice]:
+    found = [each for detector in _DETECTORS for each in detector(evidence)]
+    if any(each.kind == NO_BETTER_THAN_A_GUESS for each in found):
+        found = [each for each in found if each.kind != FEWER_EPOCHS]
+    return sorted(found, key=lambda each: -each.strength)[:_MOST]

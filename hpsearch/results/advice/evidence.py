@@ -1,0 +1,257 @@
+"""What advice is made of: a report's numbers as detectors look at them, prepared once."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from hpsearch.errors import StudyFileError
+from hpsearch.records import CURVE_COLUMNS, Curves, FloatArray, State, valid_place
+from hpsearch.results.frames import PARAM, Report
+from hpsearch.study.file import Study, study_from_document
+from hpsearch.text import is_share, plain, signed_texts
+
+BEST = 10
+"""So many trials are looked at for what the good ones have in common."""
+ENOUGH = 20
+"""The best ten of fewer trials would be no choice."""
+LEVEL = 0.001
+"""What chance alone does more often than this is not said: there are many detectors, and most studies are
+well. Where several hyper-parameters are looked at, each has its share of it."""
+FEWEST_CURVES = 5
+"""A tendency of fewer curves would say nothing."""
+
+_SECTIONS = ("space", "train", "search", "data")
+"""Of a study file, whose keys remedies set."""
+
+NO_BETTER_THAN_A_GUESS, FEWER_EPOCHS = "class imbalance", "fewer epochs"
+"""Kinds of advice: of a study of the first, nothing can be said of how soon its trials were good."""
+
+_BLIND = ("random", "qmc", "grid")
+"""Samplers that don't learn."""
+_UNSTABLE = 0.01
+"""Of the F test, at which the noise is about twice the spread of the best ten."""
+_SMALL = 0.05
+_ROUNDING = 12**-0.5
+"""The standard deviation of a rounding error, in units of what is rounded to."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Something about a study that could be better.
+
+    kind: such as "edge", "overfitting". text: the evidence, in numbers, without a full stop. remedy: a line
+    for the study file that `--set` takes, too, or a command; None where there is none to paste. strength:
+    from 0 to 1, for order: how much a remedy of its kind may bring, times how far from well the study is.
+    parameter: the hyper-parameter that it is about, or "".
+    """
+
+    kind: str
+    text: str
+    remedy: str | None
+    strength: float
+    parameter: str = ""
+
+    @property
+    def written(self) -> str | None:
+        """The remedy as one reads it: of a line for the study file, its section and its key."""
+        section, _, line = (self.remedy or "").partition(".")
+        return f"[{section}] {line}" if section in _SECTIONS else self.remedy
+
+
+def remedy_command(report: Report, remedy: str | None) -> str | None:
+    """What to type to try a remedy of a stored study: in another one, which begins from nothing, since the
+    trials of this one may all be of other settings.
+    """
+    if remedy is None or remedy.partition(".")[0] not in _SECTIONS:
+        return remedy
+    name = report.record.name
+    return plain(shlex.join(["hpsearch", "run", name, "--set", f"study.name={name}-2", "--set", remedy]))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A report's numbers; "better" is more everywhere: a metric that is to be low has its sign turned."""
+
+    report: Report
+
+    @cached_property
+    def study(self) -> Study:
+        """The study as it was written."""
+        return study_from_document(self.report.record.document, self.report.record.origin)
+
+    @property
+    def metric(self) -> str:
+        return self.report.record.metric
+
+    @property
+    def sign(self) -> float:
+        """1 where more of the metric is better, otherwise −1."""
+        return 1.0 if self.report.record.direction == "maximize" else -1.0
+
+    @property
+    def epochs(self) -> int:
+        """The most that a trial gets."""
+        return self.study.train.epochs
+
+    @cached_property
+    def finished(self) -> pd.DataFrame:
+        """Rows of the trials that are complete, stopped or diverged."""
+        trials = self.report.trials
+        finished: pd.DataFrame = trials[(trials["state"] != str(State.RUNNING)).to_numpy()]
+        return finished
+
+    @cached_property
+    def judged(self) -> pd.DataFrame:
+        """Rows of the finished trials that have a value."""
+        judged: pd.DataFrame = self.finished[np.isfinite(self.finished["value"].to_numpy())]
+        return judged
+
+    @cached_property
+    def early(self) -> pd.DataFrame:
+        """Rows of the finished trials that were chosen without knowledge: of the first cohort, at least 20.
+
+        Later ones have much in common if the sampler learns, also in what makes no difference.
+        """
+        search = self.study.search
+        if search.sampler in _BLIND:
+            return self.finished
+        return self.finished.sort_values("trial").head(max(ENOUGH, search.cohort))
+
+    @cached_property
+    def best(self) -> pd.DataFrame:
+        """Rows of the best ten, or of fewer where fewer have a rank."""
+        return self.report.ranked.head(BEST)
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the best ten are a choice among enough trials; those stopped early lost it, too."""
+        return len(self.best) == BEST and len(self.judged) >= ENOUGH
+
+    @cached_property
+    def curves(self) -> Curves:
+        return Curves.join(self.report.curves)
+
+    @cached_property
+    def whole(self) -> pd.DataFrame:
+        """Rows of those of the best ten whose curves have all epochs, of finite numbers."""
+        curves, columns = self.curves, len(CURVE_COLUMNS)
+        nothing = np.empty((0, columns))
+        found = [curves.get(number, nothing)[:, :columns] for number in self.best["trial"].tolist()]
+        whole = [len(curve) == self.epochs and bool(np.isfinite(curve).all()) for curve in found]
+        return self.best.loc[whole]
+
+    @cached_property
+    def best_curves(self) -> FloatArray:
+        """[trials, epochs, 4] of these; see records.CURVE_COLUMNS."""
+        columns = len(CURVE_COLUMNS)
+        found = [self.curves[number][:, :columns] for number in self.whole["trial"].tolist()]
+        return np.array(found, dtype=np.float64).reshape(len(found), self.epochs, columns)
+
+    @property
+    def best_metric(self) -> FloatArray:
+        """[trials, epochs] of them: the ranked metric, more is better."""
+        column = valid_place(self.metric)
+        return self.sign * self.best_curves[:, :, column]
+
+    @cached_property
+    def noise(self) -> float | None:
+        """The standard deviation of an epoch's metric about its neighbours, in the best's last halves.
+
+        Steps from epoch to epoch vary by √2 of it. None where there are too few curves, or epochs.
+        """
+        late = self.best_metric[:, self.epochs // 2 :]
+        if len(late) < FEWEST_CURVES or late.shape[1] < 4:
+            return None
+        steps = np.diff(late, axis=1)
+        return max(float(steps.std(axis=1).mean()) / 2**0.5, _ROUNDING * self.one_row)
+
+    @cached_property
+    def spread(self) -> float:
+        """The standard deviation of the best ten's values; 0 of fewer than two."""
+        return float(self.best["value"].std()) if len(self.best) > 1 else 0.0
+
+    @cached_property
+    def unstable(self) -> bool:
+        """Whether the metric of the best ten varies more from epoch to epoch than between their ranks.
+
+        By the F test of the noise of an epoch against the spread of the ranked values. The best of a study
+        that went well are close together, so the noise must also be more than two rows, for shares of rows,
+        and more than a twentieth of what the best has over an early trial.
+        """
+        if self.noise is None or len(self.best) < BEST or self.noise <= 2 * self.one_row:
+            return False
+        scores = self.scores(self.early)
+        if self.noise <= _SMALL * (self.scores(self.best)[0] - np.median(scores[np.isfinite(scores)])):
+            return False
+        from scipy.special import fdtrc
+
+        freedom = len(self.whole) * (self.epochs // 2 - 1)
+        return not self.spread or bool(fdtrc(freedom, BEST - 1, (self.noise / self.spread) ** 2) <= _UNSTABLE)
+
+    @property
+    def one_row(self) -> float:
+        """What one row of the validation part is worth, for a share of rows; otherwise 0."""
+        summary = self.report.record.data_summary
+        rows = summary.get("rows", summary)
+        count = rows.get("valid") if isinstance(rows, dict) else None
+        return 1 / count if is_share(self.metric) and isinstance(count, int) and count else 0.0
+
+    def scores(self, trials: pd.DataFrame) -> FloatArray:
+        """[trials] values of which more is better; −∞ of those that have none: they diverged."""
+        value = trials["value"].to_numpy(dtype=np.float64)
+        return np.where(np.isfinite(value), self.sign * value, -np.inf)
+
+    def numbers(self, trials: pd.DataFrame, name: str) -> FloatArray:
+        """[trials] values of a numeric hyper-parameter; NaN where a trial has no use for it, or for words."""
+        column = pd.to_numeric(trials[PARAM + name], errors="coerce")
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+    def settings(self, trials: pd.DataFrame, name: str) -> list[object]:
+        """[trials] values of a hyper-parameter, searched or the same for all."""
+        if name in self.study.space.searched:
+            return list(trials[PARAM + name])
+        return [self.study.space.fixed.get(name)] * len(trials)
+
+    def amount(self, value: float) -> str:
+        """A difference of the metric without its sign: of shares in points."""
+        text = signed_texts(self.metric, value)[0].lstrip("+−")
+        return f"{text} points" if is_share(self.metric) else text
+
+    def accepted(self, remedies: Iterable[str]) -> str | None:
+        """The first of some lines for a study file with which this one still makes sense, if any."""
+        for line in remedies:
+            try:
+                study_from_document(self.report.record.document, overrides=[line])
+            except StudyFileError:
+                continue
+            return line
+        return None
+
+
+def counted(count: int) -> str:
+    """ "ten", "7"."""
+    return "ten" if count == BEST else str(count)
+
+
+def percent(share: float) -> str:
+    """ "27 %", "0.4 %"."""
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.2g} %"
+
+
+def surely_above(values: FloatArray, bound: float = 0.0, level: float = LEVEL) -> bool:
+    """Whether the mean of values [n] is above a bound, by Student's t test (1908).
+
+    Values that are all the same are taken at their word.
+    """
+    from scipy.special import stdtr
+
+    spread = float(values.std(ddof=1)) / len(values) ** 0.5
+    if spread == 0:
+        return bool(values[0] > bound)
+    return bool(stdtr(len(values) - 1, (bound - values.mean()) / spread) <= level)

@@ -1,0 +1,62 @@
+"""What a study taught: which hyper-parameters matter, which way, with which others, and its answer.
+
+Numbers first, as plain values and frames; `blocks` has them as tables of text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpsearch.results.frames import Report
+from hpsearch.results.lessons.additive import fit
+from hpsearch.results.lessons.basis import Basis, basis_of
+from hpsearch.results.lessons.factors import factors
+from hpsearch.results.lessons.importances import Importance, importances
+from hpsearch.results.lessons.interactions import Interaction, interactions
+from hpsearch.results.lessons.isolation import Isolation, isolations
+from hpsearch.results.lessons.roles import Verdict, verdicts
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a study taught.
+
+    basis: which trials and values importances, medians and interactions rest on. importances: the largest
+    first. isolations: in the study file's order. interactions: those that the trials tell of, often none.
+    verdicts: of the scientific hyper-parameters.
+    """
+
+    basis: Basis
+    importances: tuple[Importance, ...]
+    isolations: tuple[Isolation, ...]
+    interactions: tuple[Interaction, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+def lessons(report: Report) -> Lessons:
+    """What the trials of a report teach; empty where nothing is searched. It draws nothing from global
+    randomness: the same report has the same lessons.
+    """
+    basis = basis_of(report)
+    every = factors(report)
+    model = fit(factors(report, basis.rows), basis.scores)
+    seed = int(report.record.document["study"]["seed"])
+    return Lessons(
+        basis,
+        importances(model, report.parameters, len(basis), seed),
+        isolations(report, every, basis),
+        interactions(model, report, every, basis),
+        verdicts(report, every),
+    )
+
+
+__all__ = [
+    "Basis",
+    "Importance",
+    "Interaction",
+    "Isolation",
+    "Lessons",
+    "Verdict",
+    "basis_of",
+    "lessons",
+]

@@ -1,0 +1,233 @@
+"""Scientific hyper-parameters: each value's best with the others tuned, and whether the values differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hpsearch import seeds
+from hpsearch.records import FloatArray, IntArray, State
+from hpsearch.results.confirmation import Confirmation
+from hpsearch.results.frames import Report
+from hpsearch.results.lessons.factors import Factor
+from hpsearch.stats import LEVEL, estimate, rank_arms
+from hpsearch.text import listed, metric_text, signed_texts
+
+FRESH, SEARCH = "fresh seeds", "search"
+FEWEST = 5
+"""Finished trials of a value below which nothing is said of it."""
+
+_SHUFFLES = 400
+_MANY = 2000
+"""Trials from which fewer shuffles have to do."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the study says of a scientific hyper-parameter (Godbole et al. 2023, "Deep Learning Tuning
+    Playbook", "Identifying scientific, nuisance, and fixed hyperparameters").
+
+    values: one row a value, best first: value (in words), trials, complete, best (the best trial's value on
+    validation), trial (its number), expected, low, high (see below), difference, difference_low,
+    difference_high (to the first row, all together with 95 % confidence), p, source.
+    source "fresh seeds": the best trial's score on the part that is kept back, from the confirmation, where
+    its best trials of at least two values are finalists. source "search": the expected best of equally many
+    trials, so that a value with more of them is not favoured. sentence: the verdict.
+    """
+
+    name: str
+    values: pd.DataFrame
+    sentence: str
+
+
+def verdicts(report: Report, factors: Sequence[Factor]) -> tuple[Verdict, ...]:
+    """Of each scientific hyper-parameter of the study, in its order. factors: of all trials."""
+    scientific = report.record.document["search"].get("scientific", ())
+    found = {factor.name: factor for factor in factors}
+    return tuple(_verdict(report, found[name]) for name in scientific if name in found)
+
+
+def _verdict(report: Report, factor: Factor) -> Verdict:
+    frame = _values(report, factor)
+    usable = frame[frame["expected"].notna()]
+    if len(usable) < 2:
+        needed = f"{factor.name}: at least {FEWEST} finished trials of two values are needed to compare them."
+        return Verdict(factor.name, frame, needed)
+    return Verdict(factor.name, frame, _sentence(report, factor.name, usable))
+
+
+def _values(report: Report, factor: Factor) -> pd.DataFrame:
+    """One row a value; first those with fresh seeds, each group best first."""
+    frame, maximize = report.trials, report.record.direction == "maximize"
+    places, count = factor.bucket, factor.buckets
+    complete = frame["rank"].notna().to_numpy()
+    rows: list[dict[str, Any]] = []
+    for place in range(count):
+        own = frame[(places == place) & complete]
+        rows.append(
+            {
+                "value": factor.bucket_text(place),
+                "trials": int((places == place).sum()),
+                "complete": len(own),
+                "best": own["value"].iloc[0] if len(own) else np.nan,
+                "trial": int(own["trial"].iloc[0]) if len(own) else None,
+            }
+        )
+    names = ("expected", "low", "high", "difference", "difference_low", "difference_high", "p")
+    for row in rows:
+        row |= {**dict.fromkeys(names, np.nan), "source": SEARCH}
+    confirmed = [] if report.confirmation is None else _confirmed(rows, report.confirmation)
+    others = [place for place in range(count) if place not in confirmed]
+    if others:
+        _searched(report, places, rows, others, confirmed)
+    return _sorted(pd.DataFrame(rows).astype({"trial": "Int64"}), maximize)
+
+
+def _sorted(rows: pd.DataFrame, maximize: bool) -> pd.DataFrame:
+    sign = -1 if maximize else 1
+    keys = {"fresh": rows["source"] != FRESH, "cost": sign * rows["expected"]}
+    order = pd.DataFrame(keys).sort_values(["fresh", "cost"], na_position="last", kind="stable").index
+    return rows.loc[order].reset_index(drop=True)
+
+
+def _confirmed(rows: list[dict[str, Any]], confirmation: Confirmation) -> list[int]:
+    """Fill in what fresh seeds say, where the best trials of at least two values have them; which ones."""
+    scores = {each.trial: each.scores for each in confirmation.finalists}
+    there = [at for at, row in enumerate(rows) if row["trial"] in scores]
+    if len(there) < 2:
+        return []
+    ranking = rank_arms(np.array([scores[rows[at]["trial"]] for at in there]), confirmation.maximize)
+    for arm, at in enumerate(there):
+        own = scores[rows[at]["trial"]]
+        found, to_best = estimate(own[~np.isnan(own)]), ranking.to_best[arm]
+        if found is not None:
+            rows[at] |= {"expected": found.mean, "low": found.low, "high": found.high}
+        if to_best is not None:
+            ends = {"difference_low": to_best.low, "difference_high": to_best.high}
+            rows[at] |= {"difference": to_best.mean, "p": to_best.p, **ends}
+        rows[at]["source"] = FRESH
+    return there
+
+
+def _searched(
+    report: Report, places: IntArray, rows: list[dict[str, Any]], others: list[int], confirmed: list[int]
+) -> None:
+    """Fill in the expected best of equally many trials, and its difference to the best value's."""
+    maximize = report.record.direction == "maximize"
+    states = report.trials["state"]
+    finished = (states != str(State.RUNNING)).to_numpy()
+    value = report.trials["value"].to_numpy(np.float64)
+    turned = np.where(
+        np.isfinite(value) & (states != str(State.FAILED)).to_numpy(), value if maximize else -value, -np.inf
+    )
+    counts = np.bincount(places[finished & (places >= 0)], minlength=len(rows))
+    enough = [at for at in range(len(rows)) if counts[at] >= FEWEST]
+    if len(enough) < 2 or not np.isfinite(turned).any():
+        return
+    kept = finished & np.isin(places, enough)
+    # Trials that diverged are as bad as the worst of the others.
+    values = np.maximum(turned[kept], turned[np.isfinite(turned)].min())
+    order = np.argsort(values, kind="stable")
+    values, groups = values[order], np.searchsorted(enough, places[kept][order])
+    several = int(min(counts[at] for at in enough)) // 2
+    best, chances, reach = _compared(
+        values, groups, len(enough), several, report.record.document["study"]["seed"]
+    )
+    sign = 1.0 if maximize else -1.0
+    first = int(best.argmax())
+    random = seeds.generator(report.record.document["study"]["seed"], "expected best")
+    for arm, at in enumerate(enough):
+        if at not in others:
+            continue
+        low, high = sorted(sign * end for end in _interval(values[groups == arm], several, random))
+        rows[at] |= {"expected": sign * best[arm], "low": low, "high": high}
+        if arm != first:
+            difference = sign * (best[arm] - best[first])
+            ends = {"difference_low": difference - reach, "difference_high": difference + reach}
+            rows[at] |= {"difference": difference, "p": chances[arm], **ends}
+
+
+def _compared(
+    values: FloatArray, groups: IntArray, count: int, several: int, seed: int
+) -> tuple[FloatArray, FloatArray, float]:
+    """Of values in rising order and the groups that they belong to: the expected best of `several` of each
+    group, the probability that luck alone makes a group fall so far behind the best one, and how far it does
+    in 5 %.
+
+    A permutation test (Pitman 1937) with the largest difference of any two groups, so that it holds for all
+    pairs together.
+    """
+    random = seeds.generator(seed, "scientific roles")
+    weights = [_weights(int((groups == group).sum()), several) for group in range(count)]
+    best = _expected(values, groups, weights)
+    shuffles = _SHUFFLES if len(values) < _MANY else _SHUFFLES // 4
+    lucky = np.array(
+        [np.ptp(_expected(values, random.permutation(groups), weights)) for _ in range(shuffles)]
+    )
+    behind = best.max() - best
+    chances = (1 + (lucky[:, None] >= behind - 1e-12).sum(0)) / (1 + shuffles)
+    return best, chances, float(np.quantile(lucky, LEVEL, method="higher"))
+
+
+def _expected(values: FloatArray, groups: IntArray, weights: Sequence[FloatArray]) -> FloatArray:
+    """[groups] of each group of values in rising order, the mean of the best of all its subsets of the same
+    size (Dodge et al. 2019, "Show your work", without replacement). weights: as `_weights` has them.
+    """
+    return np.array([values[groups == group] @ own for group, own in enumerate(weights)])
+
+
+def _weights(count: int, several: int) -> FloatArray:
+    """[count] of the i-th smallest of `count` values, the share of subsets of `several` it is best of."""
+    places = np.arange(count, 0, -1.0)
+    # From the largest down: (count − several − i + …)/(count − i) is the chance that it is none of these.
+    ratio = (count - several - np.arange(count)) / places
+    none = np.cumprod(np.concatenate([[1.0], ratio[:-1].clip(0)]))
+    weights: FloatArray = (none * several / places)[::-1]
+    return weights
+
+
+def _interval(own: FloatArray, several: int, random: np.random.Generator) -> tuple[float, float]:
+    """Of the expected best, by the bootstrap (Efron 1979)."""
+    picked = np.sort(own[random.integers(0, len(own), (200, len(own)))], axis=1)
+    low, high = np.quantile(picked @ _weights(len(own), several), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _sentence(report: Report, name: str, values: pd.DataFrame) -> str:
+    metric = report.record.metric
+    fresh = values["source"] == FRESH
+    rows = values[fresh if fresh.any() else ~fresh].to_dict("records")
+    said = f"{name}: {_compared_text(metric, rows)}."
+    if fresh.any() and not fresh.all():
+        others = values[~fresh].to_dict("records")
+        worse = [row["value"] for row in others if row["p"] <= 1 - LEVEL]
+        same = [row["value"] for row in others if not row["p"] <= 1 - LEVEL]
+        parts = [f"{listed(worse)} worse than the best"] if worse else []
+        parts += [f"{listed(same)} not told from the best"] if same else []
+        said += f" Without fresh seeds, by the search alone: {'; '.join(parts)}."
+    return said
+
+
+def _compared_text(metric: str, rows: Sequence[dict[Any, Any]]) -> str:
+    """What is told apart of values on one scale, the best one first."""
+    first, *rest = rows
+    clear = [row for row in rest if row["p"] <= 1 - LEVEL]
+    same = listed([first["value"], *(row["value"] for row in rest if not row["p"] <= 1 - LEVEL)])
+    if not clear:
+        return f"no detectable difference between {same}"
+    worse = listed([f"{row['value']} ({_difference(metric, row)})" for row in clear])
+    against = f"; {same}: no detectable difference" if len(clear) < len(rest) else ""
+    best = f"{first['value']} has {metric} {metric_text(metric, first['expected'])}"
+    return f"{best}, better than {worse}{against}"
+
+
+def _difference(metric: str, row: dict[Any, Any]) -> str:
+    ends = [row["difference_low"], row["difference_high"]]
+    if any(end is None or np.isnan(end) for end in ends):
+        return signed_texts(metric, row["difference"])[0]
+    mean, low, high = signed_texts(metric, row["difference"], *ends)
+    return f"{mean}, {low} … {high}"

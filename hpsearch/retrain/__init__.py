@@ -1,0 +1,1 @@
+"""What trains stored things again: fresh seeds, confirm, compare, replay, images."""

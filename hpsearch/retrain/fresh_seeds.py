@@ -1,0 +1,163 @@
+"""Configurations on fresh seeds: new initial weights and orders of rows, scored once on rows kept back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch import seeds
+from hpsearch.data import Dataset, Part
+from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray
+from hpsearch.results.scorings import TEST, VALIDATION
+from hpsearch.running.prepare import make_problem
+from hpsearch.study.file import Study
+from hpsearch.study.hyperparameters import Configuration
+from hpsearch.train import Lane, LaneResult, Problem, Tile, plan, train_lanes
+
+_WEIGHTS = 0
+"""The number that all weights are drawn for: configurations with the same layers begin from the same weights,
+which only the seed draws."""
+
+Watch = Callable[[int, int], None]
+"""Is called with (pieces of work that are done, all of them)."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration, and the epochs after which it is scored."""
+
+    configuration: Configuration
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """A candidate on each seed.
+
+    scores, losses: [seeds] on the part that is scored, NaN where it diverged. curves: one a seed, as
+    records.Segment has them, on the training and validation parts, up to the epoch in which it diverged.
+    """
+
+    scores: FloatArray
+    losses: FloatArray
+    curves: tuple[FloatArray, ...]
+
+
+def scored_part(dataset: Dataset) -> tuple[str, Part]:
+    """The part that nothing was chosen on: "test", or "validation" of a study that has none."""
+    return (TEST, dataset.test) if len(dataset.test) else (VALIDATION, dataset.valid)
+
+
+def fresh_seed(seed: int, index: int) -> int:
+    """The seed of repeat `index`, from 0: initial weights and orders of the rows that no trial has seen."""
+    return seeds.integer(seed, "comparison", index)
+
+
+def train_fresh(
+    study: Study,
+    dataset: Dataset,
+    candidates: Sequence[Candidate],
+    count: int,
+    *,
+    device: str,
+    workers: int,
+    resampled: bool = False,
+    first: int = 0,
+    watch: Watch = lambda done, total: None,
+) -> list[Repeats]:
+    """Train all candidates on `count` fresh seeds; with a seed, all see the same mini-batches.
+
+    The part that is scored is looked at once, after a candidate's last epoch; curves are those of validation.
+
+    Args:
+        resampled: with each seed, divide the rows of training and validation anew, in the sizes that they
+            have, and class by class. The part that is scored stays as it is, unless it is validation.
+        first: the number of the first seed, from 0.
+    """
+    work: list[_Work] = []
+    for index in range(count):
+        seed = fresh_seed(study.seed, first + index)
+        own = redivided(dataset, seed) if resampled else dataset
+        _, part = scored_part(own)
+        problem = replace(make_problem(study, own, device), seed=seed)
+        kept_back = replace(make_problem(study, replace(own, valid=part), device), seed=seed)
+        lanes = [Lane(n, each.configuration, None, _WEIGHTS) for n, each in enumerate(candidates)]
+        tiles = plan(problem, lanes, [each.epochs for each in candidates], 1)
+        work += [_Work(index, problem, kept_back, tile) for tile in tiles]
+    scores, losses = np.full((2, len(candidates), count), np.nan)
+    curves: dict[tuple[int, int], FloatArray] = {}
+    with ThreadPoolExecutor(workers) as threads:
+        for done, (piece, found) in enumerate(zip(work, threads.map(_train, work), strict=True), start=1):
+            for number, (curve, last) in found.items():
+                curves[number, piece.index] = curve
+                if last is not None:
+                    scores[number, piece.index] = last[VALID_METRIC]
+                    losses[number, piece.index] = last[VALID_LOSS]
+            watch(done, len(work))
+    return [
+        Repeats(scores[number], losses[number], tuple(curves[number, index] for index in range(count)))
+        for number in range(len(candidates))
+    ]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A tile on a seed; kept_back: the problem whose validation part is the one that is scored."""
+
+    index: int
+    problem: Problem
+    kept_back: Problem
+    tile: Tile
+
+
+def _train(work: _Work) -> dict[int, tuple[FloatArray, FloatArray | None]]:
+    """By lane: its curve, and the last epoch's row with the part that is scored; None where it diverged.
+
+    The last epoch is trained twice from the same weights, which comes out the same: once for each part.
+    """
+    lanes, last = list(work.tile.lanes), work.tile.last_epoch
+    curves: dict[int, FloatArray] = {}
+    if last > 1:
+        before = train_lanes(work.problem, lanes, last - 1)
+        curves = {result.trial: result.curve for result in before}
+        lanes = [
+            replace(lane, state=result.state)
+            for lane, result in zip(lanes, before, strict=True)
+            if result.state is not None
+        ]
+    rows: dict[int, FloatArray | None] = dict.fromkeys(curves)
+    if not lanes:
+        return {number: (curve, None) for number, curve in curves.items()}
+    for result in train_lanes(work.problem, lanes, last):
+        earlier = curves.get(result.trial)
+        curves[result.trial] = result.curve if earlier is None else np.concatenate([earlier, result.curve])
+        rows[result.trial] = _row(result)
+    for result in train_lanes(work.kept_back, lanes, last):
+        # What is scored needs a finite loss on both parts.
+        rows[result.trial] = None if rows[result.trial] is None else _row(result)
+    return {number: (curve, rows[number]) for number, curve in curves.items()}
+
+
+def _row(result: LaneResult) -> FloatArray | None:
+    return result.curve[-1] if result.failure is None else None
+
+
+def redivided(dataset: Dataset, seed: int) -> Dataset:
+    """The data set with other rows in training and validation, as many of each class in each as before.
+
+    Features stay as they were prepared, by the statistics of the study's own training part.
+    """
+    x = np.concatenate([dataset.train.x, dataset.valid.x])
+    y = np.concatenate([dataset.train.y, dataset.valid.y])
+    was_valid = np.arange(len(x)) >= len(dataset.train)
+    group: NDArray[np.int64] = y.astype(np.int64) if dataset.classes else np.zeros(len(y), np.int64)
+    random = seeds.generator(seed, "resampled split")
+    valid = np.zeros(len(x), bool)
+    for value in np.unique(group):
+        rows = random.permutation(np.flatnonzero(group == value))
+        valid[rows[: int(was_valid[group == value].sum())]] = True
+    return replace(dataset, train=Part(x[~valid], y[~valid]), valid=Part(x[valid], y[valid]))

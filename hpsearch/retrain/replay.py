@@ -1,0 +1,156 @@
+"""Training stored trials again and holding their curves against the stored ones, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from hpsearch.defaults import DEFAULT_STORAGE
+from hpsearch.errors import HpsearchError, NothingToShowError
+from hpsearch.records import FloatArray, Segment, Trial
+from hpsearch.results.replay import Replay, Replayed, RunDifference
+from hpsearch.retrain.stored import reload
+from hpsearch.running.pool import Pool, StopFlag, resources
+from hpsearch.running.prepare import make_problem
+from hpsearch.running.provenance import differences, run_provenance
+from hpsearch.store import Database, StudyStore
+from hpsearch.study.file import Study
+from hpsearch.train import Lane, LaneResult, Problem, plan, train_lanes
+
+Watch = Callable[[int, int], None]
+"""Is called with (trials that are trained again, all of them)."""
+
+
+def replay(
+    study: str,
+    trials: Iterable[int] | None = None,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    device: str = "auto",
+    workers: int | None = None,
+    watch: Watch = lambda done, total: None,
+) -> Replay:
+    """Train trials of a stored study again, from their records alone, and compare their whole curves.
+
+    Args:
+        study: its name. trials: their numbers; all that have an epoch by default.
+        storage: an SQLAlchemy URL. device: auto, cpu, cuda or mps.
+        workers: training threads, by default one a core.
+
+    Raises:
+        StudyChangedError: the data have other content now, so that nothing could come out the same.
+        NothingToShowError: none of the trials has an epoch.
+        HpsearchError: there is no such study or trial, or its data cannot be read.
+    """
+    if workers is not None and workers < 1:
+        raise HpsearchError(f"workers: expected at least 1; found {workers}")
+    with Database.open(storage) as database:
+        return replay_stored(database.study(study), trials, device, workers, watch)
+
+
+def replay_stored(
+    store: StudyStore, numbers: Iterable[int] | None, device: str, workers: int | None, watch: Watch
+) -> Replay:
+    """`replay` of a study that is open."""
+    name = store.record.name
+    chosen = _chosen(name, store.trials(), numbers)
+    pieces: dict[int, list[Segment]] = {trial.number: [] for trial in chosen}
+    for segment in store.segments(pieces):
+        pieces[segment.trial].append(segment)
+    study, dataset = reload(store.record)
+    device, workers = resources(device, workers)
+    results = _train_again(study, make_problem(study, dataset, device), chosen, workers, watch)
+    found = tuple(_compared(trial, pieces[trial.number], results[trial.number]) for trial in chosen)
+    now = run_provenance(study, dataset, device, workers)
+    return Replay(name, found, _run_differences(store, found, now))
+
+
+def _chosen(study: str, trials: Sequence[Trial], numbers: Iterable[int] | None) -> list[Trial]:
+    """The trials of these numbers that have an epoch, in order.
+
+    Raises:
+        HpsearchError: the study has no trial of such a number. NothingToShowError: none has an epoch.
+    """
+    wanted = set()
+    for number in range(len(trials)) if numbers is None else numbers:
+        if not 0 <= number < len(trials):
+            there = f"trials from 0 to {len(trials) - 1}" if trials else "a study with trials"
+            raise HpsearchError(f"study {study}: expected {there}; found trial {number}")
+        wanted.add(number)
+    chosen = [trials[number] for number in sorted(wanted) if trials[number].epochs]
+    if not chosen:
+        raise NothingToShowError(f"study {study}: none of these trials has been trained for an epoch yet")
+    return chosen
+
+
+def _train_again(
+    study: Study, problem: Problem, trials: Sequence[Trial], workers: int, watch: Watch
+) -> dict[int, LaneResult]:
+    """Each trial from fresh weights up to the epoch that it had reached, by number, without its state."""
+    configurations = (study.space.configuration(trial.params) for trial in trials)
+    lanes = [Lane(t.number, c, None, t.weights) for t, c in zip(trials, configurations, strict=True)]
+    results: dict[int, LaneResult] = {}
+    pool = Pool(problem, train_lanes, workers)
+    try:
+        begun = pool.begin(plan(problem, lanes, [trial.epochs for trial in trials], workers))
+        for tile in pool.results(begun, StopFlag(), lambda: watch(len(results), len(trials))):
+            for result in tile.lanes:
+                results[result.trial] = replace(result, state=None)
+    finally:
+        pool.close()
+    return results
+
+
+def _compared(trial: Trial, pieces: Sequence[Segment], result: LaneResult) -> Replayed:
+    stored = np.concatenate([piece.curve for piece in pieces])
+    at, largest = first_difference(stored, result.curve)
+    return Replayed(
+        trial.number,
+        trial.state,
+        len(stored),
+        tuple(replace(piece, curve=piece.curve[:0]) for piece in pieces),
+        None if at is None else at + 1,
+        largest,
+        result.failure if at is not None else None,
+    )
+
+
+def first_difference(stored: FloatArray, again: FloatArray) -> tuple[int | None, float]:
+    """The first row in which two curves are not the same bit for bit, and the greatest absolute difference.
+
+    stored, again: [epochs, columns]. NaN is the same as NaN. The difference is infinite where only one of two
+    figures is finite, or one curve is shorter. Curves of old studies lack the shares of dead units: only
+    columns that both have are compared.
+    """
+    rows, columns = (min(sizes) for sizes in zip(stored.shape, again.shape, strict=True))
+    a, b = stored[:rows, :columns], again[:rows, :columns]
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    differing = np.flatnonzero(~same.all(axis=1))
+    shorter = len(stored) != len(again)
+    if not len(differing) and not shorter:
+        return None, 0.0
+    finite = np.isfinite(a) & np.isfinite(b)
+    with np.errstate(invalid="ignore", over="ignore"):
+        gaps = np.where(same, 0.0, np.where(finite, np.abs(a - b), np.inf))
+    largest = np.inf if shorter else float(gaps.max())
+    return int(differing[0]) if len(differing) else rows, largest
+
+
+def _run_differences(
+    store: StudyStore, found: Sequence[Replayed], now: Mapping[str, object]
+) -> tuple[RunDifference, ...]:
+    """For each run that trained a piece of the trials: what is recorded otherwise of it than now."""
+    runs = {run.number: run for run in store.runs()}
+    by_run: dict[int, list[int]] = {}
+    for trial in found:
+        for number in sorted({piece.run for piece in trial.pieces}):
+            by_run.setdefault(number, []).append(trial.trial)
+    told = []
+    for number, trials in sorted(by_run.items()):
+        run = runs.get(number)
+        then = store.record.provenance if run is None else run.provenance
+        begun = None if run is None else run.begun
+        told.append(RunDifference(number, begun, tuple(trials), differences(then, now)))
+    return tuple(told)

@@ -1,0 +1,212 @@
+"""A new study that starts from the trials of another one whose settings it has changed.
+
+A trial's curve is a function of the seed, the number that its weights are drawn for, its configuration, the
+data and how it is trained. So a fork must have its parent's seed, data, and `[train]` but for the epochs, and
+takes over every finished trial that it could have trained itself: the trial's configuration is a point of the
+new space, not forbidden, and would be computed in the same way there. They become its first trials, in their
+order and closed up; since that gives them other numbers, each keeps the one that its weights were drawn for
+(`records.Trial.weights`), and comes out the same when it is replayed. Curves, lanes and runs go with them.
+
+With more epochs, trials that were complete count as stopped early; with fewer, those that ended there as
+complete, and those that went on are left out. A cosine schedule runs over all epochs, so that trials with one
+fit no other number of epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from hpsearch.data import Dataset
+from hpsearch.errors import HpsearchError, StorageError, StudyChangedError, plural
+from hpsearch.records import Cohort, Params, Run, State, StudyRecord, Trial
+from hpsearch.results.scorings import inherited
+from hpsearch.running.prepare import make_problem
+from hpsearch.running.resume import new_record
+from hpsearch.running.settings import changes, plain
+from hpsearch.store import Contents, Database, StudyStore
+from hpsearch.study.file import Study, name_from, study_from_document
+from hpsearch.study.hyperparameters import HYPER_PARAMETERS, Configuration
+from hpsearch.study.points import read_point
+from hpsearch.study.space import Space
+from hpsearch.train import Lane, Problem
+from hpsearch.train.engine import is_native
+from hpsearch.train.planner import padded_widths
+
+_FREE = ("study.name", "data.source", "space", "train.epochs", "search", "compare", "enqueue", "forbidden")
+"""Settings in which a fork may differ from its parent; of the source, its name."""
+
+_BOUND = ("search.objectives",)
+"""Of these, the ones in which it may not: what trials have achieved in others is not known."""
+
+
+@dataclass(frozen=True)
+class Forked:
+    """What came of forking: the study under its new name, how many trials it took over, and of how many."""
+
+    study: Study
+    taken: int
+    finished: int
+
+
+def fork(database: Database, study: Study, dataset: Dataset, name: str, device: str = "cpu") -> Forked:
+    """Store the study under a new name, with the trials of the stored one of its own name that fit it.
+
+    Where that was done before, nothing is changed, so that the same command goes on with the fork.
+
+    Args:
+        study, dataset: of `api.prepare`, under the parent's name. device: on which the fork will be trained.
+
+    Raises:
+        UnknownStudyError: the parent is not stored. StorageError: another study has the new name.
+        StudyChangedError: the study differs in what all trials have in common, or no trial fits it.
+    """
+    if name_from(name) != name:
+        raise HpsearchError(f"--fork: expected a name of letters, digits, '.', '_' and '-'; found \"{name}\"")
+    parent, forked = database.study(study.name), replace(study, name=name)
+    trials = parent.trials()
+    finished = [trial for trial in trials if trial.state.finished]
+    known = database.find(name)
+    if known is not None:
+        origin = known.record.parent.get("study")
+        if origin != study.name:
+            raise StorageError(
+                f'{database.url}: study "{name}" is stored already'
+                + (f', forked from "{origin}"' if origin else f', and not as a fork of "{study.name}"')
+                + "; give the fork another name"
+            )
+        return Forked(forked, len(known.record.parent["trials"]), len(finished))
+    old = study_from_document(parent.record.document, parent.record.origin)
+    _check_settings(parent.record, old, forked, dataset)
+    fits = _Fits(old, forked, make_problem(old, dataset, device), make_problem(forked, dataset, device))
+    taken = [(trial, moved) for trial in finished if (moved := fits.moved(trial)) is not None]
+    if not taken:
+        raise StudyChangedError(
+            f'none of the {plural(len(finished), "finished trial")} of study "{study.name}" fits study '
+            f'"{name}": its space, epochs or forbidden combinations are others. To begin it from nothing: '
+            f"--set study.name={name}"
+        )
+    share = sum(trial.epochs for trial, _ in taken) / max(1, sum(trial.epochs for trial in trials))
+    _store(database, parent, forked, dataset, taken, parent.record.seconds * share)
+    return Forked(forked, len(taken), len(finished))
+
+
+def _check_settings(record: StudyRecord, old: Study, forked: Study, dataset: Dataset) -> None:
+    """Check that what all trials have in common is as it was.
+
+    Raises:
+        StudyChangedError: it is not.
+    """
+    found = changes(plain(old.document()), plain(forked.document()))
+    refused = [f"  {text}" for key, text in found if not _under(key, _FREE) or _under(key, _BOUND)]
+    if dataset.hash != record.data_hash:
+        content = f"{record.data_hash[:12]}…, now {dataset.hash[:12]}…"
+        refused.append(f"  the content of {forked.data.source}: stored sha256 {content}")
+    if refused:
+        raise StudyChangedError(
+            f'study "{forked.name}" cannot start from the trials of "{record.name}", which were trained '
+            "otherwise:\n" + "\n".join(refused) + "\nChange that back, or begin the new study from nothing: "
+            f"--set study.name={forked.name}"
+        )
+
+
+def _under(key: str, names: Iterable[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """Which trials of the old study the new one could have trained itself."""
+
+    old: Study
+    new: Study
+    old_problem: Problem
+    new_problem: Problem
+
+    def moved(self, trial: Trial) -> Trial | None:
+        """The finished trial as the new study would have it, or None if it could not have trained it."""
+        configuration = self.old.space.configuration(trial.params)
+        params = point_of(self.new.space, configuration)
+        if params is None or not self.new.allows(params) or not self._same_computation(trial, configuration):
+            return None
+        epochs = self.new.train.epochs
+        if trial.epochs > epochs:
+            return None
+        if trial.state is State.COMPLETE and trial.epochs < epochs:
+            reason = f"stopped at epoch {trial.epochs}, the last that trials had in study {self.old.name}"
+            return replace(trial, params=params, state=State.PRUNED, reason=reason)
+        if trial.state is State.PRUNED and trial.epochs == epochs:
+            return replace(trial, params=params, state=State.COMPLETE, reason=None)
+        return replace(trial, params=params)
+
+    def _same_computation(self, trial: Trial, configuration: Configuration) -> bool:
+        """Whether the same learning rates and, where lanes are stacked, the same padded widths go in."""
+        if configuration.schedule == "cosine" and self.old.train.epochs != self.new.train.epochs:
+            return False
+        lane = Lane(trial.number, configuration)
+        if is_native(self.new_problem, lane):
+            return True
+        return padded_widths(self.old_problem, [lane]) == padded_widths(self.new_problem, [lane])
+
+
+def point_of(space: Space, configuration: Configuration) -> Params | None:
+    """The searched hyper-parameters of the trial with this configuration; None if it is not in the space."""
+    values = {name: getattr(configuration, HYPER_PARAMETERS[name].field) for name in space.searched}
+    params = space.active({name: value for name, value in values.items() if value is not None})
+    if space.configuration(params) != configuration:
+        return None
+    complaints: list[str] = []
+    if params:
+        read_point(params, space, lambda key, text: complaints.append(text))
+    return None if complaints else params
+
+
+def _store(
+    database: Database,
+    parent: StudyStore,
+    forked: Study,
+    dataset: Dataset,
+    taken: Sequence[tuple[Trial, Trial]],
+    seconds: float,
+) -> None:
+    """Store the new study with its first trials, all of it or nothing; seconds: that they were trained."""
+    numbers = {trial.number: at for at, (trial, _) in enumerate(taken)}
+    segments = parent.segments(numbers)
+    runs = {run.number: run for run in parent.runs()}
+    used = sorted({segment.run for segment in segments} & runs.keys())
+    places = {number: at for at, number in enumerate(used, start=1)}
+    trials = [replace(moved, number=at, cohort=0) for at, (_, moved) in enumerate(taken)]
+    record = new_record(
+        forked,
+        dataset,
+        provenance=parent.record.provenance,
+        seconds=seconds,
+        parent={
+            "study": parent.record.name,
+            "scorings": inherited(parent.scorings(), parent.record.parent),
+            "trials": list(numbers),
+            "weights": [trial.drawn_as for trial, _ in taken],
+        },
+    )
+    contents = Contents(
+        runs=[_copied(runs[number], places[number], parent.record.name) for number in used],
+        cohorts=[Cohort(0, {trial.number: (0, trial.epochs) for trial in trials})],
+        trials=trials,
+        segments=[
+            replace(segment, trial=numbers[segment.trial], cohort=0, run=places.get(segment.run, 0))
+            for segment in segments
+        ],
+        queued=list(_untried(forked, trials)),
+    )
+    database.create_study(record, contents)
+
+
+def _copied(run: Run, number: int, study: str) -> Run:
+    return Run(number, {**run.provenance, "copied_from": study}, run.begun)
+
+
+def _untried(study: Study, trials: Sequence[Trial]) -> Iterator[Params]:
+    """Points of `[[enqueue]]` that the first trials would have tried, and that none of these has tried."""
+    for point in study.enqueue[: len(trials)]:
+        if not any(point.items() <= trial.params.items() for trial in trials):
+            yield point

@@ -1,0 +1,150 @@
+"""From a study file to what is trained: data, what follows from them, and the loop over both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.data import Dataset, load_dataset
+from hpsearch.errors import StorageError, StudyFileError
+from hpsearch.records import Progress
+from hpsearch.store import StudyStore
+from hpsearch.study.file import Study
+
+if TYPE_CHECKING:
+    from hpsearch.running.pool import StopFlag
+    from hpsearch.running.profile import Profile
+    from hpsearch.search import SamplerFactory
+    from hpsearch.train import Problem
+
+_LAST_PATIENCE = 1.0
+"""Seconds to wait for a database, to release a study in it, after it could not be written."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run did.
+
+    complete: all trials are finished, and no more begin. enough: why there are fewer of them than the study
+    says, if there are. profile: what the time was spent on.
+    """
+
+    complete: bool
+    enough: str | None
+    profile: Profile
+
+
+def prepare(study: Study, progress: Callable[[int, int], None] | None = None) -> tuple[Study, Dataset]:
+    """Load the data, and fill in what follows from them: task, loss and metric.
+
+    progress: is called with (done, total) while pictures are decoded.
+    """
+    base = study.source.path.parent if study.source.path else None
+    dataset = load_dataset(study.data, study.seed, base, study.source.complaint, progress)
+    study = study.resolve(dataset.task)
+    if study.train.metric == "r2" and min(dataset.valid.y) == max(dataset.valid.y):
+        text = f"R² needs validation targets that differ; all {len(dataset.valid)} are equal. Use rmse or mae"
+        raise StudyFileError([study.source.complaint(("train", "metric"), text)])
+    if study.train.metric == "auc" and len(np.unique(dataset.valid.y)) < len(dataset.classes):
+        text = "an AUC needs validation rows of every class; use accuracy, f1 or another split"
+        raise StudyFileError([study.source.complaint(("train", "metric"), text)])
+    _check_last_batch(study, dataset)
+    return study, dataset
+
+
+def _check_last_batch(study: Study, dataset: Dataset) -> None:
+    """Refuse last mini-batches of a single row for batch normalisation, which needs a variance.
+
+    Raises:
+        StudyFileError: some batch size leaves one.
+    """
+    if study.train.last_batch != "keep" or True not in (study.space.values("batch_norm") or ()):
+        return
+    sizes = study.space.values("batch_size") or ()
+    lonely = [size for size in sizes if isinstance(size, int) and len(dataset.train) % size == 1]
+    if lonely:
+        text = (
+            f"batch size {lonely[0]} leaves a last mini-batch of one row of {len(dataset.train):,}, which "
+            'has no variance for batch_norm; use last_batch = "drop" or another batch size'
+        )
+        raise StudyFileError([study.source.complaint(("train", "last_batch"), text)])
+
+
+def make_problem(study: Study, dataset: Dataset, device: str) -> Problem:
+    """What the study's trials are trained on; the study and the dataset are those of `prepare`."""
+    from hpsearch.train import Problem, pads_widths
+
+    train = study.train
+    assert train.loss is not None
+    assert train.metric is not None
+    softplus = train.representation == "softplus"
+    return Problem.from_dataset(
+        dataset,
+        f"softplus_{train.loss}" if softplus else train.loss,
+        train.metric,
+        study.seed,
+        representation=train.representation or "identity",
+        epochs=train.epochs,
+        keep_last=train.last_batch == "keep",
+        device=device,
+        pad_widths=pads_widths(study.space),
+    )
+
+
+def train(
+    study: Study,
+    dataset: Dataset,
+    store: StudyStore,
+    *,
+    device: str,
+    workers: int,
+    stop: StopFlag,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    warn: Callable[[str], None] = lambda text: None,
+    provenance: Mapping[str, Any] | None = None,
+    checkpoints: bool = True,
+    sampler: SamplerFactory | None = None,
+) -> Outcome:
+    """Train a stored study until it is complete or `stop` is set; everything finished is stored.
+
+    provenance: of this run, to be stored. checkpoints: store weights at rungs. sampler: makes one of Optuna's
+    from a seed, instead of the one that the study names.
+    """
+    from hpsearch.running.loop import Runner
+    from hpsearch.running.pool import Pool
+    from hpsearch.search import make_sampler, make_stopping
+    from hpsearch.train import train_lanes
+
+    proposals, rule = make_sampler(study, sampler), make_stopping(study)
+    problem = make_problem(study, dataset, device)
+    pool = Pool(problem, train_lanes, workers)
+    store.begin(provenance)
+    try:
+        runner = Runner(
+            study,
+            store,
+            problem,
+            proposals,
+            rule,
+            pool,
+            watch,
+            warn,
+            checkpoints,
+        )
+        runner.run(stop)
+    except StorageError:
+        with suppress(StorageError):
+            store.end(patience=_LAST_PATIENCE)
+        raise
+    except BaseException:
+        store.end()
+        raise
+    else:
+        store.end()
+    finally:
+        pool.close()
+    return Outcome(runner.complete, runner.enough, runner.profile)

@@ -1,0 +1,53 @@
+"""Where the time of a run goes."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from hpsearch.running.pool import TileResult
+from hpsearch.train import Problem
+
+
+class Profile:
+    """What a run's training loop spent its time on.
+
+    phases: seconds of the main thread (deciding, sampling, planning, storing). seconds: the loop's wall
+    time. training, evaluating: seconds of all workers. operations: floating-point operations of the products.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.phases: dict[str, float] = defaultdict(float)
+        self.seconds = self.training = self.evaluating = self.operations = 0.0
+
+    @property
+    def idle(self) -> float:
+        """Seconds in which workers had nothing to do."""
+        return max(0.0, self.workers * self.seconds - self.training - self.evaluating)
+
+    @contextmanager
+    def time(self, phase: str) -> Iterator[None]:
+        """Add the time within to a phase."""
+        began = monotonic()
+        try:
+            yield
+        finally:
+            self.phases[phase] += monotonic() - began
+
+    def count(self, problem: Problem, result: TileResult) -> None:
+        """Add a tile's seconds and operations."""
+        evaluating = sum(lane.evaluating for lane in result.lanes)
+        self.evaluating += evaluating
+        self.training += result.seconds - evaluating
+        for lane, asked in zip(result.lanes, result.tile.lanes, strict=True):
+            units = [problem.features, *asked.configuration.layers, problem.outputs]
+            weights = sum(a * b for a, b in itertools.pairwise(units))
+            batch = problem.batch(asked.configuration.batch_size)
+            # Forward, to the weights and to the layer below; nothing is below the first layer.
+            step = 6 * weights - 2 * units[0] * units[1]
+            rows = problem.rows // batch * batch
+            self.operations += len(lane.curve) * (rows * step + 2 * weights * len(problem.x_valid))

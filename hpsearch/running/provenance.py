@@ -1,0 +1,182 @@
+"""What a run's numbers depend on: the study, its data, and the process that trains it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+
+import hpsearch
+from hpsearch.data import Dataset
+from hpsearch.running.settings import deciding
+from hpsearch.study.file import Study
+from hpsearch.train import engine_name
+
+DECIDES_BITS = (
+    "split",
+    "engine",
+    "device",
+    "dtype",
+    "processor",
+    "capability",
+    "code",
+    "torch",
+    "numpy",
+    "optuna",
+    "sklearn",
+)
+"""Fields on which the numbers of trials, or the choice of the trials, depend."""
+
+_PACKAGE = Path(hpsearch.__file__).parent
+_CODE = ("records.py", "seeds.py", "study", "data", "search", "train", "running", "retrain")
+"""The part of hpsearch that numbers come from; the rest shows and stores them."""
+
+_HASH = 16
+"""Hexadecimal digits of the hashes that are made here."""
+
+
+def run_provenance(study: Study, dataset: Dataset, device: str, workers: int) -> dict[str, Any]:
+    """Everything that the numbers of a run depend on, as JSON-able values: what each run is stored with.
+
+    study: hash of all settings but those that may change between two runs. data: sha256 of the source's
+    content. split: hash of the prepared rows of the three parts in their order, so that it also tells whether
+    a library prepares them otherwise. The rest is `provenance`.
+    """
+    return {
+        "study": study_hash(study),
+        "data": dataset.hash,
+        "split": split_hash(dataset),
+        "seed": study.seed,
+        **provenance(device, workers),
+        "dtype": str(dataset.train.x.dtype),
+    }
+
+
+def provenance(device: str, workers: int) -> dict[str, Any]:
+    """Versions, processor, device and threads of this process, as JSON-able values.
+
+    code: hash of the modules that numbers come from. commit: of the git checkout that hpsearch runs from, if
+    it does. capability: the vector instructions that torch uses.
+    """
+    engine = engine_name(device)
+    return {
+        "hpsearch": hpsearch.__version__,
+        "code": code_hash(),
+        **({"commit": commit} if (commit := checkout_commit(_PACKAGE.parent)) else {}),
+        "python": platform.python_version(),
+        "torch": metadata.version("torch"),
+        "numpy": np.__version__,
+        "optuna": optuna.__version__,
+        "sklearn": metadata.version("scikit-learn"),
+        "sqlite": sqlite3.sqlite_version,
+        **_processor(),
+        **(_torch_says(device) if engine == "torch" else {"device": device}),
+        "engine": engine,
+        "workers": workers,
+        "platform": platform.platform(terse=True),
+    }
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Fields whose values differ, with both; one that only one side has says nothing."""
+    return {
+        key: (value, now[key])
+        for key, value in before.items()
+        if key in now and json.dumps(value) != json.dumps(now[key])
+    }
+
+
+def study_hash(study: Study) -> str:
+    """Of the settings that must stay as they are, and the seed; another name is the same study."""
+    settings = deciding(study.document())
+    settings["study"] = {"seed": study.seed}
+    return _hash(json.dumps(settings, sort_keys=True).encode())
+
+
+def split_hash(dataset: Dataset) -> str:
+    """Of the rows that the parts have, bit for bit, and of their order."""
+    digest = hashlib.sha256()
+    for part in (dataset.train, dataset.valid, dataset.test):
+        for array in (part.x, part.y):
+            digest.update(repr((array.shape, array.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:_HASH]
+
+
+@lru_cache(maxsize=1)
+def code_hash() -> str:
+    """Of the modules that numbers come from, so that changes between two commits count, too."""
+    digest = hashlib.sha256()
+    for name in _CODE:
+        place = _PACKAGE / name
+        for path in sorted(place.rglob("*.[pch]*")) if place.is_dir() else [place]:
+            if path.suffix in (".py", ".c", ".h"):
+                digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:_HASH]
+
+
+def checkout_commit(folder: Path) -> str | None:
+    """The commit that a git checkout stands at; None where the folder is not the root of one."""
+    try:
+        git = folder / ".git"
+        if git.is_file():  # of a further work tree
+            git = folder / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        if not head.startswith("ref:"):
+            return head
+        name = head.removeprefix("ref:").strip()
+        common = git / "commondir"
+        shared = git / common.read_text(encoding="utf-8").strip() if common.is_file() else git
+        with suppress(FileNotFoundError):
+            return (shared / name).read_text(encoding="utf-8").strip()
+        packed = (shared / "packed-refs").read_text(encoding="utf-8").splitlines()
+        return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_HASH]
+
+
+def _torch_says(device: str) -> dict[str, str]:
+    """What torch trains on; nobody else need import it for that."""
+    import torch
+
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _processor() -> dict[str, str]:
+    """The processor's name and, where it says what it can, the vector instructions that torch will use."""
+    known: dict[str, str] = {}
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
+        for line in lines:
+            key, _, value = line.partition(":")
+            known.setdefault(key.strip(), value.strip())
+    found = {"processor": known.get("model name") or platform.processor() or platform.machine()}
+    return found | ({"capability": _capability(set(known["flags"].split()))} if "flags" in known else {})
+
+
+def _capability(flags: set[str]) -> str:
+    """As torch names and chooses it, whose import takes a second."""
+    asked = os.environ.get("ATEN_CPU_CAPABILITY", "").upper()
+    wide = {"avx512vl", "avx512bw", "avx512dq", "avx512f", "fma"} <= flags
+    narrow = {"avx2", "fma"} <= flags
+    if asked in ("DEFAULT", "AVX2", "AVX512"):
+        return asked
+    return "AVX512" if wide else "AVX2" if narrow else "DEFAULT"

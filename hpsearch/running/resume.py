@@ -1,0 +1,129 @@
+"""Creating a stored study, or finding it again and holding it against the study file and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from hpsearch.data import Dataset
+from hpsearch.errors import StudyChangedError
+from hpsearch.records import State, StudyRecord
+from hpsearch.running.provenance import DECIDES_BITS, differences
+from hpsearch.running.settings import changes, may_change, plain
+from hpsearch.store import Database, StudyStore
+from hpsearch.study.file import Study, study_from_document
+
+
+def open_study(
+    database: Database,
+    study: Study,
+    dataset: Dataset,
+    provenance: Mapping[str, Any],
+    warn: Callable[[str], None] = lambda text: None,
+) -> tuple[StudyStore, Study]:
+    """The stored study, created where it is new, and the study with its total of trials.
+
+    The total is what the study says now, but never less than the trials that have begun. Where this
+    process would train otherwise than the last that did, `warn` is told what differs. What it trains is
+    marked as its own if the study is begun with the same provenance (`StudyStore.begin`).
+
+    Raises:
+        StudyChangedError: the study file or the data differ from those that the study was begun with.
+    """
+    store = database.find(study.name)
+    if store is None:
+        return database.create_study(new_record(study, dataset)), study
+    record = store.record
+    written = plain(study.document())
+    # Read again, so that keys that came with a newer hpsearch have the defaults that trials had before.
+    before = plain(study_from_document(record.document, record.origin).document())
+    if refused := [text for key, text in changes(before, written) if not may_change(key)]:
+        raise StudyChangedError(
+            f'study "{study.name}" is stored in {database.url} with other settings:\n'
+            + "\n".join(f"  {text}" for text in refused)
+            + f"\nChange the file back, or begin another study: --fork {study.name}-2 starts it from the "
+            f"trials that fit it, --set study.name={study.name}-2 from nothing."
+        )
+    if dataset.hash != record.data_hash:
+        raise StudyChangedError(
+            f'study "{study.name}" was begun with other data: {study.data.source} has other content '
+            f"(sha256 {record.data_hash[:12]}… then, {dataset.hash[:12]}… now).\nRestore the data, or give "
+            f"the new study another name (study.name, or --set study.name={study.name}-2)."
+        )
+    if differing := _deciding_differences(store, provenance):
+        warn(f"trained otherwise than before, so that numbers may differ in their last digits: {differing}")
+    begun = sum(store.counts().values())
+    if begun > study.search.trials:
+        study = replace(study, search=study.search.model_copy(update={"trials": begun}))
+    document = plain(study.document())
+    if document != record.document:
+        store.update_record(replace(record, document=document))
+    return store, study
+
+
+def is_complete(study: Study, store: StudyStore) -> str | None:
+    """Why there is nothing to train, or None if there is; the study as it was asked for, and stored."""
+    counts = store.counts()
+    begun = sum(counts.values())
+    if counts[State.RUNNING]:
+        return None
+    if begun >= study.search.trials:
+        return f"all {begun:,} trials are finished"
+    if study.search.epoch_limit is None and study.search.give_up is None and study.search.sampler != "grid":
+        return None
+    from hpsearch.search import History, enough, make_sampler
+
+    most = make_sampler(study).most if study.search.sampler == "grid" else None
+    if most is not None and begun >= most:
+        return f"all {begun:,} trials of the grid are finished"
+    return enough(study, History(study.space, store.trials()))
+
+
+def new_record(study: Study, dataset: Dataset, **fields: Any) -> StudyRecord:
+    """The record of a study that is new; the study and the dataset are those of `api.prepare`."""
+    assert study.data.task is not None
+    assert study.train.metric is not None
+    return StudyRecord(
+        name=study.name,
+        document=plain(study.document()),
+        direction=study.direction,
+        task=study.data.task,
+        metric=study.train.metric,
+        data_hash=dataset.hash,
+        data_summary=data_summary(dataset),
+        origin=str(study.source.path.resolve()) if study.source.path else "",
+        objectives=tuple(study.search.objectives),
+        **fields,
+    )
+
+
+def _deciding_differences(store: StudyStore, provenance: Mapping[str, Any]) -> str:
+    """What decides about numbers and is not as it was in the last run; empty if all of it is."""
+    runs = store.runs()
+    last = runs[-1].provenance if runs else store.record.provenance
+    found = differences(last, provenance)
+    return ", ".join(f"{key} {found[key][0]} → {found[key][1]}" for key in DECIDES_BITS if key in found)
+
+
+def data_summary(dataset: Dataset) -> dict[str, Any]:
+    """Sizes and names of the data, as JSON-able values; image: height, width and channels of pictures."""
+    image = dataset.image
+    return {
+        "name": dataset.name,
+        "rows": {"train": len(dataset.train), "valid": len(dataset.valid), "test": len(dataset.test)},
+        "features": len(dataset.features),
+        "classes": list(dataset.classes),
+        **({"class_counts": class_counts(dataset)} if dataset.classes else {}),
+        "notes": list(dataset.notes),
+        "image": None if image is None else [image.height, image.width, image.channels],
+    }
+
+
+def class_counts(dataset: Dataset) -> dict[str, list[int]]:
+    """Rows of each class in the parts that trials see, in the order of the classes."""
+    parts = {"train": dataset.train, "valid": dataset.valid}
+    return {
+        name: [int((part.y == at).sum()) for at in range(len(dataset.classes))]
+        for name, part in parts.items()
+    }

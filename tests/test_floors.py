@@ -1,0 +1,115 @@
+"""The floors of the house: lower rooms know nothing of higher ones, and no modules import each other."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import hpsearch
+
+ROOT = Path(hpsearch.__file__).parent
+
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("__main__",),
+    ("cli",),
+    ("extras",),
+    ("api",),
+    ("reporting",),
+    ("model",),
+    ("retrain",),
+    ("running",),
+    ("results",),
+    ("search", "train", "store"),
+    ("data",),
+    ("study",),
+    ("stats",),
+    ("text",),
+    ("records", "seeds", "cache", "defaults", "errors", "files"),
+)
+"""From the roof down. A room may import lower floors; rooms of one floor do not know each other."""
+
+PLAIN = ("records", "seeds", "cache", "defaults", "errors", "files", "text")
+"""Modules of plain values, which may use each other."""
+
+
+def rooms() -> list[str]:
+    """Folders and modules of the package, without its front door `__init__`."""
+    found = [path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    return sorted(set(found) - {"__init__"})
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, module) of each import anywhere in a file, those for type checkers and inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            module = node.module or ""
+            inner = [f"{module}.{alias.name}" for alias in node.names]
+            modules = [name for name in inner if is_module(name)]
+            yield from ((node.lineno, name) for name in modules)
+            if len(modules) < len(inner):
+                yield node.lineno, module
+
+
+def is_module(name: str) -> bool:
+    """Whether a dotted name is a module or package of hpsearch, and no function or class in one."""
+    path = ROOT.parent.joinpath(*name.split("."))
+    return name.startswith("hpsearch.") and (path.with_suffix(".py").exists() or path.is_dir())
+
+
+def files_of(room: str) -> list[Path]:
+    folder = ROOT / room
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+
+
+def floor_of(room: str) -> int:
+    return next(at for at, floor in enumerate(FLOORS) if room in floor)
+
+
+def test_every_room_has_a_floor() -> None:
+    assert set(rooms()) == {room for floor in FLOORS for room in floor}
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_a_room_imports_lower_floors_alone(room: str) -> None:
+    wrong = []
+    for path in files_of(room):
+        for line, module in imports(path):
+            parts = module.split(".")
+            if parts[0] != "hpsearch" or len(parts) == 1:
+                continue
+            other = parts[1]
+            if other == room or other not in rooms() or (room in PLAIN and other in PLAIN):
+                continue
+            if floor_of(other) <= floor_of(room):
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    modules = {
+        ".".join(("hpsearch", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
+        for path in ROOT.rglob("*.py")
+    }
+    arrows = {
+        name: {module for _, module in imports(path) if module in modules and module != name}
+        for name, path in modules.items()
+        if name != "hpsearch"
+    }
+    done: set[str] = set()
+
+    def walk(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " → ".join((*trail[trail.index(name) :], name))
+        if name in done or name not in arrows:
+            return
+        for other in sorted(arrows[name]):
+            walk(other, (*trail, name))
+        done.add(name)
+
+    for name in sorted(arrows):
+        walk(name, ())
