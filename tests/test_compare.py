@@ -17,12 +17,13 @@ from hpsearch.cli.app import app
 from hpsearch.data import Dataset
 from hpsearch.errors import StudyChangedError, StudyFileError
 from hpsearch.records import State, Trial
-from hpsearch.reporting.comparison import comparison_grid, conclusion, estimate, remarks
+from hpsearch.reporting.comparison import comparison_grid, conclusion, remarks
 from hpsearch.results.comparison import BETTER, EQUAL, WORSE, Arm, Comparison
 from hpsearch.results.frames import Report, finished_report
 from hpsearch.retrain.compare import compare
 from hpsearch.retrain.fresh_seeds import fresh_seed
 from hpsearch.running.prepare import make_problem, prepare
+from hpsearch.stats import estimate
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
 from hpsearch.train.lanes import Lane
