@@ -18,7 +18,6 @@ from hpsearch.cli.common import (
     make_console,
     show,
     storage_url,
-    study_name,
     write_out,
 )
 from hpsearch.defaults import COMPARE_SEEDS, LEAST_SEEDS
@@ -125,6 +124,8 @@ def _open(stack: ExitStack, a: str, b: str, storage: str, storage_b: str | None)
 
 def _named(text: str) -> tuple[str, int | None]:
     """The study, and of "digits:17" or "digits#17" the number of the trial."""
+    from hpsearch.api import study_name
+
     found = re.fullmatch(r"(.+)[:#]([0-9]+)", text, re.ASCII)
     if found is None or Path(text).is_file():
         return study_name(text), None

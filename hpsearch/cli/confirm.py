@@ -16,7 +16,6 @@ from hpsearch.cli.common import (
     make_console,
     show,
     storage_url,
-    study_name,
     write_out,
 )
 from hpsearch.defaults import CONFIRM_SEEDS, LEAST_SEEDS, TOP
@@ -60,15 +59,15 @@ def confirm(
     What comes out is stored, and `hpsearch report` shows it first. Each look
     at the test part is counted. Asked again for the same, nothing is trained.
     """
+    from hpsearch import api
     from hpsearch.cli.reading import reading
     from hpsearch.reporting.finalists import confirmation_document
     from hpsearch.reporting.json_csv import json_text
     from hpsearch.reporting.tables import finalists_view
-    from hpsearch.retrain.confirm import confirm as confirm_study
 
     with reading(make_console(sys.stderr), what="training finalists again") as watch:
-        found = confirm_study(
-            study_name(study),
+        found = api.confirm(
+            study,
             storage=storage_url(storage),
             top=top,
             seeds=seeds,

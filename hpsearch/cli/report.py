@@ -14,7 +14,6 @@ from hpsearch.cli.common import (
     StudyArgument,
     TopOption,
     make_console,
-    read_study,
     show,
     storage_url,
     storage_words,
@@ -68,12 +67,14 @@ def report(
     rows_alone = format_ is ReportFormat.PARQUET or (
         out is None and format_ in (ReportFormat.CSV, ReportFormat.LATEX)
     )
-    found, trials = read_study(study, storage, curves=not rows_alone)
+    from hpsearch import api
+
+    found, trials = api.read_report(study, storage=storage_url(storage), curves=not rows_alone)
     pictures: dict[str, bytes] = {}
     if format_ is not ReportFormat.PARQUET and (out is not None or format_ not in _ROWS):
-        from hpsearch.api import full_report
-
-        found, pictures = full_report(found, trials, out is not None, lambda text: typer.echo(text, err=True))
+        found, pictures = api.full_report(
+            found, trials, out is not None, lambda text: typer.echo(text, err=True)
+        )
         if found.comparison is not None:
             _count(found.comparison, found.record.name, storage)
     if out is not None:

@@ -14,7 +14,6 @@ from hpsearch.cli.common import (
     StudyArgument,
     make_console,
     storage_url,
-    study_name,
     write_out,
 )
 from hpsearch.errors import HpsearchError, NothingToShowError, StorageError, UnknownStudyError, check_trial
@@ -64,6 +63,7 @@ def show(
     """Show how a study was set up, or one of its trials with all hyper-parameters."""
     import numpy as np
 
+    from hpsearch.api import study_name
     from hpsearch.records import CURVE_COLUMNS
     from hpsearch.reporting.details import study_view, trial_view
     from hpsearch.store import Database
@@ -88,6 +88,7 @@ def delete(
     storage: StorageOption = None,
 ) -> None:
     """Delete a stored study with all its trials and curves."""
+    from hpsearch.api import study_name
     from hpsearch.errors import plural
     from hpsearch.store import Database
     from hpsearch.text import plain

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpsearch.cli.common import StorageOption, StudyArgument, storage_url, storage_words, study_name
+from hpsearch.cli.common import StorageOption, StudyArgument, storage_url, storage_words
 from hpsearch.errors import HpsearchError, plural
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def dump(
     OUT is one JSON file if it ends in .json; otherwise a folder with trials.parquet, curves.parquet and
     study.json. [bold]hpsearch load[/bold] stores the study again, exactly as it was, elsewhere too.
     """
+    from hpsearch.api import study_name
     from hpsearch.files import write_files
     from hpsearch.store import Database
     from hpsearch.store.transfer import dump_json, dump_tables

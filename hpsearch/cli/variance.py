@@ -16,7 +16,6 @@ from hpsearch.cli.common import (
     make_console,
     show,
     storage_url,
-    study_name,
     write_out,
 )
 from hpsearch.errors import HpsearchError, check_trial
@@ -118,6 +117,7 @@ def _numbers(option: str, text: str | None, kind: Callable[[str], _Number]) -> l
 
 
 def _stored(study: str, number: int, storage: str | None) -> tuple[StudyRecord, Trial]:
+    from hpsearch.api import study_name
     from hpsearch.store import Database
 
     with Database.open(storage_url(storage)) as database:
