@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpsearch.api import (
         Result,
+        compare,
         confirm,
         curves,
         enqueue,
@@ -39,6 +40,7 @@ __all__ = [
     "Study",
     "Watch",
     "__version__",
+    "compare",
     "confirm",
     "curves",
     "enqueue",

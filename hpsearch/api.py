@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.defaults import CONFIRM_SEEDS, DEFAULT_STORAGE, TOP
+from hpsearch.defaults import COMPARE_SEEDS, CONFIRM_SEEDS, DEFAULT_STORAGE, LEAST_SEEDS, TOP
 from hpsearch.errors import (
     Complaint,
     HpsearchError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from hpsearch.reporting.charts import Chart
     from hpsearch.results.confirmation import Confirmation
     from hpsearch.results.replay import Replay
+    from hpsearch.results.versus import Versus
     from hpsearch.running.estimate import Estimate
     from hpsearch.running.fork import Forked
     from hpsearch.running.prepare import Outcome
@@ -480,6 +482,66 @@ def confirm(
         workers=workers,
         watch=watch,
     )
+
+
+def compare(
+    a: Study | str | Path,
+    b: Study | str | Path,
+    *,
+    metric: str | None = None,
+    seeds: int = COMPARE_SEEDS,
+    margin: str | None = None,
+    storage: str = DEFAULT_STORAGE,
+    storage_b: str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    watch: Callable[[int, int], None] = _SILENT.retrains,
+) -> Versus:
+    """Retrain two studies or trials on fresh seeds and score them on the test set: is B better than A?
+
+    Args:
+        a, b: a study, which stands for its best trial, or a trial such as "digits:17".
+        metric: that both are scored by; their own by default. seeds: at least 3.
+        margin: how much worse B may be, such as "0.5%" or "0.005", if that is to be tested.
+        storage_b: database of B; that of A by default.
+
+    Raises:
+        NothingToShowError: a study has no complete trial.
+        HpsearchError: they cannot be compared, or data cannot be read or have changed.
+    """
+    from hpsearch.results.versus import read_margin
+    from hpsearch.retrain.versus import Subject, versus
+    from hpsearch.running.pool import resources
+
+    _check_least(seeds=(seeds, LEAST_SEEDS), workers=(workers, 1))
+    allowed = None if margin is None else read_margin(margin)
+    (name_a, trial_a), (name_b, trial_b) = _subject(a), _subject(b)
+    with ExitStack() as stack:
+        # Databases and a study that both share are opened once.
+        first = stack.enter_context(Database.open(storage))
+        shared = storage_b in (None, storage)
+        second = first if shared else stack.enter_context(Database.open(storage_b or storage))
+        store = first.study(name_a)
+        other = store if shared and name_a == name_b else second.study(name_b)
+        device, workers = resources(device, workers)
+        return versus(
+            Subject(store, trial_a),
+            Subject(other, trial_b),
+            metric=metric,
+            seeds=seeds,
+            margin=allowed,
+            device=device,
+            workers=workers,
+            watch=watch,
+        )
+
+
+def _subject(given: Study | str | Path) -> tuple[str, int | None]:
+    """The study, and of "digits:17" or "digits#17" the number of the trial."""
+    found = re.fullmatch(r"(.+)[:#]([0-9]+)", str(given), re.ASCII)
+    if isinstance(given, Study) or found is None or Path(given).is_file():
+        return study_name(given), None
+    return study_name(found[1]), int(found[2])
 
 
 def replay(
