@@ -32,7 +32,10 @@ def enqueue(
     ] = None,
     storage: StorageOption = None,
 ) -> None:
-    """Have a stored study try a point next, also while it runs; without values, show what waits."""
+    """Have a study try a point next, also while it runs.
+
+    Without values, show what waits.
+    """
     from hpsearch import api
 
     points = [_parsed(values)] if values else []

@@ -32,10 +32,10 @@ def export(
     ] = False,
     storage: StorageOption = None,
 ) -> None:
-    """Write a trial as a model that predicts: model.safetensors and model.json.
+    """Write a trial as a model that predicts.
 
-    Its weights are those after its best epoch, to which it is trained again.
-    model.json has the preprocessing, the classes and where the model comes
+    The files are model.safetensors and model.json. The weights are those after
+    the trial's best epoch; it is retrained up to there. model.json has the preprocessing, the classes and where the model comes
     from. Ten lines of Python that load it without hpsearch are printed.
 
     `hpsearch predict DIR DATA` predicts with it.

@@ -44,7 +44,7 @@ def replay(
     workers: WorkersOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Train trials again from their records and compare their whole curves, bit for bit.
+    """Retrain trials and compare their curves bit for bit.
 
     Says "identical", or the first epoch that differs, by how much at most, and
     what is recorded otherwise of the runs that trained them than of this one:

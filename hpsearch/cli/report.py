@@ -59,9 +59,7 @@ def report(
     top: TopOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Rank the trials of a study, show the learning curves of the best, and answer its question if it has
-    one.
-    """
+    """Rank the trials, show what matters, answer the question."""
     if out is None and format_ in _FILES and sys.stdout.isatty():
         raise HpsearchError(f"{format_} is not for a terminal: write it with --out DIR, or into a pipe")
     rows_alone = format_ is ReportFormat.PARQUET or (

@@ -70,7 +70,7 @@ def run(
         ),
     ] = True,
 ) -> None:
-    """Create or resume a study: train it, show the progress, end with the ranked table."""
+    """Create or resume a study, train it and rank its trials."""
     from hpsearch import api
     from hpsearch.cli.watch import TerminalWatch
 
