@@ -5,8 +5,6 @@
 
 enum { BIAS, ADD, ASSIGN, DESCEND, ADAPT };
 
-enum { SGD, ADAM, ADAMW };
-
 /* What one step of an optimiser takes. momentum is Adam's beta 1; keep is 1 − ελ of AdamW, 1 of all others. */
 typedef struct {
     int32_t optimizer, nesterov;

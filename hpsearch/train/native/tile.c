@@ -13,6 +13,7 @@
  * inputs] in panels of inputs, then the bias [outputs]; in `Lane` they lie as [inputs, outputs] row by row.
  */
 #include <time.h>
+#include "interface.h" /* Lane, Part, Plan and all enums: made by interface.py */
 #include "vector.h"
 #include "batch.h"
 #include "product.h"
@@ -163,6 +164,8 @@ static void backward(const Net *net, const Batch *b, const Work *work, const flo
 /* -- training ------------------------------------------------------------------------------------------ */
 
 int32_t vector_width(void) { return VEC; }
+
+uint32_t interface(void) { return INTERFACE; }
 
 static double seconds_now(void) {
     struct timespec time;
