@@ -1,7 +1,7 @@
 """What Python and `tile.c` agree on: the structs and enums of both are made of the tables here.
 
-To give the kernel a hyper-parameter, add its field to `_TAKEN` and to `LaneStruct`, fill it in `trainer.py`,
-and use it in `tile.c` or what that includes. A hyper-parameter that only torch knows needs nothing here.
+To give the kernel a hyper-parameter, add its field to `_TAKEN` and to `LaneStruct`, and use it in C. One that
+only torch knows needs nothing here.
 """
 
 from __future__ import annotations
@@ -75,18 +75,20 @@ class LaneStruct(ctypes.Structure):
     """`Lane` of C: a lane's hyper-parameters, its state, which is trained in place, and its curve."""
 
     declared: ClassVar = (
-        "int32_t layers",  # linear layers
-        "const int32_t *units",  # [layers + 1], the features first
+        # Under their names in `Configuration`, see `hyper_parameters`.
         "int32_t activation",
-        "int32_t biases",
+        "int32_t bias",
         "int32_t optimizer",
         "int32_t nesterov",
-        "float slope",  # α of leaky ReLU and ELU
+        "float alpha",
         "float learning_rate",
-        "float momentum",  # Adam's β₁
+        "float momentum",
         "float weight_decay",
+        "float beta1",
         "float beta2",
         "float epsilon",
+        "int32_t layers",  # linear layers
+        "const int32_t *units",  # [layers + 1], the features first
         "const float *sizes",  # [steps, 3]: factor, root and learning rate of each; null: always the same
         # Layer by layer, weights then bias (if there are): what to begin with, and what came out.
         "float *parameters",
@@ -176,6 +178,14 @@ _TAKEN: dict[type, dict[str, Collection[object] | None]] = {
 """Fields that the kernel knows, and the values that it takes of them; None is all. Of every other field, one
 that was added since perhaps, it takes the default alone.
 """
+
+_HANDED_OVER = [name for name, _ in LaneStruct._fields_ if name in _TAKEN[Configuration]]
+
+
+def hyper_parameters(configuration: Configuration) -> dict[str, int | float]:
+    """The fields of `LaneStruct` that are a configuration's, with C's numbers for names."""
+    values = {name: getattr(configuration, name) for name in _HANDED_OVER}
+    return {name: number(name, value) if name in ENUMS else value for name, value in values.items()}
 
 
 def fits(problem: Problem, lane: Lane) -> bool:

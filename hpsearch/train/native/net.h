@@ -97,7 +97,7 @@ static void copy_lane(const Net *net, float *flat, float *const *weight, float *
         }
         flat += inputs * outputs;
         if (into_net) memset(own_bias, 0, sizeof(float) * padded(outputs));
-        if (!net->lane->biases) continue;
+        if (!net->lane->bias) continue;
         if (into_net)
             memcpy(own_bias, flat, sizeof(float) * outputs);
         else

@@ -11,6 +11,19 @@ typedef struct {
     float factor, momentum, weight_decay, beta2, epsilon, root, keep;
 } Step;
 
+/* The first step; those that differ set factor, root and keep anew. */
+static Step step_of(const Lane *lane) {
+    return (Step){.optimizer = lane->optimizer,
+                  .nesterov = lane->nesterov,
+                  .factor = lane->learning_rate,
+                  .momentum = lane->optimizer == SGD ? lane->momentum : lane->beta1,
+                  .weight_decay = lane->weight_decay,
+                  .beta2 = lane->beta2,
+                  .epsilon = lane->epsilon,
+                  .root = 1,
+                  .keep = 1};
+}
+
 /* A step of VEC parameters with the gradient g; Adam's second moments lie `apart` floats behind the first ones.
  *
  * SGD: g ← g + λθ, v ← ρv + g, θ ← θ − ε v, as torch.optim.SGD does it. Adam: m ← β₁m + (1 − β₁)g,

@@ -13,7 +13,7 @@ from hpsearch.study.layout import layer_shapes
 from hpsearch.train.lanes import Lane, LaneResult, finish_lane
 from hpsearch.train.metrics import WHOLE, finish_metric
 from hpsearch.train.native.build import Kernel
-from hpsearch.train.native.interface import LaneStruct, PartStruct, PlanStruct, number
+from hpsearch.train.native.interface import LaneStruct, PartStruct, PlanStruct, hyper_parameters, number
 from hpsearch.train.problem import Problem
 from hpsearch.train.rates import is_constant, step_sizes
 
@@ -91,21 +91,12 @@ class _Tile:
             self.evaluating[at] += struct.evaluating
 
     def _struct(self, at: int, epoch: int) -> LaneStruct:
-        c, state, units = self._lanes[at].configuration, self.states[at], self._units[at]
+        state, units = self.states[at], self._units[at]
         sizes, logits = self._sizes[at], self._logits[at]
         return LaneStruct(
+            **hyper_parameters(self._lanes[at].configuration),
             layers=len(units) - 1,
             units=_address(units),
-            activation=number("activation", c.activation),
-            biases=int(c.bias),
-            optimizer=number("optimizer", c.optimizer),
-            nesterov=int(c.nesterov),
-            slope=c.alpha,
-            learning_rate=c.learning_rate,
-            momentum=c.momentum if c.optimizer == "sgd" else c.beta1,
-            weight_decay=c.weight_decay,
-            beta2=c.beta2,
-            epsilon=c.epsilon,
             sizes=None if sizes is None else _address(sizes[epoch * self._steps :]),
             parameters=_address(state.parameters),
             velocity=_address(state.momentum),
