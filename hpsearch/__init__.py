@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpsearch.api import (
-        Result,
         compare,
         confirm,
         curves,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     )
     from hpsearch.model.files import load_model
     from hpsearch.model.model import Model
+    from hpsearch.result import Result
     from hpsearch.running.watch import Watch
     from hpsearch.study.file import Study, load_study
 
@@ -56,6 +56,7 @@ __all__ = [
 
 _ELSEWHERE = {
     "Model": "hpsearch.model.model",
+    "Result": "hpsearch.result",
     "Study": "hpsearch.study.file",
     "Watch": "hpsearch.running.watch",
     "load_model": "hpsearch.model.files",

@@ -35,8 +35,9 @@ def export(
     """Write a trial as a model that predicts.
 
     The files are model.safetensors and model.json. The weights are those after
-    the trial's best epoch; it is retrained up to there. model.json has the preprocessing, the classes and where the model comes
-    from. Ten lines of Python that load it without hpsearch are printed.
+    the trial's best epoch; it is retrained up to there. model.json has the
+    preprocessing, the classes and where the model comes from. Ten lines of
+    Python that load it without hpsearch are printed.
 
     `hpsearch predict DIR DATA` predicts with it.
     """
