@@ -126,5 +126,5 @@ def salvage_storage(storage: str | None, new: Path) -> int:
         write_out(plain(f"{name}: not copied, its record is damaged") + "\n")
     for name in found.others:
         write_out(plain(f"{name}: not copied, it is a study of Optuna alone") + "\n")
-    write_out(f"written to {new}; to go on:  hpsearch run STUDY --storage sqlite:///{new}\n")
+    write_out(f"written to {new}; to resume:  hpsearch run STUDY --storage sqlite:///{new}\n")
     return failures

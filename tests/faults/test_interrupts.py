@@ -48,8 +48,8 @@ def test_interrupted_it_stops_at_a_rung_and_says_how_to_go_on(
     child.send(number)
     assert child.wait() == 130, child.err
     assert "stopping at the next rung" in child.err
-    line = next(line for line in child.err.splitlines() if "to go on:" in line)
-    assert re.search(r"to go on: +hpsearch run .*small\.toml --storage sqlite", line)
+    line = next(line for line in child.err.splitlines() if "to resume:" in line)
+    assert re.search(r"to resume: +hpsearch run .*small\.toml --storage sqlite", line)
     assert "Traceback" not in child.err + child.out
     assert " rank " in child.out  # what is finished so far is shown
     end = running.hpsearch("run", path, "--storage", url(database))
