@@ -65,7 +65,7 @@ def main() -> None:
     watcher = Watcher(database, *map(float, numbers))
     study = digits(int(seed), f"search.trials={TRIALS}")
     with suppress(_EnoughError):
-        hpsearch.run(study, storage=f"sqlite:///{database}", watch=watcher)
+        hpsearch.run(study, storage=f"sqlite:///{database}", watch=watcher, confirm=False)
     said = {"reached": watcher.reached, "ended": watcher.ended, "series": watcher.series}
     print(json.dumps(said))
 

@@ -13,7 +13,7 @@ import pandas as pd
 from benchmarks.digits import digits
 from benchmarks.measure import NONE, Part, Row, seconds, versus
 from benchmarks.scale import commit
-from hpsearch.cli.common import read_study
+from hpsearch.api import read_report
 from hpsearch.reporting.json_csv import csv_text, json_text, report_document, report_rows
 from hpsearch.reporting.tables import plain_text, report_view
 from hpsearch.results.frames import Report
@@ -76,7 +76,7 @@ def _middle(make: Callable[[str, str], object], study: str, url: str) -> float:
 
 
 def _read(study: str, url: str, curves: bool) -> Report:
-    return read_study(study, url, curves=curves)[0]
+    return read_report(study, storage=url, curves=curves)[0]
 
 
 def _table(study: str, url: str) -> str:
@@ -125,6 +125,6 @@ def _confirming(folder: Path) -> Row:
     took = []
     for number in range(_REPEATS):
         url = f"sqlite:///{folder / f'confirm-{number}.db'}"
-        run(study, storage=url)
+        run(study, storage=url, confirm=False)
         took.append(seconds(lambda url=url: confirm(study.name, storage=url)))  # type: ignore[misc]
     return Row("confirming 8 × 5 on digits, seconds", f"{median(took):.2f}", wanted="≤ 3 s")

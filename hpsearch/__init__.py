@@ -1,11 +1,12 @@
 """hpsearch finds out which hyper-parameters of a neural network matter.
 
 >>> import hpsearch
->>> study = hpsearch.load_study("studies/digits.toml")
->>> result = hpsearch.run(study, storage="sqlite:///hpsearch.db")
->>> result.trials, result.curves
+>>> result = hpsearch.run("studies/digits.toml", storage="sqlite:///hpsearch.db")
+>>> result.best_params, result.trials, result.confirmed
+>>> print(result.text())
 
-Names are imported when they are first used, so that `import hpsearch` costs nothing.
+`hpsearch` on the command line calls the same functions. Names are imported when they are first used, so that
+`import hpsearch` costs nothing.
 """
 
 from __future__ import annotations
@@ -13,32 +14,65 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpsearch.api import Result, run
+    from hpsearch.api import (
+        compare,
+        confirm,
+        curves,
+        enqueue,
+        export,
+        fork,
+        predict,
+        replay,
+        report,
+        run,
+    )
     from hpsearch.model.files import load_model
     from hpsearch.model.model import Model
-    from hpsearch.retrain.confirm import confirm
-    from hpsearch.retrain.replay import replay
+    from hpsearch.result import Result
+    from hpsearch.running.watch import Watch
     from hpsearch.study.file import Study, load_study
 
 __version__ = "0.1.0"
 
-__all__ = ["Model", "Result", "Study", "__version__", "confirm", "load_model", "load_study", "replay", "run"]
+__all__ = [
+    "Model",
+    "Result",
+    "Study",
+    "Watch",
+    "__version__",
+    "compare",
+    "confirm",
+    "curves",
+    "enqueue",
+    "export",
+    "fork",
+    "load_model",
+    "load_study",
+    "predict",
+    "replay",
+    "report",
+    "run",
+]
 
-_HOMES = {
-    "Result": "hpsearch.api",
-    "run": "hpsearch.api",
-    "confirm": "hpsearch.retrain.confirm",
+_ELSEWHERE = {
     "Model": "hpsearch.model.model",
-    "load_model": "hpsearch.model.files",
-    "replay": "hpsearch.retrain.replay",
+    "Result": "hpsearch.result",
     "Study": "hpsearch.study.file",
+    "Watch": "hpsearch.running.watch",
+    "load_model": "hpsearch.model.files",
     "load_study": "hpsearch.study.file",
 }
+"""Where a public name lives that is not in hpsearch.api."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_ELSEWHERE.get(name, "hpsearch.api")), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, so that a notebook completes them before they are imported."""
+    return sorted({*globals(), *__all__})

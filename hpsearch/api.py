@@ -1,38 +1,91 @@
-"""The public functions of hpsearch; the command line calls the same ones."""
+"""The public functions of hpsearch. Each command of the command line parses, calls one of them and prints."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hpsearch.defaults import DEFAULT_STORAGE
-from hpsearch.errors import HpsearchError
-from hpsearch.records import Progress, StudyRecord, Trial
-from hpsearch.results.frames import Report
-from hpsearch.retrain.answer import compared, with_note
-from hpsearch.retrain.stored import reload
-from hpsearch.running.pool import resources
-from hpsearch.running.prepare import prepare, train
-from hpsearch.running.resume import open_study
-from hpsearch.store import Database
-from hpsearch.study.file import Study, load_study
+from hpsearch.defaults import COMPARE_SEEDS, CONFIRM_SEEDS, DEFAULT_STORAGE, LEAST_SEEDS, TOP
+from hpsearch.errors import (
+    Complaint,
+    HpsearchError,
+    NothingToShowError,
+    StorageError,
+    StudyFileError,
+    UnknownStudyError,
+    check_trial,
+    nearest,
+)
+from hpsearch.records import Params, Progress, StudyRecord, Trial
+from hpsearch.result import Queue, Result
+from hpsearch.results.frames import Report, curves_frame, trials_frame
+from hpsearch.results.scorings import CONFIRMATION
+from hpsearch.results.stored import report_of
+from hpsearch.running.watch import Beginning, Ending, Progressing, Watch
+from hpsearch.store import Database, StudyStore
+from hpsearch.study.file import Study, load_study, study_from_document
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from hpsearch.data import Dataset
+    from hpsearch.model.export import Exported
+    from hpsearch.model.model import Model
+    from hpsearch.results.confirmation import Confirmation
+    from hpsearch.results.replay import Replay
+    from hpsearch.results.versus import Versus
+    from hpsearch.running.estimate import Estimate
+    from hpsearch.running.fork import Forked
+    from hpsearch.running.prepare import Outcome
     from hpsearch.search import SamplerFactory
 
+_SILENT = Watch()
+_TWO_FEATURES = 2
 
-@dataclass(frozen=True)
-class Result:
-    """A study after a run, as pandas frames with the columns of `report` and `curves`."""
 
-    study: str
-    complete: bool
-    trials: DataFrame
-    curves: DataFrame
+# -- finding a study -----------------------------------------------------------------------------
+
+
+def find_study(study: str | Path, storage: str = DEFAULT_STORAGE, overrides: Iterable[str] = ()) -> Study:
+    """The study of a file, or the stored one of that name.
+
+    overrides: "key=value" pairs such as "space.width=32", applied on top.
+
+    Raises:
+        StudyFileError: with everything that is wrong in the file. UnknownStudyError: there is neither.
+    """
+    text = str(study)
+    if text.endswith(".toml") or Path(text).is_file():
+        return load_study(text, overrides)
+    try:
+        with Database.open(storage) as database:
+            record = database.study(text).record
+    except (UnknownStudyError, StorageError) as error:
+        files = [str(path) for folder in (Path(), Path("studies")) for path in sorted(folder.glob("*.toml"))]
+        near = nearest(text, [*files, *(Path(file).stem for file in files)])
+        raise UnknownStudyError(
+            f"{text}: no such study file{near}; nor is it a stored study ({error})"
+        ) from None
+    return study_from_document(record.document, record.origin, overrides)
+
+
+def study_name(study: Study | str | Path) -> str:
+    """The name of the stored study that is meant by a study, a study file's path or a name.
+
+    Raises:
+        HpsearchError: it is a study file, and that cannot be read.
+    """
+    if isinstance(study, Study):
+        return study.name
+    text = str(study)
+    return load_study(text).name if text.endswith(".toml") or Path(text).is_file() else text
+
+
+# -- running -------------------------------------------------------------------------------------
 
 
 def run(
@@ -42,92 +95,537 @@ def run(
     device: str = "auto",
     workers: int | None = None,
     time_limit: float | None = None,
-    watch: Callable[[Progress], None] = lambda progress: None,
+    fork: str | None = None,
+    confirm: bool = True,
     checkpoints: bool = True,
     sampler: SamplerFactory | None = None,
+    watch: Watch | Callable[[Progress], None] = _SILENT,
 ) -> Result:
-    """Create or resume a study and train it; all that is stored comes back as frames.
+    """Create or resume a study and train it; of a complete one, confirm the best and answer its question.
 
     Args:
-        study: from `load_study`, or a study file's path. storage: an SQLAlchemy URL.
+        study: from `load_study`, a study file's path or a stored study's name. storage: an SQLAlchemy URL.
         device: auto, cpu, cuda or mps. workers: training threads, by default one a core.
         time_limit: seconds, instead of the study file's own; training ends at the next rung.
-        checkpoints: store the weights of what goes on at a rung, so that going on repeats at most one rung.
+        fork: start a new study of this name from the finished trials of the stored one that fit it.
+        confirm: when the study is complete, retrain the best 8 on 5 fresh seeds and score them once on the
+            test set, unless that was done already.
+        checkpoints: store the weights of what goes on at a rung, so that resuming repeats at most one rung.
         sampler: called with a seed for each cohort, returns one of Optuna's samplers or of OptunaHub's, which
-            is used instead of the study's own. To go on with the study, pass the same again.
+            is used instead of the study's own. To resume the study, pass the same again.
+        watch: hears how far the run is, and of what the user should know; or a function that is told of each
+            progress.
 
     Raises:
         HpsearchError: with a message for the user; nothing is left half-written.
     """
-    from hpsearch.results.frames import curves_frame, trials_frame
-    from hpsearch.running.pool import StopFlag, resources
-    from hpsearch.running.provenance import run_provenance
+    from hpsearch.running.prepare import prepare
+    from hpsearch.running.resume import is_complete, open_study
+
+    _check_least(workers=(workers, 1))
+    watch = watch if isinstance(watch, Watch) else Progressing(watch)
+    if not isinstance(study, Study):
+        study = find_study(study, storage)
+    study, dataset = prepare(study, watch.reads)
+    with Database.open(storage, create=True) as database:
+        if fork is not None:
+            study = _forked(database, study, dataset, fork, device, watch)
+        asked, store = study.search.trials, database.find(study.name)
+        nothing_left = None if store is None else is_complete(study, store)
+        outcome: Outcome | None = None
+        if store is not None and nothing_left:
+            # Nothing to train, so that torch need not even be imported.
+            store, study = open_study(database, study, dataset, {})
+            watch.begins(_beginning(study, dataset, store, device, workers or 0, asked, nothing_left, None))
+            confirm = confirm and not any(each.purpose == CONFIRMATION for each in store.scorings())
+        else:
+            store, study, outcome, stopped = _train(
+                database, study, dataset, asked, device, workers, time_limit, checkpoints, sampler, watch
+            )
+            watch.ends(Ending(study, store.counts(), database.url, outcome.enough))
+            if not outcome.complete:
+                return _result(store, outcome, stopped)
+        return _finish(study, dataset, store, outcome, device, workers, confirm, watch)
+
+
+def estimate(
+    study: Study | str | Path,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    device: str = "auto",
+    workers: int | None = None,
+    watch: Watch = _SILENT,
+) -> tuple[Beginning, Estimate]:
+    """What a run would do with the trials that are stored; nothing is trained but a probe, and stored."""
+    from hpsearch.running.pool import resources
+    from hpsearch.running.prepare import prepare
 
     if not isinstance(study, Study):
-        study = load_study(study)
-    if workers is not None and workers < 1:
-        raise HpsearchError(f"workers: expected at least 1; found {workers}")
-    study, dataset = prepare(study)
+        study = find_study(study, storage)
+    study, dataset = prepare(study, watch.reads)
     device, workers = resources(device, workers)
     with Database.open(storage, create=True) as database:
-        said = run_provenance(study, dataset, device, workers)
-        store, study = open_study(database, study, dataset, said)
-        limit = study.search.time_limit if time_limit is None else time_limit
-        outcome = train(
-            study,
-            dataset,
-            store,
-            device=device,
-            workers=workers,
-            stop=StopFlag(limit),
-            watch=watch,
-            provenance=said,
-            checkpoints=checkpoints,
-            sampler=sampler,
-        )
-        record = replace(store.record)
-        return Result(
-            study.name,
-            outcome.complete,
-            trials_frame(record, store.trials()),
-            curves_frame(record, store.curves()),
-        )
+        store = database.find(study.name)
+        beginning = _beginning(study, dataset, store, device, workers, study.search.trials, None, None, True)
+        watch.begins(beginning)
+        return beginning, beginning.left()
 
 
-_TWO_FEATURES = 2
+def fork(
+    study: Study | str | Path, name: str, *, storage: str = DEFAULT_STORAGE, device: str = "auto"
+) -> Forked:
+    """Start a new study from the finished trials of a stored one that fit it.
+
+    Args:
+        study: the changed study, under its parent's name: from `load_study`, or a study file's path.
+        name: of the new study. device: on which it will be trained.
+
+    Raises:
+        UnknownStudyError: the parent is not stored. StorageError: another study has the new name.
+        StudyChangedError: the study differs in what all trials have in common, or no trial fits it.
+    """
+    from hpsearch.running import fork as forking
+    from hpsearch.running.prepare import prepare
+    from hpsearch.train import choose_device
+
+    if not isinstance(study, Study):
+        study = find_study(study, storage)
+    study, dataset = prepare(study)
+    with Database.open(storage) as database:
+        return forking.fork(database, study, dataset, name, choose_device(device))
 
 
-def needs_data(record: StudyRecord, pictures: bool) -> bool:
-    """Whether the report of a study has anything that its data are needed for."""
-    summary = record.data_summary
-    plane = summary.get("features") == _TWO_FEATURES and summary.get("classes")
-    drawable = summary.get("image") is not None or bool(plane)
-    return "compare" in record.document or (pictures and drawable)
+def enqueue(study: Study | str | Path, *points: Mapping[str, Any], storage: str = DEFAULT_STORAGE) -> Queue:
+    """Have a stored study try these points next, also while it runs; returns all that wait.
+
+    Args:
+        points: values of searched hyper-parameters by name; the sampler chooses those that are left out.
+
+    Raises:
+        HpsearchError: a point is not in the space, is forbidden, or the sampler is a grid.
+    """
+    from hpsearch.study.points import read_point
+
+    with Database.open(storage) as database:
+        store = database.study(study_name(study))
+        stored = study_from_document(store.record.document, store.record.origin)
+        if points and stored.search.sampler == "grid":
+            raise HpsearchError(f"study {stored.name}: its sampler, grid, tries every combination anyway")
+        read: list[Params] = []
+        for given in points:
+            complaints: list[Complaint] = []
+
+            def complain(key: str, text: str, told: list[Complaint] = complaints) -> None:
+                told.append(Complaint("hpsearch enqueue", key, text))
+
+            point = read_point(dict(given), stored.space, complain)
+            if complaints:
+                raise StudyFileError(complaints)
+            if point.keys() == stored.space.active(point).keys() and not stored.allows(point):
+                raise HpsearchError(f"study {stored.name}: one of its forbidden combinations holds there")
+            read.append(point)
+        if read:
+            store.enqueue(read)
+        waiting = tuple(queued for queued in store.queue() if queued.trial is None)
+        begun = sum(store.counts().values())
+        return Queue(stored.name, waiting, begun, stored.search.trials, store.record.origin)
+
+
+# -- looking at a stored study -------------------------------------------------------------------
+
+
+def report(study: Study | str | Path, *, storage: str = DEFAULT_STORAGE, images: bool = False) -> Result:
+    """A stored study with everything that reports are made from; nothing is trained for its numbers.
+
+    images: also decision boundaries or contact sheets, for which its best trials are retrained.
+
+    Raises:
+        NothingToShowError: no trial is finished. HpsearchError: there is no such study.
+    """
+    from hpsearch.running.resume import is_complete
+
+    with Database.open(storage) as database:
+        store = database.study(study_name(study))
+        found, trials = report_of(store)
+        stored = study_from_document(store.record.document, store.record.origin)
+        complete = is_complete(stored, store) is not None
+    found, drawn = full_report(found, trials, images, _SILENT.says)
+    return Result(found, complete, drawn)
 
 
 def full_report(
-    report: Report, trials: Sequence[Trial], pictures: bool, say: Callable[[str], None]
+    report: Report, trials: Sequence[Trial], images: bool, say: Callable[[str], None]
 ) -> tuple[Report, dict[str, bytes]]:
-    """The report with its comparison, and where they are asked for its pictures as PNGs by file name.
+    """The report with its comparison, and where they are asked for its images as PNGs by file name.
 
     What cannot be had, since the data are gone or changed, is a line in the report's notes. say: is told what
     takes a while.
     """
-    if not needs_data(report.record, pictures):
+    from hpsearch.retrain.answer import compared, with_note
+    from hpsearch.retrain.stored import reload
+    from hpsearch.running.pool import resources
+
+    if not ("compare" in report.record.document or (images and _drawable(report.record))):
         return report, {}
     try:
         study, dataset = reload(report.record)
     except HpsearchError as error:
-        asked = "no comparison" if "compare" in report.record.document else "no pictures of the data"
+        asked = "no comparison" if "compare" in report.record.document else "no images of the data"
         return with_note(report, f"{asked}: {error}"), {}
     device, workers = resources("auto", None)
     if study.compare is not None:
         report = compared(report, study, dataset, trials, device, workers, say)
-    if not pictures:
+    if not images:
         return report, {}
     from hpsearch.reporting.images import illustrations
 
     try:
         return report, illustrations(study, dataset, {t.number: t for t in trials}, report, device)
     except HpsearchError as error:
-        return with_note(report, f"no pictures: {error}"), {}
+        return with_note(report, f"no images: {error}"), {}
+
+
+def _drawable(record: StudyRecord) -> bool:
+    """Whether the data are images, or classes in a plane."""
+    summary = record.data_summary
+    return summary.get("image") is not None or bool(
+        summary.get("features") == _TWO_FEATURES and summary.get("classes")
+    )
+
+
+def read_report(
+    study: Study | str | Path,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    only: Sequence[int] = (),
+    curves: bool = True,
+) -> tuple[Report, Sequence[Trial]]:
+    """The numbers of a stored study, and its trials.
+
+    only: numbers of the trials that are wanted, all when empty; the ranks are then none of the study's.
+    """
+    with Database.open(storage) as database:
+        return report_of(database.study(study_name(study)), only=only, curves=curves)
+
+
+def curves(
+    study: Study | str | Path, trials: Sequence[int] = (), *, storage: str = DEFAULT_STORAGE
+) -> DataFrame:
+    """Learning curves of a stored study, one row a trial and epoch; trials: all when empty.
+
+    Raises:
+        NothingToShowError: no trial is finished. HpsearchError: there is no such study or trial.
+    """
+    found, _ = read_report(study, storage=storage, only=trials)
+    return curves_frame(found.record, found.curves)
+
+
+# -- retraining ----------------------------------------------------------------------------------
+
+
+def confirm(
+    study: Study | str | Path,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    top: int = TOP,
+    seeds: int = CONFIRM_SEEDS,
+    resampled: bool = False,
+    device: str = "auto",
+    workers: int | None = None,
+    watch: Callable[[int, int], None] = _SILENT.retrains,
+) -> Confirmation:
+    """Retrain the best trials of a stored study on fresh seeds and score each once on the test set.
+
+    What comes out is stored, and counted as a look at the test set; asked for again, it is read.
+
+    Args:
+        study: its name, or its study file. top: how many of the best complete trials by validation.
+        seeds: each with other initial weights and orders of the rows; at least 3.
+        resampled: with each seed, split the rows of training and validation anew.
+        device: auto, cpu, cuda or mps. workers: training threads, by default one a core.
+        watch: is called with (pieces of work that are done, all of them).
+
+    Raises:
+        NothingToShowError: no trial is complete.
+        HpsearchError: there is no such study, or its data cannot be read or have changed.
+    """
+    from hpsearch.retrain.confirm import confirm as confirm_study
+
+    return confirm_study(
+        study_name(study),
+        storage=storage,
+        top=top,
+        seeds=seeds,
+        resampled=resampled,
+        device=device,
+        workers=workers,
+        watch=watch,
+    )
+
+
+def compare(
+    a: Study | str | Path,
+    b: Study | str | Path,
+    *,
+    metric: str | None = None,
+    seeds: int = COMPARE_SEEDS,
+    margin: str | None = None,
+    storage: str = DEFAULT_STORAGE,
+    storage_b: str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    watch: Callable[[int, int], None] = _SILENT.retrains,
+) -> Versus:
+    """Retrain two studies or trials on fresh seeds and score them on the test set: is B better than A?
+
+    Args:
+        a, b: a study, which stands for its best trial, or a trial such as "digits:17".
+        metric: that both are scored by; their own by default. seeds: at least 3.
+        margin: how much worse B may be, such as "0.5%" or "0.005", if that is to be tested.
+        storage_b: database of B; that of A by default.
+
+    Raises:
+        NothingToShowError: a study has no complete trial.
+        HpsearchError: they cannot be compared, or data cannot be read or have changed.
+    """
+    from hpsearch.results.versus import read_margin
+    from hpsearch.retrain.versus import Subject, versus
+    from hpsearch.running.pool import resources
+
+    _check_least(seeds=(seeds, LEAST_SEEDS), workers=(workers, 1))
+    allowed = None if margin is None else read_margin(margin)
+    (name_a, trial_a), (name_b, trial_b) = _subject(a), _subject(b)
+    with ExitStack() as stack:
+        # Databases and a study that both share are opened once.
+        first = stack.enter_context(Database.open(storage))
+        shared = storage_b in (None, storage)
+        second = first if shared else stack.enter_context(Database.open(storage_b or storage))
+        store = first.study(name_a)
+        other = store if shared and name_a == name_b else second.study(name_b)
+        device, workers = resources(device, workers)
+        return versus(
+            Subject(store, trial_a),
+            Subject(other, trial_b),
+            metric=metric,
+            seeds=seeds,
+            margin=allowed,
+            device=device,
+            workers=workers,
+            watch=watch,
+        )
+
+
+def _subject(given: Study | str | Path) -> tuple[str, int | None]:
+    """The study, and of "digits:17" or "digits#17" the number of the trial."""
+    found = re.fullmatch(r"(.+)[:#]([0-9]+)", str(given), re.ASCII)
+    if isinstance(given, Study) or found is None or Path(given).is_file():
+        return study_name(given), None
+    return study_name(found[1]), int(found[2])
+
+
+def replay(
+    study: Study | str | Path,
+    trials: Iterable[int] | None = None,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    device: str = "auto",
+    workers: int | None = None,
+    watch: Callable[[int, int], None] = _SILENT.retrains,
+) -> Replay:
+    """Retrain trials of a stored study from their records alone, and compare their whole curves bit for bit.
+
+    Args:
+        study: its name, or its study file. trials: their numbers; all that have an epoch by default.
+
+    Raises:
+        StudyChangedError: the data have other content now, so that nothing could come out the same.
+        NothingToShowError: none of the trials has an epoch.
+        HpsearchError: there is no such study or trial, or its data cannot be read.
+    """
+    from hpsearch.retrain.replay import replay as replay_study
+
+    return replay_study(
+        study_name(study), trials, storage=storage, device=device, workers=workers, watch=watch
+    )
+
+
+# -- models --------------------------------------------------------------------------------------
+
+
+def export(
+    study: Study | str | Path,
+    *,
+    trial: int | None = None,
+    out: str | Path | None = None,
+    onnx: bool = False,
+    storage: str = DEFAULT_STORAGE,
+    say: Callable[[str], None] = _SILENT.says,
+) -> Exported:
+    """Write a trial of a stored study as a model that predicts; its weights are those after its best epoch.
+
+    Args:
+        trial: its number; the best confirmed one by default, or the best by validation.
+        out: the folder, "STUDY-model" by default. onnx: write model.onnx, too; needs hpsearch[onnx].
+        say: is told what takes a while.
+
+    Raises:
+        NothingToShowError: no trial has a rank. HpsearchError: the trial has no weights, its data are gone,
+            or a file cannot be written.
+    """
+    from hpsearch.model.export import choose_trial, make_model, write_model
+    from hpsearch.model.onnx_graph import check_onnx
+    from hpsearch.retrain.stored import reload
+    from hpsearch.train import choose_device
+
+    if onnx:
+        check_onnx()
+    found, trials = read_report(study, storage=storage, curves=False)
+    record = found.record
+    if trial is not None:
+        check_trial(record.name, trial, len(trials), "--trial")
+    chosen = trials[choose_trial(found, trial)]
+    own, dataset = reload(record)
+    say(f"training trial {chosen.number} again up to epoch {chosen.best_epoch}")
+    model = make_model(record, own, dataset, chosen, choose_device("auto"), found.confirmation)
+    return write_model(model, Path(out) if out is not None else Path(f"{record.name}-model"), onnx)
+
+
+def predict(model: Model | str | Path, data: Path | str | DataFrame) -> DataFrame:
+    """What an exported model says of a file, a folder or a frame.
+
+    Args:
+        model: from `load_model`, or the folder that `export` wrote.
+
+    Raises:
+        HpsearchError: it is no model, or the data cannot be read or lack a column.
+    """
+    from hpsearch.model.files import load_model
+
+    return (load_model(model) if isinstance(model, str | Path) else model).predict(data)
+
+
+# -- parts of a run ------------------------------------------------------------------------------
+
+
+def _check_least(**given: tuple[int | None, int]) -> None:
+    for name, (value, least) in given.items():
+        if value is not None and value < least:
+            raise HpsearchError(f"{name}: expected at least {least}; found {value}")
+
+
+def _forked(
+    database: Database, study: Study, dataset: Dataset, name: str, device: str, watch: Watch
+) -> Study:
+    from hpsearch.running import fork as forking
+    from hpsearch.train import choose_device
+
+    made = forking.fork(database, study, dataset, name, choose_device(device))
+    watch.forks(study.name, made.taken, made.finished)
+    return made.study
+
+
+def _beginning(
+    study: Study,
+    dataset: Dataset,
+    store: StudyStore | None,
+    device: str,
+    workers: int,
+    asked: int,
+    nothing_left: str | None,
+    time_limit: float | None,
+    ask: bool = False,
+) -> Beginning:
+    from hpsearch.running.pool import StopFlag
+
+    def left() -> Estimate:
+        from hpsearch.running.estimate import estimate
+
+        last = None if store is None else store.last_cohort()
+        trials = [] if store is None else store.trials()
+        cohort = 0 if last is None else last.number + 1
+        return estimate(study, dataset, trials, cohort, device, workers, ask=ask)
+
+    counts = {} if store is None else store.counts()
+    stop = StopFlag(time_limit)
+    return Beginning(study, dataset, device, workers, asked, counts, nothing_left, left, stop, dry=ask)
+
+
+def _train(
+    database: Database,
+    study: Study,
+    dataset: Dataset,
+    asked: int,
+    device: str,
+    workers: int | None,
+    time_limit: float | None,
+    checkpoints: bool,
+    sampler: SamplerFactory | None,
+    watch: Watch,
+) -> tuple[StudyStore, Study, Outcome, bool]:
+    """Open the study, train what is missing, and say whether somebody stopped it."""
+    from hpsearch.running.pool import resources
+    from hpsearch.running.prepare import train
+    from hpsearch.running.provenance import run_provenance
+    from hpsearch.running.resume import open_study
+
+    device, workers = resources(device, workers)
+    said = run_provenance(study, dataset, device, workers)
+    warnings: list[str] = []
+    store, study = open_study(database, study, dataset, said, warnings.append)
+    limit = study.search.time_limit if time_limit is None else time_limit
+    beginning = _beginning(study, dataset, store, device, workers, asked, None, limit)
+    watch.begins(replace(beginning, warnings=tuple(warnings)))
+    outcome = train(
+        study,
+        dataset,
+        store,
+        device=device,
+        workers=workers,
+        stop=beginning.stop,
+        watch=watch.progresses,
+        warn=watch.warns,
+        provenance=said,
+        checkpoints=checkpoints,
+        sampler=sampler,
+    )
+    return store, study, outcome, beginning.stop.asked
+
+
+def _finish(
+    study: Study,
+    dataset: Dataset,
+    store: StudyStore,
+    outcome: Outcome | None,
+    device: str,
+    workers: int | None,
+    confirm: bool,
+    watch: Watch,
+) -> Result:
+    """Confirm the best of a complete study, and answer the question that it asks."""
+    from hpsearch.running.pool import resources
+
+    if confirm:
+        from hpsearch.retrain.confirm import confirm_stored
+
+        # Without a complete trial there is nothing to confirm, and the report says so.
+        with suppress(NothingToShowError):
+            own = resources(device, workers)
+            confirm_stored(study, dataset, store, *own, top=TOP, seeds=CONFIRM_SEEDS, watch=watch.retrains)
+    found, trials = report_of(store)
+    if study.compare is not None:
+        from hpsearch.results.scorings import count_comparison
+        from hpsearch.retrain.answer import compared
+
+        found = compared(found, study, dataset, trials, *resources(device, workers), watch.says)
+        if found.comparison is not None:
+            count_comparison(store, found.comparison)
+    return Result(found, True, profile=None if outcome is None else outcome.profile)
+
+
+def _result(store: StudyStore, outcome: Outcome, stopped: bool) -> Result:
+    """A study that is not complete yet."""
+    try:
+        found, _ = report_of(store)
+    except NothingToShowError:  # stopped before anything was finished
+        found = Report(store.record, trials_frame(store.record, []), {})
+    return Result(found, outcome.complete, stopped=stopped, profile=outcome.profile)

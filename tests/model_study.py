@@ -119,7 +119,7 @@ def run_study(folder: Path, source: str, data: str = "", train: str = "", databa
     """Run a study of `source`, a path below `folder`."""
     path = folder / "model.toml"
     path.write_text(STUDY.format(source=repr(source), data=data, train=train), encoding="utf-8")
-    hpsearch.run(path, storage=url(folder / database))
+    hpsearch.run(path, storage=url(folder / database), confirm=False)
     with Database.open(url(folder / database)) as opened:
         store = opened.study("model")
         record, trials = store.record, store.trials()

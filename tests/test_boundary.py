@@ -48,7 +48,7 @@ trials = 8
 def stored(folder: Path, source: str, depth: str = "[1, 3]") -> Path:
     path = folder / "small.toml"
     path.write_text(STUDY.format(source=source, depth=depth), encoding="utf-8")
-    run(path, storage=url(folder / "x.db"))
+    run(path, storage=url(folder / "x.db"), confirm=False)
     return path
 
 

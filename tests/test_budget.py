@@ -179,7 +179,7 @@ def test_what_is_estimated_is_what_runs(tmp_path: Path) -> None:
 
 
 def stored_trials(path: Path, database: Path) -> list[Trial]:
-    hpsearch.run(path, storage=url(database))
+    hpsearch.run(path, storage=url(database), confirm=False)
     with Database.open(url(database)) as opened:
         return opened.study(path.stem).trials()
 
@@ -258,7 +258,7 @@ def pareto(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("pareto")
     path = folder / "pareto.toml"
     path.write_text(PARETO, encoding="utf-8")
-    hpsearch.run(path, storage=url(folder / "p.db"))
+    hpsearch.run(path, storage=url(folder / "p.db"), confirm=False)
     return path, folder / "p.db"
 
 

@@ -61,7 +61,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("whole")
     path = folder / "small.toml"
     path.write_text(STUDY, encoding="utf-8")
-    hpsearch.run(path, storage=url(folder / "whole.db"))
+    hpsearch.run(path, storage=url(folder / "whole.db"), confirm=False)
     return path, folder / "whole.db"
 
 
@@ -155,7 +155,7 @@ def test_a_killed_study_repeats_at_most_one_rung(
 
     told = [-1]
     monkeypatch.setattr("hpsearch.running.loop._COMMIT_EVERY", 0.0)
-    hpsearch.run(whole[0], storage=url(tmp_path / "k.db"), workers=1, watch=copy)
+    hpsearch.run(whole[0], storage=url(tmp_path / "k.db"), workers=1, watch=copy, confirm=False)
     assert len(copies) > 6
     rung_before = {0: 0, 1: 0, 3: 1, 9: 3}
     repeated = 0
@@ -163,7 +163,7 @@ def test_a_killed_study_repeats_at_most_one_rung(
         before = stored_epochs(database)
         counting = Counting()
         monkeypatch.setattr("hpsearch.train.train_lanes", counting)
-        hpsearch.run(whole[0], storage=url(database), workers=1)
+        hpsearch.run(whole[0], storage=url(database), workers=1, confirm=False)
         assert_same(whole[1], database)
         for number, first, _ in counting.pieces:
             assert first >= rung_before[before.get(number, 0)]

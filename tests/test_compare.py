@@ -259,7 +259,7 @@ def stored(folder: Path, test: float = 0.3) -> tuple[Study, Dataset, list[Trial]
     path = folder / "small.toml"
     path.write_text(STUDY.format(test=test), encoding="utf-8")
     study, dataset = prepare(load_study(path))
-    run(study, storage=url(folder / "x.db"))
+    run(study, storage=url(folder / "x.db"), confirm=False)
     with Database.open(url(folder / "x.db")) as database:
         store = database.study("small")
         trials = store.trials()
@@ -361,13 +361,13 @@ def test_a_comparison_may_be_added_to_a_stored_study_and_changed(tmp_path: Path)
     path, storage = tmp_path / "small.toml", url(tmp_path / "x.db")
     whole = STUDY.format(test=0.3)
     path.write_text(whole[: whole.index("[compare]")], encoding="utf-8")
-    run(path, storage=storage)
+    run(path, storage=storage, confirm=False)
     path.write_text(whole, encoding="utf-8")
-    assert run(path, storage=storage).complete
+    assert run(path, storage=storage, confirm=False).complete
     path.write_text(whole.replace("seeds = 4", "seeds = 5"), encoding="utf-8")
-    run(path, storage=storage)
+    run(path, storage=storage, confirm=False)
     with Database.open(storage) as database:
         assert database.study("small").record.document["compare"]["seeds"] == 5
     path.write_text(whole.replace("width = 8", "width = 9"), encoding="utf-8")
     with pytest.raises(StudyChangedError, match=r"space\.width"):
-        run(path, storage=storage)
+        run(path, storage=storage, confirm=False)

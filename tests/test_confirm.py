@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A study file, and the database of its run without a confirmation."""
     folder = tmp_path_factory.mktemp("confirm")
     path = write_study(folder, more='stopping = "none"\n', trials=20)
-    package.run(path, storage=url(folder / "x.db"))
+    package.run(path, storage=url(folder / "x.db"), confirm=False)
     return path, folder / "x.db"
 
 
@@ -164,7 +164,7 @@ def test_with_rows_divided_anew_scores_vary_by_split_too(database: Path) -> None
 def test_without_a_test_part_the_reader_is_told(tmp_path: Path) -> None:
     path = write_study(tmp_path, more='stopping = "none"\n', trials=8)
     path.write_text(path.read_text().replace('"iris"', '"iris"\nsplit = { valid = 0.3, test = 0 }'))
-    package.run(path, storage=url(tmp_path / "x.db"))
+    package.run(path, storage=url(tmp_path / "x.db"), confirm=False)
     found = confirmed(tmp_path / "x.db", top=2, seeds=3)
     assert found.part == "validation"
     for each in found.finalists:

@@ -15,6 +15,7 @@ from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train import Lane, train_lanes
 from hpsearch.train.cohort import train_cohort
 from hpsearch.train.solo import build_model
+from hpsearch.train.tensors import tensors_of
 from tests.problems import make_lanes, make_problem
 from tests.report_study import RECORD
 
@@ -29,7 +30,7 @@ def test_units_that_are_zero_on_the_whole_validation_part_are_dead(trainer) -> N
     for result in trainer(problem, lanes, 3):
         if result.state is None:
             continue
-        h, dead = problem.tensors.x_valid, []
+        h, dead = tensors_of(problem).x_valid, []
         with torch.no_grad():
             for layer in build_model(problem, configuration, result.state).eval():
                 h = layer(h)

@@ -212,14 +212,14 @@ def test_a_lost_page_costs_no_other_pages_rows(
 
 def test_a_salvaged_study_goes_on_and_its_curves_come_out_the_same(tmp_path: Path) -> None:
     study = hpsearch.load_study(write_study(tmp_path, trials=24, cohort=8))
-    hpsearch.run(study, storage=url(tmp_path / "a.db"), workers=1)
+    hpsearch.run(study, storage=url(tmp_path / "a.db"), workers=1, confirm=False)
     before, curves = stored(tmp_path / "a.db", study.name)
     best = max((trial for trial in before if trial[3] is State.COMPLETE), key=lambda trial: trial[5])  # type: ignore[arg-type,return-value]
     execute(tmp_path / "a.db", "UPDATE hpsearch_curves SET seconds = 7 WHERE number = ?", best[0])
     execute(tmp_path / "a.db", "UPDATE hpsearch_trials SET params = '{}' WHERE number = 5")
     salvage(audit(url(tmp_path / "a.db")), tmp_path / "b.db")
     more = hpsearch.load_study(tmp_path / "small.toml", ["search.trials=32"])
-    result = hpsearch.run(more, storage=url(tmp_path / "b.db"), workers=1)
+    result = hpsearch.run(more, storage=url(tmp_path / "b.db"), workers=1, confirm=False)
     assert result.complete
     after, again = stored(tmp_path / "b.db", study.name)
     assert [trial[0] for trial in after] == list(range(32))

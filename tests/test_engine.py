@@ -25,7 +25,7 @@ from tests.studies import hpsearch as command_line
 
 
 def run(path: Path, database: Path, **options: object) -> hpsearch.Result:
-    return hpsearch.run(load_study(path), storage=url(database), **options)  # type: ignore[arg-type]
+    return hpsearch.run(load_study(path), storage=url(database), **options, confirm=False)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_more_trials_go_on_from_the_stored_ones(tmp_path: Path) -> None:
     run(path, tmp_path / "a.db")
     first, _ = stored(tmp_path / "a.db")
     more = load_study(path, ["search.trials=24"])
-    assert len(hpsearch.run(more, storage=url(tmp_path / "a.db")).trials) == 24
+    assert len(hpsearch.run(more, storage=url(tmp_path / "a.db"), confirm=False).trials) == 24
     again, _ = stored(tmp_path / "a.db")
     assert again[:16] == first
     # The file still says 16; trials that have begun are never dropped.
@@ -164,7 +164,7 @@ def test_the_test_part_is_not_touched(whole: tuple[Path, Path], tmp_path: Path) 
 def test_a_diverged_trial_fails_with_its_reason_and_never_ranks(tmp_path: Path) -> None:
     path = write_study(tmp_path, source="diabetes", trials=24)
     study = load_study(path, ['space.activation="none"', "space.learning_rate=[0.01, 1e20]"])
-    result = hpsearch.run(study, storage=url(tmp_path / "d.db"))
+    result = hpsearch.run(study, storage=url(tmp_path / "d.db"), confirm=False)
     failed = result.trials[result.trials.param_learning_rate == 1e20]
     assert len(failed) > 3
     assert set(failed.state) == {"failed"}
@@ -203,7 +203,7 @@ def test_an_error_in_training_keeps_what_was_finished(
 def test_a_changed_study_file_is_refused_with_the_differences(whole: tuple[Path, Path]) -> None:
     changed = load_study(whole[0], ["space.width=24", "search.sampler=random", "search.trials=99"])
     with pytest.raises(StudyChangedError) as caught:
-        hpsearch.run(changed, storage=url(whole[1]))
+        hpsearch.run(changed, storage=url(whole[1]), confirm=False)
     message = str(caught.value)
     assert "space.width: stored 16, now 24" in message
     assert 'search.sampler: stored "tpe", now "random"' in message
@@ -236,7 +236,9 @@ def test_a_study_that_is_being_trained_is_refused(tmp_path: Path) -> None:
 def test_python_use_names_what_does_not_fit(tmp_path: Path) -> None:
     path = write_study(tmp_path, source="diabetes")
     with pytest.raises(StudyFileError, match="does not fit a regression task"):
-        hpsearch.run(load_study(path, ["train.loss=cross_entropy"]), storage=url(tmp_path / "x.db"))
+        hpsearch.run(
+            load_study(path, ["train.loss=cross_entropy"]), storage=url(tmp_path / "x.db"), confirm=False
+        )
     assert not (tmp_path / "x.db").exists()
 
 
@@ -247,14 +249,16 @@ def test_widths_and_hidden_lists_are_searched_too(tmp_path: Path) -> None:
         "init_scale = { low = 0.5, high = 2.0 }\nnesterov = [true, false]\n[train]\nepochs = 4\n"
         '[search]\ntrials = 12\nstopping = "none"\nsampler = "qmc"\n'
     )
-    result = hpsearch.run(path, storage=url(tmp_path / "w.db"))
+    result = hpsearch.run(path, storage=url(tmp_path / "w.db"), confirm=False)
     assert set(result.trials.param_hidden) == {"", "20", "20-10", "7-7-7"}
     assert (result.trials.state == "complete").all()
     assert (result.trials.epochs == 4).all()
     path.write_text(
         path.read_text().replace("hidden = [[], [20], [20, 10], [7, 7, 7]]", "width = { low = 4, high = 90 }")
     )
-    assert (hpsearch.run(path, storage=url(tmp_path / "w2.db")).trials.state == "complete").all()
+    assert (
+        hpsearch.run(path, storage=url(tmp_path / "w2.db"), confirm=False).trials.state == "complete"
+    ).all()
 
 
 def test_sizes_of_the_data(whole: tuple[Path, Path]) -> None:
@@ -326,17 +330,19 @@ def test_r2_of_equal_targets_is_refused(tmp_path: Path) -> None:
         path.read_text().replace('"t.csv"', '"t.csv"\ntarget = "y"\ntask = "regression"') + "[x]\n"[:0]
     )
     with pytest.raises(StudyFileError, match="R² needs validation targets that differ"):
-        hpsearch.run(load_study(path, ["train.metric=r2"]), storage=url(tmp_path / "r.db"))
+        hpsearch.run(load_study(path, ["train.metric=r2"]), storage=url(tmp_path / "r.db"), confirm=False)
 
 
 def test_the_command_to_go_on_with_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hpsearch.cli.run import _Call, _resume_command
+    from rich.console import Console
+
+    from hpsearch.cli.watch import TerminalWatch
 
     secret = "postgresql+psycopg://bob:s3cret@db/x"
-    call = _Call("x.toml", secret, "auto", None, None, False, True, None, True)
+    watch = TerminalWatch(Console(), "x.toml", secret)
     for typed in (["run", "x.toml", "--storage", secret], ["run", "x.toml", f"--storage={secret}"]):
         monkeypatch.setattr("sys.argv", ["hpsearch", *typed])
-        assert "s3cret" not in _resume_command(call)
-        assert "bob" in _resume_command(call)
+        assert "s3cret" not in watch.resume_command
+        assert "bob" in watch.resume_command
     monkeypatch.setattr("sys.argv", ["python"])
-    assert "s3cret" not in _resume_command(call)
+    assert "s3cret" not in watch.resume_command

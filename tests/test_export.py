@@ -239,7 +239,7 @@ def test_a_trial_without_a_best_epoch_has_no_model(tmp_path: Path) -> None:
     text = STUDY.format(source="'xor'", data="", train="").replace("high = 0.1", "high = 1e30")
     text = text.replace("low = 0.01", "low = 1e29").replace('["tanh", "relu", "silu"]', '"relu"')
     (tmp_path / "m.toml").write_text(text.replace("[true, false]", "false"))
-    hpsearch.run(tmp_path / "m.toml", storage=url(tmp_path / "x.db"))
+    hpsearch.run(tmp_path / "m.toml", storage=url(tmp_path / "x.db"), confirm=False)
     with pytest.raises(HpsearchError, match=r"trial 0 has no best epoch.*diverged"):
         call("export", "model", "--trial", 0, "--storage", url(tmp_path / "x.db"), "--out", tmp_path / "m")
     with pytest.raises(HpsearchError, match="there is no model to export") as caught:

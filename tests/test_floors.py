@@ -17,6 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("extras",),
     ("api",),
+    ("result",),
     ("reporting",),
     ("model",),
     ("retrain",),
@@ -113,3 +114,64 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
     for name in sorted(arrows):
         walk(name, ())
+
+
+OWNERS = {
+    "torch": {"train", "search", "reporting", "extras", "cli", "model"},
+    "sqlalchemy": {"store"},
+    "pandas": {"data", "results", "reporting", "model", "extras", "api", "result"},
+    "sklearn": {"data"},
+    "matplotlib": {"reporting", "extras"},
+    "PIL": {"data", "reporting"},
+    "pydantic": {"study", "model"},
+    "optuna": {"search", "store", "study", "running", "extras"},
+    "scipy": {"stats", "search", "train", "results", "extras"},
+    "statsmodels": {"stats"},
+    "scikit_posthocs": {"stats"},
+    "vl_convert": {"reporting"},
+    "plotext": {"extras"},
+    "tensorboard": {"extras"},
+    "onnx": {"model"},
+    "typer": {"cli"},
+}
+"""The rooms that know a big library."""
+
+MOST_LINES = 700
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_few_rooms_know_a_big_library(room: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path in files_of(room)
+        for line, module in imports(path)
+        if room not in OWNERS.get(module.split(".")[0], {room})
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_search_talks_to_optunas_samplers() -> None:
+    talking = {
+        path.relative_to(ROOT).parts[0]
+        for path in ROOT.rglob("*.py")
+        if any(module.startswith("optuna.samplers") for _, module in imports(path))
+    }
+    assert talking == {"search"}
+
+
+def test_the_core_imports_no_extra() -> None:
+    core = [room for room in rooms() if room not in ("cli", "extras")]
+    using = [
+        path
+        for room in core
+        for path in files_of(room)
+        if any(m.startswith("hpsearch.extras") for _, m in imports(path))
+    ]
+    assert not using
+
+
+def test_files_stay_readable() -> None:
+    long = [
+        p.name for p in ROOT.rglob("*.py") if len(p.read_text(encoding="utf-8").splitlines()) > MOST_LINES
+    ]
+    assert not long

@@ -33,7 +33,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     """A study file of 40 trials, and the bytes of its database."""
     folder = tmp_path_factory.mktemp("parent")
     path = write_study(folder)
-    hpsearch.run(path, storage=url(folder / "p.db"))
+    hpsearch.run(path, storage=url(folder / "p.db"), confirm=False)
     return path, (folder / "p.db").read_bytes()
 
 
@@ -226,7 +226,7 @@ def test_with_fewer_epochs_trials_that_went_on_are_left_out(place: Place) -> Non
 def test_a_schedule_over_all_epochs_fits_no_other_number_of_them(tmp_path: Path) -> None:
     path = write_study(tmp_path, trials=12)
     path.write_text(path.read_text().replace("width = 16", 'width = 16\nschedule = ["constant", "cosine"]'))
-    hpsearch.run(path, storage=url(tmp_path / "c.db"))
+    hpsearch.run(path, storage=url(tmp_path / "c.db"), confirm=False)
     place = Place((path, (tmp_path / "c.db").read_bytes()), tmp_path)
     constant = [t.number for t in place.trials() if t.params["schedule"] == "constant"]
     assert 0 < len(constant) < 12
@@ -243,7 +243,7 @@ def test_other_padding_of_stacked_lanes_fits_only_what_it_does_not_change(tmp_pa
         path = write_study(folder, trials=4)
         text = path.read_text().replace("width = 16", f"width = {width}\ndropout = 0.5")
         path.write_text(text.replace("depth = { low = 1, high = 3 }", "depth = 2"))
-        hpsearch.run(path, storage=url(folder / "c.db"))
+        hpsearch.run(path, storage=url(folder / "c.db"), confirm=False)
         place = Place((path, (folder / "c.db").read_bytes()), folder)
         if taken:
             assert place.fork("space.width={ low = 4, high = 64 }").taken == taken
@@ -268,7 +268,7 @@ def test_a_trial_that_is_taken_over_and_has_to_be_trained_again_comes_out_the_sa
     """As after a salvage: initial weights and dropout's masks are those of its number in the parent."""
     path = write_study(tmp_path, trials=8)
     path.write_text(path.read_text().replace("width = 16", "width = 16\ndropout = 0.3"))
-    hpsearch.run(path, storage=url(tmp_path / "d.db"))
+    hpsearch.run(path, storage=url(tmp_path / "d.db"), confirm=False)
     place = Place((path, (tmp_path / "d.db").read_bytes()), tmp_path)
     depths = [trial.params["depth"] for trial in place.trials()]
     at = next(n for n, depth in enumerate(depths) if depth > 1 and 1 in depths[:n])
@@ -296,7 +296,7 @@ def test_a_trial_that_is_taken_over_and_has_to_be_trained_again_comes_out_the_sa
 def test_unfinished_trials_stay_behind(tmp_path: Path) -> None:
     path = write_study(tmp_path)
     for _ in range(2):  # the second ends with survivors of the first cohort
-        hpsearch.run(path, storage=url(tmp_path / "u.db"), time_limit=1e-9)
+        hpsearch.run(path, storage=url(tmp_path / "u.db"), time_limit=1e-9, confirm=False)
     place = Place((path, (tmp_path / "u.db").read_bytes()), tmp_path)
     trials = place.trials()
     finished = [trial.number for trial in trials if trial.state.finished]

@@ -66,7 +66,7 @@ def test_the_study_goes_on(fixture: tuple[Path, int]) -> None:
     before, curves = stored(path, NAME)
     with Database.open(url(path)) as database:
         study = study_from_document(database.study(NAME).record.document, "")
-    assert hpsearch.run(study, storage=url(path), workers=1).complete
+    assert hpsearch.run(study, storage=url(path), workers=1, confirm=False).complete
     after, again = stored(path, NAME)
     finished = [trial for trial in before if trial[3].finished]  # type: ignore[attr-defined]
     assert [after[trial[0]] for trial in finished] == finished  # type: ignore[call-overload]

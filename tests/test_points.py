@@ -130,7 +130,7 @@ def test_a_study_tries_its_points_first(tmp_path: Path) -> None:
         + "[[enqueue]]\nlearning_rate = 0.25\n" * 5
         + '[[forbidden]]\noptimizer = "adam"\ndepth = { low = 2 }\n'
     )
-    trials = hpsearch.run(write(tmp_path, text), storage=f"sqlite:///{tmp_path}/x.db").trials
+    trials = hpsearch.run(write(tmp_path, text), storage=f"sqlite:///{tmp_path}/x.db", confirm=False).trials
     trials = trials.sort_values("trial").reset_index()
     assert trials.param_learning_rate[:6].tolist() == [0.125, *[0.25] * 5]
     assert 0.25 not in trials.param_learning_rate[6:].tolist()
@@ -161,7 +161,7 @@ epochs = 1
     assert study.space.configuration({"depth": 4, "layer1.width": 3, "layer2.width": 5}).layers == (3, 5, 7)
     assert study.space.configuration({"depth": 2, "layer1.width": 9}).layers == (9,)
     assert study.space.configuration({"depth": 1}).layers == ()
-    trials = hpsearch.run(tmp_path / "s.toml", storage=f"sqlite:///{tmp_path}/x.db").trials
+    trials = hpsearch.run(tmp_path / "s.toml", storage=f"sqlite:///{tmp_path}/x.db", confirm=False).trials
     assert (trials["param_layer1.width"].notna() == (trials.param_depth > 1)).all()
     assert (trials["param_layer2.width"].notna() == (trials.param_depth > 2)).all()
     assert set(trials.param_depth) == {1, 2, 3, 4}
@@ -253,7 +253,7 @@ def test_a_grid_takes_no_points(tmp_path: Path) -> None:
         "s.toml:6:1: enqueue: a grid tries every combination anyway; leave out one of the two"
     ]
     path = write(tmp_path, HIDDEN + '[train]\nepochs = 1\n[search]\nsampler = "grid"\ntrials = 6\n')
-    hpsearch.run(path, storage=f"sqlite:///{tmp_path}/x.db")
+    hpsearch.run(path, storage=f"sqlite:///{tmp_path}/x.db", confirm=False)
     done = command_line("enqueue", "s", "learning_rate=0.2", "--storage", f"sqlite:///{tmp_path}/x.db")
     assert done.returncode == 2
     assert done.stderr == "hpsearch: study s: its sampler, grid, tries every combination anyway\n"

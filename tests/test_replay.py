@@ -44,7 +44,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         )
         .replace("batch_size = [8, 16, 32]", "batch_size = [16, 32]")
     )
-    hpsearch.run(path, storage=url(folder / "whole.db"))
+    hpsearch.run(path, storage=url(folder / "whole.db"), confirm=False)
     return path, folder / "whole.db"
 
 
@@ -141,7 +141,7 @@ def test_what_the_record_does_not_explain_is_said_to_be_so(whole: tuple[Path, Pa
 
 def test_pieces_of_another_engine_are_named_by_their_run(tmp_path: Path) -> None:
     path = write_study(tmp_path, trials=20, cohort=10)
-    hpsearch.run(path, storage=url(tmp_path / "e.db"), time_limit=1e-9)
+    hpsearch.run(path, storage=url(tmp_path / "e.db"), time_limit=1e-9, confirm=False)
     second = command_line("run", path, "--storage", url(tmp_path / "e.db"), HPSEARCH_KERNEL="off")
     assert second.returncode == 0, second.stderr
     assert "trained otherwise than before" in second.stderr
@@ -170,7 +170,7 @@ def test_a_trial_that_is_trained_again_beside_others_has_the_same_curve(whole: t
 
 def test_changed_data_are_refused_since_nothing_could_come_out_the_same(tmp_path: Path) -> None:
     path, write = write_table_study(tmp_path)
-    hpsearch.run(path, storage=url(tmp_path / "d.db"))
+    hpsearch.run(path, storage=url(tmp_path / "d.db"), confirm=False)
     assert hpsearch.replay("small", storage=url(tmp_path / "d.db")).identical
     write(0.1)
     with pytest.raises(StudyChangedError, match=r"t\.csv has other content .* Restore the data"):

@@ -39,7 +39,7 @@ def test_trials_are_stored_with_what_means_something_to_them(tmp_path: Path, sam
     path = tmp_path / "two.toml"
     path.write_text(TWO.replace("{sampler}", sampler))
     storage = f"sqlite:///{tmp_path}/x.db"
-    result = hpsearch.run(path, storage=storage)
+    result = hpsearch.run(path, storage=storage, confirm=False)
     assert len(result.trials) == 60
     seen = set()
     for trial in optuna.load_study(study_name="two", storage=storage).trials:

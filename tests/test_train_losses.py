@@ -19,6 +19,7 @@ from hpsearch.train.losses import LOSSES
 from hpsearch.train.metrics import METRICS, WHOLE
 from hpsearch.train.native import load_kernel, train_native
 from hpsearch.train.representation import decide, represent
+from hpsearch.train.tensors import tensors_of
 from tests.problems import make_lanes, make_problem
 
 ROWS = 30
@@ -215,7 +216,7 @@ def _trained(problem: Problem, trial: int) -> tuple[NDArray[np.float64], NDArray
     assert result.state is not None
     model = build_model(problem, configuration, result.state).eval()
     with torch.no_grad():
-        return result.curve, model(problem.tensors.x_valid).numpy()
+        return result.curve, model(tensors_of(problem).x_valid).numpy()
 
 
 @pytest.mark.parametrize("representation", ["softplus", "relu"])

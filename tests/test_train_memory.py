@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +24,7 @@ from hpsearch.train import Lane, LaneResult, Problem, engine, memory, plan, trai
 from hpsearch.train.memory import lane_bytes
 from hpsearch.train.native import load_kernel
 from hpsearch.train.planner import GPU_LANES
+from hpsearch.train.tensors import tensors_of
 from tests.problems import make_lanes, make_problem
 
 LARGE = Configuration(hidden="1000", batch_size=32)
@@ -198,3 +201,15 @@ def test_lanes_of_the_kernel_are_planned_and_trained_without_torch() -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=True)
+
+
+def test_a_problem_is_brought_to_its_device_once_and_goes_with_its_tensors() -> None:
+    problem = make_problem()
+    with ThreadPoolExecutor(4) as threads:
+        first, *others = threads.map(tensors_of, [problem] * 16)
+    assert all(other is first for other in others)
+    assert tensors_of(dataclasses.replace(problem, keep_last=True)) is not first
+    gone = weakref.ref(problem), weakref.ref(first)
+    del problem, first, others
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]

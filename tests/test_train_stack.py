@@ -19,6 +19,7 @@ from hpsearch.train.network import StackedNetwork, sort_key
 from hpsearch.train.optimizer import StackedOptimizer
 from hpsearch.train.planner import padded_widths, stack_key
 from hpsearch.train.stack import Network, Parameter
+from hpsearch.train.tensors import tensors_of
 from tests.problems import (
     METRIC_OF,
     make_lanes,
@@ -39,7 +40,7 @@ def test_nothing_within_an_epoch_reads_what_is_on_the_device(loss: str, metric: 
     configurations = [*mixed_configurations(32, width=20), *varied_configurations(32, width=20)]
     lanes = [lane for lane in make_lanes(problem, configurations) if stack_key(lane) == (1, 0)]
     lanes.sort(key=sort_key)
-    data, T = problem.tensors, len(lanes)
+    data, T = tensors_of(problem), len(lanes)
     network = StackedNetwork(problem, lanes, padded_widths(problem, lanes))
     optimizer = StackedOptimizer(problem, network.parameters, lanes)
     step, sums = Step(data, network, optimizer, 32), Sums(data, T)
@@ -110,10 +111,10 @@ def test_a_network_of_another_make_trains_in_the_same_step(loss: str) -> None:
     for epoch in (1, 2):
         for network in (ours, theirs):
             optimizer = StackedOptimizer(problem, network.parameters, lanes)
-            step = Step(problem.tensors, network, optimizer, 50)
+            step = Step(tensors_of(problem), network, optimizer, 50)
             for rows in torch.from_numpy(problem.order(epoch).copy()).split(50):
                 step(rows)
     for a, b in zip(ours.parameters, theirs.parameters, strict=True):
         torch.testing.assert_close(a.value, b.value, rtol=1e-4, atol=1e-6)
-    means = [Evaluation(problem.tensors, network).means() for network in (ours, theirs)]
+    means = [Evaluation(tensors_of(problem), network).means() for network in (ours, theirs)]
     torch.testing.assert_close(*means, rtol=1e-5, atol=1e-7)

@@ -99,13 +99,13 @@ def test_every_number_reads_back_bit_by_bit(stored: tuple[StudyRecord, list[Tria
 def test_a_loaded_study_goes_on_to_the_same_end(tmp_path: Path) -> None:
     path = write_study(tmp_path, trials=12, cohort=8)
     study = hpsearch.load_study(path)
-    hpsearch.run(study, storage=url(tmp_path / "a.db"), workers=1)
+    hpsearch.run(study, storage=url(tmp_path / "a.db"), workers=1, confirm=False)
     with Database.open(url(tmp_path / "a.db")) as a, Database.open(url(tmp_path / "b.db"), create=True) as b:
         store = a.study(study.name)
         b.create_study(*read_dump(write_dump(tmp_path, "json", store.record, store.contents())))
     more = hpsearch.load_study(path, ["search.trials=30"])
     for database in ("a.db", "b.db"):
-        hpsearch.run(more, storage=url(tmp_path / database), workers=1)
+        hpsearch.run(more, storage=url(tmp_path / database), workers=1, confirm=False)
     assert_same(tmp_path / "a.db", tmp_path / "b.db", study.name)
 
 

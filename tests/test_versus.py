@@ -46,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in written.items():
         path = folder / f"{name}.toml"
         path.write_text(content.replace('name = "small"', f'name = "{name}"'))
-        package.run(path, storage=storage, workers=1)
+        package.run(path, storage=storage, workers=1, confirm=False)
     return folder / "x.db"
 
 

@@ -30,7 +30,7 @@ app = typer.Typer(
     name="hpsearch",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -50,8 +50,8 @@ def _root(
 ) -> None:
     """Find out which hyper-parameters of a neural network matter.
 
-    A study file says what data to learn and what to vary. [bold]hpsearch init[/bold] writes one,
-    [bold]hpsearch run[/bold] trains it, [bold]hpsearch report[/bold] ranks what came out.
+    A study file says what data to learn and what to vary. hpsearch init writes one,
+    hpsearch run trains it, hpsearch report ranks what came out.
     """
 
 

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from hpsearch.defaults import DEFAULT_STORAGE
-from hpsearch.errors import check_trial
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from hpsearch.records import Trial
-    from hpsearch.results.frames import Report
-    from hpsearch.store import StudyStore
 
 _PIPED_WIDTH = 120
 """Columns when no terminal says how many there are: enough for every hyper-parameter at once."""
@@ -69,57 +63,6 @@ def storage_words(storage: str | None) -> str:
     from hpsearch.store import shown_url
 
     return f" --storage {quote(shown_url(storage))}"
-
-
-def study_name(text: str) -> str:
-    """The name of the study that the user means by a study file's path or a stored study's name.
-
-    Raises:
-        HpsearchError: it is a study file, and that cannot be read.
-    """
-    if not text.endswith(".toml") and not Path(text).is_file():
-        return text
-    from hpsearch.study.file import load_study
-
-    return load_study(text).name
-
-
-def read_study(
-    study: str, storage: str | None, *, only: Sequence[int] = (), curves: bool = True
-) -> tuple[Report, Sequence[Trial]]:
-    """The stored study as a report, and its trials.
-
-    only: numbers of the trials that are wanted, all when empty; the ranks are then none of the study's.
-    curves: whether the report is to have them.
-
-    Raises:
-        HpsearchError: there is no such study, no trial of it is finished, or a wanted one is missing.
-    """
-    import gc
-
-    from hpsearch.store import Database
-
-    with Database.open(storage_url(storage)) as database:
-        found = report_of(database.study(study_name(study)), only=only, curves=curves)
-    gc.freeze()  # very many objects that stay to the end, through which no search for garbage need go
-    return found
-
-
-def report_of(
-    store: StudyStore, *, only: Sequence[int] = (), curves: bool = True
-) -> tuple[Report, Sequence[Trial]]:
-    """`read_study` of a study that is open."""
-    from hpsearch.results.frames import Report, check_finished, trials_frame
-    from hpsearch.results.scorings import confirmation_of
-
-    record, counts = store.record, store.counts()
-    check_finished(record, counts)
-    for number in only:
-        check_trial(record.name, number, sum(counts.values()), "--trial")
-    trials, lines = store.read(only or None, curves=curves)
-    confirmation = None if only else confirmation_of(record, trials, store.scorings())
-    frame, runs = trials_frame(record, trials), tuple(store.runs())
-    return Report(record, frame, lines, confirmation=confirmation, runs=runs), trials
 
 
 def make_console(stream: TextIO) -> Console:

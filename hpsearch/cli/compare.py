@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from contextlib import ExitStack
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +15,6 @@ from hpsearch.cli.common import (
     make_console,
     show,
     storage_url,
-    study_name,
     write_out,
 )
 from hpsearch.defaults import COMPARE_SEEDS, LEAST_SEEDS
@@ -26,7 +22,6 @@ from hpsearch.errors import HpsearchError, RegressionError
 
 if TYPE_CHECKING:
     from hpsearch.results.versus import Versus
-    from hpsearch.retrain.versus import Subject
 
 
 class CompareFormat(StrEnum):
@@ -85,50 +80,24 @@ def compare(
     bring that about in at most 5 % of comparisons. Each look at the test part is
     counted.
     """
+    from hpsearch import api
     from hpsearch.cli.reading import reading
-    from hpsearch.results.versus import read_margin
-    from hpsearch.retrain.versus import versus
-    from hpsearch.running.pool import resources
 
-    margin = None if fail_if_worse is None else read_margin(fail_if_worse)
-    progress = reading(make_console(sys.stderr), what="training both again")
-    with ExitStack() as stack:
-        one, other = _open(stack, a, b, storage_url(storage), storage_b)
-        device, workers = resources(device, workers)
-        found = versus(
-            one,
-            other,
+    with reading(make_console(sys.stderr), what="retraining both") as watch:
+        found = api.compare(
+            a,
+            b,
             metric=metric,
             seeds=seeds,
-            margin=margin,
+            margin=fail_if_worse,
+            storage=storage_url(storage),
+            storage_b=storage_b,
             device=device,
             workers=workers,
-            watch=stack.enter_context(progress),
+            watch=watch,
         )
     _print(found, format_)
     _judge(found)
-
-
-def _open(stack: ExitStack, a: str, b: str, storage: str, storage_b: str | None) -> tuple[Subject, Subject]:
-    """What A and B name; databases and a study that they share are opened once."""
-    from hpsearch.retrain.versus import Subject
-    from hpsearch.store import Database
-
-    (name_a, trial_a), (name_b, trial_b) = _named(a), _named(b)
-    first = stack.enter_context(Database.open(storage))
-    shared = storage_b in (None, storage)
-    second = first if shared else stack.enter_context(Database.open(storage_b or storage))
-    store = first.study(name_a)
-    other = store if shared and name_a == name_b else second.study(name_b)
-    return Subject(store, trial_a), Subject(other, trial_b)
-
-
-def _named(text: str) -> tuple[str, int | None]:
-    """The study, and of "digits:17" or "digits#17" the number of the trial."""
-    found = re.fullmatch(r"(.+)[:#]([0-9]+)", text, re.ASCII)
-    if found is None or Path(text).is_file():
-        return study_name(text), None
-    return study_name(found[1]), int(found[2])
 
 
 def _print(found: Versus, format_: CompareFormat) -> None:

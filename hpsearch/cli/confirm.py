@@ -16,7 +16,6 @@ from hpsearch.cli.common import (
     make_console,
     show,
     storage_url,
-    study_name,
     write_out,
 )
 from hpsearch.defaults import CONFIRM_SEEDS, LEAST_SEEDS, TOP
@@ -35,12 +34,12 @@ def confirm(
         int, typer.Option("--top", metavar="K", min=1, help="Of the complete trials, the best K.")
     ] = TOP,
     seeds: Annotated[
-        int, typer.Option("--seeds", metavar="S", min=LEAST_SEEDS, help="Train each on S fresh seeds.")
+        int, typer.Option("--seeds", metavar="S", min=LEAST_SEEDS, help="Retrain each on S fresh seeds.")
     ] = CONFIRM_SEEDS,
     resample: Annotated[
         bool,
         typer.Option(
-            "--resample", help="With each seed, divide the rows of training and validation anew, too."
+            "--resample", help="With each seed, split the rows of training and validation anew, too."
         ),
     ] = False,
     format_: Annotated[
@@ -50,25 +49,25 @@ def confirm(
     workers: WorkersOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Train the best trials again on fresh seeds and score each once on the test part.
+    """Retrain the best trials on fresh seeds, score them once.
 
     The best of many trials is partly luck. Fresh seeds bring other initial
-    weights and orders of the rows, the test part other rows: what is left of
+    weights and orders of the rows, the test set other rows: what is left of
     a trial's score there is what you can count on. Ranks are intervals:
     trials that cannot be told apart share them.
 
-    What comes out is stored, and `hpsearch report` shows it first. Each look
-    at the test part is counted. Asked again for the same, nothing is trained.
+    The result is stored, and `hpsearch report` shows it first. Each look at
+    the test set is counted. Ask for the same again and nothing is trained.
     """
+    from hpsearch import api
     from hpsearch.cli.reading import reading
     from hpsearch.reporting.finalists import confirmation_document
     from hpsearch.reporting.json_csv import json_text
     from hpsearch.reporting.tables import finalists_view
-    from hpsearch.retrain.confirm import confirm as confirm_study
 
-    with reading(make_console(sys.stderr), what="training finalists again") as watch:
-        found = confirm_study(
-            study_name(study),
+    with reading(make_console(sys.stderr), what="retraining finalists") as watch:
+        found = api.confirm(
+            study,
             storage=storage_url(storage),
             top=top,
             seeds=seeds,

@@ -14,8 +14,8 @@ from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
     make_console,
-    read_study,
     show,
+    storage_url,
     write_out,
 )
 from hpsearch.errors import HpsearchError, NothingToShowError, plural
@@ -81,7 +81,9 @@ def curves(
         raise HpsearchError("--chart is for the terminal: leave out --out, --format and --tensorboard")
     if log and not chart:
         raise HpsearchError("--log is about --chart: give both, or neither")
-    found, trials = read_study(study, storage, only=trial or ())
+    from hpsearch import api
+
+    found, trials = api.read_report(study, storage=storage_url(storage), only=trial or ())
     _check_any(found)
     if tensorboard is not None:
         _write_events(found, trials, _shown(found, trial), tensorboard)

@@ -22,7 +22,7 @@ def doctor(
         ),
     ] = None,
 ) -> None:
-    """Show versions, device, threads and storage, and try each of them.
+    """Check versions, device, threads and storage.
 
     Every stored row is held against its checksum, and Optuna's tables against hpsearch's own; what is
     damaged is named. Exits with 1 if anything is wrong.

@@ -13,10 +13,9 @@ from hpsearch.cli.common import (
     StudyArgument,
     storage_url,
     storage_words,
-    study_name,
     write_out,
 )
-from hpsearch.errors import Complaint, HpsearchError, StudyFileError, plural
+from hpsearch.errors import HpsearchError, plural
 
 _EXAMPLE = "NAME=VALUE such as learning_rate=0.1"
 
@@ -33,42 +32,24 @@ def enqueue(
     ] = None,
     storage: StorageOption = None,
 ) -> None:
-    """Have a stored study try a point next, also while it runs; without values, show what waits."""
-    from hpsearch.store import Database
-    from hpsearch.study.file import study_from_document
-    from hpsearch.study.points import read_point
+    """Have a study try a point next, also while it runs.
 
-    with Database.open(storage_url(storage)) as database:
-        store = database.study(study_name(study))
-        stored = study_from_document(store.record.document, store.record.origin)
-        if values and stored.search.sampler == "grid":
-            raise HpsearchError(f"study {stored.name}: its sampler, grid, tries every combination anyway")
-        if values:
-            complaints: list[Complaint] = []
-            point = read_point(
-                _parsed(values),
-                stored.space,
-                lambda key, text: complaints.append(Complaint("hpsearch enqueue", key, text)),
-            )
-            if complaints:
-                raise StudyFileError(complaints)
-            if point.keys() == stored.space.active(point).keys() and not stored.allows(point):
-                raise HpsearchError(
-                    f"study {store.record.name}: one of its forbidden combinations holds there"
-                )
-            store.enqueue([point])
-        waiting = [queued for queued in store.queue() if queued.trial is None]
-        begun = sum(store.counts().values())
-    for queued in waiting if not values else waiting[-1:]:
+    Without values, show what waits.
+    """
+    from hpsearch import api
+
+    points = [_parsed(values)] if values else []
+    queue = api.enqueue(study, *points, storage=storage_url(storage))
+    waiting = queue.waiting
+    for queued in waiting[-1:] if values else waiting:
         shown = "  ".join(f"{name}={value}" for name, value in queued.params.items())
         write_out(f"point {queued.position}: {shown}\n")
     write_out(
-        f"{plural(len(waiting), 'point')} wait{'s' if len(waiting) == 1 else ''} in study {stored.name}\n"
+        f"{plural(len(waiting), 'point')} wait{'s' if len(waiting) == 1 else ''} in study {queue.study}\n"
     )
     if waiting:
-        total = begun + len(waiting)
-        more = f" --trials {total}" if begun >= stored.search.trials else ""
-        command = f"hpsearch run {store.record.origin or stored.name}{more}{storage_words(storage)}"
+        more = f" --trials {queue.begun + len(waiting)}" if queue.begun >= queue.total else ""
+        command = f"hpsearch run {queue.origin or queue.study}{more}{storage_words(storage)}"
         print(f"next: {command}", file=sys.stderr)
 
 

@@ -10,10 +10,9 @@ import typer
 from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
-    read_study,
+    storage_url,
     write_out,
 )
-from hpsearch.errors import check_trial
 
 
 def export(
@@ -33,31 +32,27 @@ def export(
     ] = False,
     storage: StorageOption = None,
 ) -> None:
-    """Write a trial as a model that predicts: model.safetensors and model.json.
+    """Write a trial as a model that predicts.
 
-    Its weights are those after its best epoch, to which it is trained again.
-    model.json has the preprocessing, the classes and where the model comes
-    from. Ten lines of Python that load it without hpsearch are printed.
+    The files are model.safetensors and model.json. The weights are those after
+    the trial's best epoch; it is retrained up to there. model.json has the
+    preprocessing, the classes and where the model comes from. Ten lines of
+    Python that load it without hpsearch are printed.
 
     `hpsearch predict DIR DATA` predicts with it.
     """
-    from hpsearch.model.export import choose_trial, make_model, snippet, write_model
-    from hpsearch.model.onnx_graph import check_onnx
-    from hpsearch.retrain.stored import reload
+    from hpsearch import api
+    from hpsearch.model.export import snippet
     from hpsearch.text import plain
-    from hpsearch.train import choose_device
 
-    if onnx:
-        check_onnx()
-    found, trials = read_study(study, storage, curves=False)
-    record = found.record
-    if trial is not None:
-        check_trial(record.name, trial, len(trials), "--trial")
-    chosen = trials[choose_trial(found, trial)]
-    own, dataset = reload(record)
-    typer.echo(f"training trial {chosen.number} again up to epoch {chosen.best_epoch}", err=True)
-    model = make_model(record, own, dataset, chosen, choose_device("auto"), found.confirmation)
-    exported = write_model(model, out or Path(f"{record.name}-model"), onnx)
+    exported = api.export(
+        study,
+        trial=trial,
+        out=out,
+        onnx=onnx,
+        storage=storage_url(storage),
+        say=lambda text: typer.echo(text, err=True),
+    )
     for note in exported.notes:
         typer.echo(f"note: {plain(note)}", err=True)
     for path in exported.files:

@@ -44,11 +44,12 @@ def predict(
         Path | None, typer.Option(metavar="FILE", help="Write into this file instead of to stdout.")
     ] = None,
 ) -> None:
-    """Predict with an exported model: a class with probabilities, or a number.
+    """Predict with an exported model.
 
-    Numbers are in the target's own unit; rows are counted from 1. Columns
-    that the model does not know are left out, and the target need not be
-    there. If it is, it tells how good the predictions are.
+    It predicts a class with probabilities, or a number in the target's own
+    unit. Rows are counted from 1. Columns that the model does not know are left
+    out, and the target need not be there. If it is, you are told how good the
+    predictions are.
     """
     from hpsearch.cli.reading import reading
     from hpsearch.files import write_files

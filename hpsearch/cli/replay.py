@@ -19,7 +19,6 @@ from hpsearch.cli.common import (
     make_console,
     show,
     storage_url,
-    study_name,
     write_out,
 )
 from hpsearch.errors import HpsearchError
@@ -45,7 +44,7 @@ def replay(
     workers: WorkersOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Train trials again from their records and compare their whole curves, bit for bit.
+    """Retrain trials and compare their curves bit for bit.
 
     Says "identical", or the first epoch that differs, by how much at most, and
     what is recorded otherwise of the runs that trained them than of this one:
@@ -55,16 +54,16 @@ def replay(
     Exits with 0 if all are identical, 1 if some differ, and 2 if the data have
     changed, so that nothing could come out the same.
     """
+    from hpsearch import api
     from hpsearch.cli.reading import reading
     from hpsearch.reporting.json_csv import json_text
     from hpsearch.reporting.replay import replay_document, replay_view
-    from hpsearch.retrain.replay import replay_stored
-    from hpsearch.store import Database
 
     numbers = trial_numbers(trials)
-    progress = reading(make_console(sys.stderr), what="training again")
-    with Database.open(storage_url(storage)) as database, progress as watch:
-        found = replay_stored(database.study(study_name(study)), numbers, device, workers, watch)
+    with reading(make_console(sys.stderr), what="retraining") as watch:
+        found = api.replay(
+            study, numbers, storage=storage_url(storage), device=device, workers=workers, watch=watch
+        )
     if format_ is ReplayFormat.JSON:
         write_out(json_text(replay_document(found)))
     else:

@@ -14,7 +14,6 @@ from hpsearch.cli.common import (
     StudyArgument,
     TopOption,
     make_console,
-    read_study,
     show,
     storage_url,
     storage_words,
@@ -60,20 +59,20 @@ def report(
     top: TopOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Rank the trials of a study, show the learning curves of the best, and answer its question if it has
-    one.
-    """
+    """Rank the trials, show what matters, answer the question."""
     if out is None and format_ in _FILES and sys.stdout.isatty():
         raise HpsearchError(f"{format_} is not for a terminal: write it with --out DIR, or into a pipe")
     rows_alone = format_ is ReportFormat.PARQUET or (
         out is None and format_ in (ReportFormat.CSV, ReportFormat.LATEX)
     )
-    found, trials = read_study(study, storage, curves=not rows_alone)
+    from hpsearch import api
+
+    found, trials = api.read_report(study, storage=storage_url(storage), curves=not rows_alone)
     pictures: dict[str, bytes] = {}
     if format_ is not ReportFormat.PARQUET and (out is not None or format_ not in _ROWS):
-        from hpsearch.api import full_report
-
-        found, pictures = full_report(found, trials, out is not None, lambda text: typer.echo(text, err=True))
+        found, pictures = api.full_report(
+            found, trials, out is not None, lambda text: typer.echo(text, err=True)
+        )
         if found.comparison is not None:
             _count(found.comparison, found.record.name, storage)
     if out is not None:

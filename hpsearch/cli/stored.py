@@ -14,7 +14,6 @@ from hpsearch.cli.common import (
     StudyArgument,
     make_console,
     storage_url,
-    study_name,
     write_out,
 )
 from hpsearch.errors import HpsearchError, NothingToShowError, StorageError, UnknownStudyError, check_trial
@@ -61,9 +60,10 @@ def show(
     ] = None,
     storage: StorageOption = None,
 ) -> None:
-    """Show how a study was set up, or one of its trials with all hyper-parameters."""
+    """Show how a study was set up, or one of its trials."""
     import numpy as np
 
+    from hpsearch.api import study_name
     from hpsearch.records import CURVE_COLUMNS
     from hpsearch.reporting.details import study_view, trial_view
     from hpsearch.store import Database
@@ -87,7 +87,8 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     storage: StorageOption = None,
 ) -> None:
-    """Delete a stored study with all its trials and curves."""
+    """Delete a study with all its trials and curves."""
+    from hpsearch.api import study_name
     from hpsearch.errors import plural
     from hpsearch.store import Database
     from hpsearch.text import plain
@@ -112,7 +113,7 @@ def delete(
 
 
 def compact(storage: StorageOption = None) -> None:
-    """Write the database file anew, as small as it can be.
+    """Rewrite the database to reclaim space.
 
     Room that deleted studies and finished trials leave is used again, and cut
     off the end of the file after each run; this also closes what is left

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpsearch.cli.common import StorageOption, StudyArgument, storage_url, storage_words, study_name
+from hpsearch.cli.common import StorageOption, StudyArgument, storage_url, storage_words
 from hpsearch.errors import HpsearchError, plural
 
 if TYPE_CHECKING:
@@ -22,11 +22,13 @@ def dump(
     ],
     storage: StorageOption = None,
 ) -> None:
-    """Write a whole stored study to files: settings, trials, curves, runs and what is needed to go on.
+    """Write a whole stored study to files.
 
+    They hold settings, trials, curves, runs and all that resuming needs.
     OUT is one JSON file if it ends in .json; otherwise a folder with trials.parquet, curves.parquet and
-    study.json. [bold]hpsearch load[/bold] stores the study again, exactly as it was, elsewhere too.
+    study.json. hpsearch load stores the study again, exactly as it was, elsewhere too.
     """
+    from hpsearch.api import study_name
     from hpsearch.files import write_files
     from hpsearch.store import Database
     from hpsearch.store.transfer import dump_json, dump_tables
@@ -50,7 +52,7 @@ def load(
     source: Annotated[Path, typer.Argument(metavar="IN", help="What `hpsearch dump` has written.")],
     storage: StorageOption = None,
 ) -> None:
-    """Store a study that [bold]hpsearch dump[/bold] has written, exactly as it was, to go on with it."""
+    """Store a study that hpsearch dump wrote, exactly as it was."""
     from hpsearch.store import Database
     from hpsearch.store.transfer import read_dump
 

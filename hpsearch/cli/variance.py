@@ -16,7 +16,6 @@ from hpsearch.cli.common import (
     make_console,
     show,
     storage_url,
-    study_name,
     write_out,
 )
 from hpsearch.errors import HpsearchError, check_trial
@@ -74,10 +73,11 @@ def variance(
     out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw it into this file, too.")] = None,
     storage: StorageOption = None,
 ) -> None:
-    """Measure E‖g_B − g‖², the variance of a trial's gradient, by batch size and by momentum.
+    """Measure how noisy a trial's gradients are.
 
+    The variance is E‖g_B − g‖², by batch size and by momentum.
     g is the gradient of the whole training part, g_B that of a mini-batch of B
-    rows, at the weights that the trial had after some epochs: it is trained again.
+    rows, at the weights that the trial had after some epochs: it is retrained.
 
     Beside what is measured stand the laws: σ²/B for independent rows, and
     σ²/B·(N−B)/(N−1) for mini-batches without replacement, as training draws them.
@@ -118,6 +118,7 @@ def _numbers(option: str, text: str | None, kind: Callable[[str], _Number]) -> l
 
 
 def _stored(study: str, number: int, storage: str | None) -> tuple[StudyRecord, Trial]:
+    from hpsearch.api import study_name
     from hpsearch.store import Database
 
     with Database.open(storage_url(storage)) as database:

@@ -24,6 +24,7 @@ from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train.lanes import LaneState
 from hpsearch.train.problem import Problem
 from hpsearch.train.solo import build_model
+from hpsearch.train.tensors import tensors_of
 
 NUMBERS_AT_ONCE = 1 << 22
 """Draws are taken together as long as their gradients, and their units' values, are no more numbers."""
@@ -63,7 +64,7 @@ class Gradients:
     """
 
     def __init__(self, problem: Problem, configuration: Configuration, state: LaneState) -> None:
-        self.rows, self._data = problem.rows, problem.tensors
+        self.rows, self._data = problem.rows, tensors_of(problem)
         self._model = model = build_model(problem, configuration, state).eval()
         self._parameters = {name: p.detach() for name, p in model.named_parameters()}
         self.size = sum(p.numel() for p in self._parameters.values())

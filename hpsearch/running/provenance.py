@@ -22,6 +22,7 @@ from hpsearch.data import Dataset
 from hpsearch.running.settings import deciding
 from hpsearch.study.file import Study
 from hpsearch.train import engine_name
+from hpsearch.train.device import torch_device
 
 DECIDES_BITS = (
     "split",
@@ -81,7 +82,7 @@ def provenance(device: str, workers: int) -> dict[str, Any]:
         "sklearn": metadata.version("scikit-learn"),
         "sqlite": sqlite3.sqlite_version,
         **_processor(),
-        **(_torch_says(device) if engine == "torch" else {"device": device}),
+        **(torch_device(device) if engine == "torch" else {"device": device}),
         "engine": engine,
         "workers": workers,
         "platform": platform.platform(terse=True),
@@ -149,16 +150,6 @@ def checkout_commit(folder: Path) -> str | None:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:_HASH]
-
-
-def _torch_says(device: str) -> dict[str, str]:
-    """What torch trains on; nobody else need import it for that."""
-    import torch
-
-    return {
-        "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        "capability": torch.backends.cpu.get_cpu_capability(),
-    }
 
 
 def _processor() -> dict[str, str]:

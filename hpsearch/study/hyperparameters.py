@@ -1,7 +1,9 @@
 """Every hyper-parameter that hpsearch knows: one entry of `HYPER_PARAMETERS` each.
 
-To add one, add a field to `Configuration` and an entry here, and use it in `train/`; study files, complaints,
-documentation, storage and reports read the entries.
+To add one, add a field to `Configuration` and an entry here, and use it in the stacked trainer
+(`train/optimizer.py` or `train/hidden.py`) and in the reference (`train/solo.py`); study files, complaints,
+documentation, storage and reports read the entries. Until `train/native/interface.py` has it, too, torch
+trains the trials that set it.
 """
 
 from __future__ import annotations

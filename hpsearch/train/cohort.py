@@ -17,7 +17,7 @@ from hpsearch.train.optimizer import StackedOptimizer
 from hpsearch.train.planner import padded_widths, stack_key
 from hpsearch.train.problem import Problem
 from hpsearch.train.stack import Network, aligned
-from hpsearch.train.tensors import Tensors, one_torch_thread
+from hpsearch.train.tensors import Tensors, one_torch_thread, tensors_of
 
 
 @one_torch_thread()
@@ -45,7 +45,7 @@ def _train_alike(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> li
     tile = [lanes[i] for i in ranked]
     first_epoch = tile[0].epoch + 1
     T, B = len(tile), problem.batch(tile[0].configuration.batch_size)
-    data = problem.tensors
+    data = tensors_of(problem)
     network = StackedNetwork(problem, tile, padded_widths(problem, tile))
     training, evaluation = Training(data, network, B), Evaluation(data, network)
     deepest = len(tile[0].configuration.layers)

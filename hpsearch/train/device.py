@@ -37,3 +37,13 @@ def _may_have_gpu() -> bool:
     return sys.platform != "linux" or any(
         Path(path).exists() for path in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
     )
+
+
+def torch_device(device: str) -> dict[str, str]:
+    """What torch trains on, for the record of a run: the device's name and the processor's instructions."""
+    import torch
+
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }

@@ -19,6 +19,7 @@ from hpsearch.train.activations import ACTIVATIONS
 from hpsearch.train.lanes import Lane
 from hpsearch.train.problem import Problem
 from hpsearch.train.stack import Parameter, aligned
+from hpsearch.train.tensors import tensors_of
 
 NORM_EPSILON, NORM_MOMENTUM = 1e-5, 0.1
 """torch.nn.BatchNorm1d's own."""
@@ -55,7 +56,7 @@ class Run:
         configuration = lanes[0].configuration
         self.layer, self.padded, self._problem = layer, padded, problem
         self._linear = padded * configuration.fan  # outputs of the linear layer
-        self._like = like = problem.tensors.x_train
+        self._like = like = tensors_of(problem).x_train
         self.widths = [lane.configuration.layers[layer] for lane in lanes]
         self.activation = configuration.activation
         alphas = [lane.configuration.alpha for lane in lanes]

@@ -21,6 +21,7 @@ from hpsearch.train.hidden import Kept, Run, run_key
 from hpsearch.train.lanes import Lane, LaneState
 from hpsearch.train.problem import Floats, Problem
 from hpsearch.train.stack import Parameter, aligned
+from hpsearch.train.tensors import tensors_of
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class StackedNetwork:
 
     def __init__(self, problem: Problem, lanes: Sequence[Lane], widths: Sequence[int]) -> None:
         self.problem, self.lanes, self.widths = problem, lanes, tuple(widths)
-        like = problem.tensors.x_train
+        like = tensors_of(problem).x_train
         depths = [len(lane.configuration.layers) for lane in lanes]  # hidden layers of each lane
         assert depths == sorted(depths, reverse=True), "lanes must be sorted deepest first"
         counts = [sum(depth > layer for depth in depths) for layer in range(depths[0])]  # n_l
@@ -158,7 +159,7 @@ class StackedNetwork:
 
     def buffers(self, rows: int) -> list[HiddenValues]:
         """Buffers for mini-batches of `rows`; two for training, since gradients need their own."""
-        like, made = self.problem.tensors.x_train, []
+        like, made = tensors_of(self.problem).x_train, []
         for block, runs, width, apart in zip(
             self.hidden_blocks, self.runs, self.widths, self._apart, strict=True
         ):

@@ -14,6 +14,7 @@ from hpsearch.train.lanes import Lane
 from hpsearch.train.problem import Problem
 from hpsearch.train.rates import is_constant, step_sizes
 from hpsearch.train.stack import Parameter
+from hpsearch.train.tensors import tensors_of
 
 
 class Sizes(NamedTuple):
@@ -32,7 +33,7 @@ class StackedOptimizer:
 
     def __init__(self, problem: Problem, parameters: Sequence[Parameter], lanes: Sequence[Lane]) -> None:
         self._problem, self._configurations = problem, [lane.configuration for lane in lanes]
-        like = problem.tensors.x_train
+        like = tensors_of(problem).x_train
         self._constant = all(is_constant(c) for c in self._configurations)
         rates = like.new_tensor([c.learning_rate for c in self._configurations])
         # [T] each: what the next step takes, and of which every parameter's step holds views.

@@ -37,6 +37,8 @@ class Goal:
         """The metric of raw outputs [n, O] on rows with known targets; NaN where it is not defined there."""
         import torch
 
+        from hpsearch.train.tensors import tensors_of
+
         y = self.learnt(truth)
         empty = np.zeros((len(y), 1), np.float32)
         problem = Problem(
@@ -51,6 +53,6 @@ class Goal:
             self.std,
             self.representation,
         )
-        targets = problem.tensors.y_valid
-        value = problem.tensors.value(torch.from_numpy(logits), targets, targets)
+        tensors = tensors_of(problem)
+        value = tensors.value(torch.from_numpy(logits), tensors.y_valid, tensors.y_valid)
         return value if np.isfinite(value) else float("nan")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,6 @@ from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.study.batches import batch_rows, steps_per_epoch
 from hpsearch.train.representation import Representation
-
-if TYPE_CHECKING:
-    from hpsearch.train.tensors import Tensors
 
 Floats = NDArray[np.floating[Any]]
 Targets = NDArray[np.int64] | NDArray[np.float32] | NDArray[np.float64]
@@ -75,13 +72,6 @@ class Problem:
     @property
     def dtype(self) -> np.dtype[np.floating[Any]]:
         return self.x_train.dtype
-
-    @cached_property
-    def tensors(self) -> Tensors:
-        """The same on the device. Importing torch takes a second, and the native trainer needs none of it."""
-        from hpsearch.train.tensors import Tensors
-
-        return Tensors.of(self)
 
     def batch(self, batch_size: int | str) -> int:
         """Rows in a mini-batch: `batch_size`, or all rows when it is "all" or the data are fewer."""

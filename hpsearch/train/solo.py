@@ -22,7 +22,7 @@ from hpsearch.train.activations import module
 from hpsearch.train.hidden import dropout_mask
 from hpsearch.train.lanes import Lane, LaneResult, LaneState, finish_lane
 from hpsearch.train.problem import Floats, Problem
-from hpsearch.train.tensors import Tensors, one_torch_thread
+from hpsearch.train.tensors import Tensors, one_torch_thread, tensors_of
 
 
 @one_torch_thread()
@@ -52,7 +52,7 @@ def _train(problem: Problem, lane: Lane, last_epoch: int) -> LaneResult:
     optimizer = _optimizer(model, configuration)
     _load_moments(optimizer, model, state, problem.steps(configuration.batch_size) * state.epoch)
     rates = _rates(problem, configuration, state.epoch)
-    data = problem.tensors
+    data = tensors_of(problem)
     batch, seen = problem.batch(configuration.batch_size), problem.seen(configuration.batch_size)
     first_epoch = lane.epoch + 1
     curve = np.zeros((last_epoch - first_epoch + 1, DEAD + len(configuration.layers)))
@@ -102,7 +102,7 @@ def build_model(problem: Problem, configuration: Configuration, state: LaneState
     Linear.
     """
     *hidden, last = layer_shapes(problem.features, configuration, problem.outputs)
-    like = problem.tensors.x_train
+    like = tensors_of(problem).x_train
     settings = {"bias": configuration.bias}
     modules: list[nn.Module] = []
     for inputs, outputs in hidden:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from threading import Lock
 
 import numpy as np
 import torch
@@ -14,11 +14,8 @@ from torch import Tensor
 
 from hpsearch.train.losses import LOSSES, Loss, softplus
 from hpsearch.train.metrics import METRICS, OWN_LOSS, WHOLE, Metric, loss_metric
+from hpsearch.train.problem import Problem
 from hpsearch.train.representation import Representation
-
-if TYPE_CHECKING:
-    from hpsearch.train.problem import Problem
-
 
 _REPRESENT: dict[Representation, Callable[[Tensor], Tensor]] = {
     "identity": lambda o: o,
@@ -96,6 +93,19 @@ class Tensors:
             return float(whole(logits[None].cpu().numpy(), targets.cpu().numpy().astype(np.int64))[0])
         mean = self.contributions(logits[None], targets).double().mean()
         return self.finish(mean, part).item()
+
+
+_lock = Lock()
+
+
+def tensors_of(problem: Problem) -> Tensors:
+    """The problem on its device; brought there once, for all threads, and kept as long as the problem."""
+    kept = vars(problem)  # a table of all problems would keep them, since tensors know theirs
+    with _lock:
+        if "_tensors" not in kept:
+            kept["_tensors"] = Tensors.of(problem)
+        tensors: Tensors = kept["_tensors"]
+        return tensors
 
 
 @contextmanager

@@ -148,7 +148,7 @@ def from_python(path: str, storage: str, journal: str) -> None:
         line = {field: getattr(progress, field) for field in fields}
         os.write(file, json.dumps(line).encode() + b"\n")
 
-    hpsearch.run(path, storage=storage, watch=watch)
+    hpsearch.run(path, storage=storage, watch=watch, confirm=False)
 
 
 def broken_words(path: Path, journal: Path) -> list[str]:

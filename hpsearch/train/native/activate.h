@@ -1,7 +1,5 @@
 /* Activations of whole buffers, in place, forward and backward. */
 
-enum { RELU, LEAKY_RELU, ELU, TANH, SIGMOID, NONE, GELU, SILU };
-
 #define EACH(expression)                             \
     for (int64_t i = 0; i < size; i += VEC) {        \
         vf y = load(h + i);                          \

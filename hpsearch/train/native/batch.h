@@ -1,13 +1,6 @@
 /* Rows of a part, brought into order for products: gathered, in panels, either way round. */
 #include <string.h>
 
-typedef struct {
-    int64_t rows;
-    const float *x;       /* [rows, features] */
-    const int64_t *class; /* [rows], for cross entropy */
-    const float *target;  /* [rows], for all other losses */
-} Part;
-
 /* Rows of a part that go through the networks together: m of them, in `panels` panels of `width`. */
 typedef struct {
     const Part *part;

@@ -11,73 +11,28 @@ import subprocess
 import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
 
 from hpsearch import cache
+from hpsearch.train.native.interface import LaneStruct, PartStruct, PlanStruct, header, interface_hash
 
 _FOLDER = Path(__file__).parent
-_SOURCES = ("tile.c", "vector.h", "batch.h", "product.h", "judge.h", "activate.h", "net.h")
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-std=gnu11")
 _VARIABLE = "HPSEARCH_KERNEL"
 
 
-class LaneStruct(ctypes.Structure):
-    """`Lane` of tile.c."""
-
-    _fields_: ClassVar = [
-        ("layers", ctypes.c_int32),
-        ("units", ctypes.c_void_p),
-        ("activation", ctypes.c_int32),
-        ("biases", ctypes.c_int32),
-        ("optimizer", ctypes.c_int32),
-        ("nesterov", ctypes.c_int32),
-        ("slope", ctypes.c_float),
-        ("learning_rate", ctypes.c_float),
-        ("momentum", ctypes.c_float),
-        ("weight_decay", ctypes.c_float),
-        ("beta2", ctypes.c_float),
-        ("epsilon", ctypes.c_float),
-        ("sizes", ctypes.c_void_p),
-        ("parameters", ctypes.c_void_p),
-        ("velocity", ctypes.c_void_p),
-        ("second", ctypes.c_void_p),
-        ("curve", ctypes.c_void_p),
-        ("logits", ctypes.c_void_p),
-        ("done", ctypes.c_int32),
-        ("evaluating", ctypes.c_double),
-    ]
-
-
-class PartStruct(ctypes.Structure):
-    """`Part` of batch.h."""
-
-    _fields_: ClassVar = [
-        ("rows", ctypes.c_int64),
-        ("x", ctypes.c_void_p),
-        ("class", ctypes.c_void_p),
-        ("target", ctypes.c_void_p),
-    ]
-
-
-class PlanStruct(ctypes.Structure):
-    """`Plan` of tile.c."""
-
-    _fields_: ClassVar = [
-        ("loss", ctypes.c_int32),
-        ("metric", ctypes.c_int32),
-        ("representation", ctypes.c_int32),
-        ("keep_last", ctypes.c_int32),
-        ("batch", ctypes.c_int64),
-        ("epochs", ctypes.c_int32),
-        ("orders", ctypes.c_void_p),
-    ]
-
-
 class Kernel:
-    """The compiled functions of tile.c. They run without Python's lock."""
+    """The compiled functions of tile.c. They run without Python's lock.
+
+    Raises:
+        OSError: the library cannot be loaded, or was made with other structs or enums.
+        AttributeError: it lacks a function.
+    """
 
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
+        self._library.interface.restype = ctypes.c_uint32
+        if self._library.interface() != interface_hash():
+            raise OSError(f"{library.name} was compiled with other structs or enums than Python has")
         self.train_tile = self._library.train_tile
         self.train_tile.restype = ctypes.c_int32
         self.train_tile.argtypes = [
@@ -91,8 +46,12 @@ class Kernel:
 
 
 def source_hash() -> str:
-    """Of the C sources: kernels of other sources may give other last bits."""
-    return hashlib.sha256(b"\0".join((_FOLDER / name).read_bytes() for name in _SOURCES)).hexdigest()
+    """Of the C sources with their interface: kernels of other sources may give other last bits."""
+    return hashlib.sha256(_sources()).hexdigest()
+
+
+def _sources() -> bytes:
+    return b"\0".join([header().encode(), *(file.read_bytes() for file in sorted(_FOLDER.glob("*.[ch]")))])
 
 
 def load_kernel() -> Kernel | None:
@@ -120,7 +79,8 @@ def _kernel_or_reason() -> tuple[Kernel | None, str | None]:
         return _loaded(compiler), None
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        return None, f"{compiler} failed: {said[0]}"
+        # Where an error is in a header, the lines before it say who included that.
+        return None, f"{compiler} failed: {next((line for line in said if 'error:' in line), said[0])}"
     except (OSError, subprocess.SubprocessError, AttributeError) as error:
         return None, f"{compiler}: {error}"
 
@@ -131,19 +91,20 @@ def find_compiler() -> str | None:
 
 
 def compile_kernel(compiler: str, library: Path, *flags: str) -> None:
-    """Compile `tile.c` to a shared library, with `flags` besides the usual ones.
+    """Compile `tile.c` to a shared library, with `flags` besides the usual ones; interface.h comes beside it.
 
     Raises:
         subprocess.SubprocessError, OSError: that failed; what the compiler said is in `stderr`.
     """
-    command = [compiler, *_FLAGS, *flags, str(_FOLDER / _SOURCES[0]), "-o", str(library), "-lm"]
+    (library.parent / "interface.h").write_text(header(), encoding="utf-8")
+    found = [f"-I{library.parent}", f"-DINTERFACE={interface_hash()}u"]
+    command = [compiler, *_FLAGS, *found, *flags, str(_FOLDER / "tile.c"), "-o", str(library), "-lm"]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
 def _loaded(compiler: str) -> Kernel:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=20).stdout
-    sources = [(_FOLDER / name).read_bytes() for name in _SOURCES]
-    identity = b"\0".join([*sources, " ".join(_FLAGS).encode(), version, _processor_flags().encode()])
+    identity = b"\0".join([_sources(), " ".join(_FLAGS).encode(), version, _processor_flags().encode()])
     name = f"tile-{hashlib.sha256(identity).hexdigest()[:24]}.so"
     kept = cache.cache_folder()
     if kept is not None and (kept / name).exists():

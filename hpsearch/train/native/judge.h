@@ -1,9 +1,5 @@
 /* Losses, their gradients and the metrics' contributions, VEC rows of a mini-batch at once. */
 
-enum { CROSS_ENTROPY, BCE, MSE, L1, SOFTPLUS_MSE, SOFTPLUS_L1, SOFTPLUS_POISSON };
-enum { ACCURACY, ABSOLUTE, SQUARED, LOSS };
-enum { IDENTITY, SOFTPLUS, RECTIFIED };
-
 /* What is judged, and how. */
 typedef struct {
     int32_t loss, metric, representation;

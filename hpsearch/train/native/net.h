@@ -1,32 +1,6 @@
 /* The lanes of a tile, their networks, and the memory that these live in. */
 #include <stdlib.h>
 
-#define LAYERS 64        /* most linear layers of a lane */
-
-typedef struct {
-    int32_t layers;       /* linear layers */
-    const int32_t *units; /* [layers + 1], the features first */
-    int32_t activation, biases, optimizer, nesterov;
-    float slope; /* α of leaky ReLU and ELU */
-    float learning_rate, momentum, weight_decay, beta2, epsilon;
-    const float *sizes; /* [steps, 3]: factor, root and learning rate of each step; null: always the same */
-    float *parameters, *velocity, *second; /* layer by layer, weights then bias (if there are): what to begin with,
-                                              and what came out; second moments for Adam alone */
-    double *curve;  /* [epochs, 3 + layers]: sums of training losses and contributions over the rows of the
-                       mini-batches, the same over the validation part, and for each hidden layer the share of
-                       units that are 0 on all of that part */
-    float *logits;  /* null, or of one epoch: [rows of the mini-batches + validation rows, outputs] */
-    int32_t done;   /* epochs trained: up to the first with a sum of losses that is not finite */
-    double evaluating; /* seconds of the tile that went into the validation part, this lane's share */
-} Lane;
-
-typedef struct {
-    int32_t loss, metric, representation, keep_last;
-    int64_t batch;
-    int32_t epochs;
-    const int64_t *orders; /* [epochs, training rows] */
-} Plan;
-
 /* A lane in training. Matrices of layer l are of units[l + 1] rows and units[l] columns. */
 typedef struct {
     const int32_t *units;
@@ -123,7 +97,7 @@ static void copy_lane(const Net *net, float *flat, float *const *weight, float *
         }
         flat += inputs * outputs;
         if (into_net) memset(own_bias, 0, sizeof(float) * padded(outputs));
-        if (!net->lane->biases) continue;
+        if (!net->lane->bias) continue;
         if (into_net)
             memcpy(own_bias, flat, sizeof(float) * outputs);
         else

@@ -5,13 +5,24 @@
 
 enum { BIAS, ADD, ASSIGN, DESCEND, ADAPT };
 
-enum { SGD, ADAM, ADAMW };
-
 /* What one step of an optimiser takes. momentum is Adam's beta 1; keep is 1 − ελ of AdamW, 1 of all others. */
 typedef struct {
     int32_t optimizer, nesterov;
     float factor, momentum, weight_decay, beta2, epsilon, root, keep;
 } Step;
+
+/* The first step; those that differ set factor, root and keep anew. */
+static Step step_of(const Lane *lane) {
+    return (Step){.optimizer = lane->optimizer,
+                  .nesterov = lane->nesterov,
+                  .factor = lane->learning_rate,
+                  .momentum = lane->optimizer == SGD ? lane->momentum : lane->beta1,
+                  .weight_decay = lane->weight_decay,
+                  .beta2 = lane->beta2,
+                  .epsilon = lane->epsilon,
+                  .root = 1,
+                  .keep = 1};
+}
 
 /* A step of VEC parameters with the gradient g; Adam's second moments lie `apart` floats behind the first ones.
  *

@@ -13,6 +13,7 @@
  * inputs] in panels of inputs, then the bias [outputs]; in `Lane` they lie as [inputs, outputs] row by row.
  */
 #include <time.h>
+#include "interface.h" /* Lane, Part, Plan and all enums: made by interface.py */
 #include "vector.h"
 #include "batch.h"
 #include "product.h"
@@ -92,7 +93,7 @@ static void step_weights(const Net *net, int l, const Batch *b, int64_t from, in
 /* A step of the biases of layer l: their gradients are the sums of g over the rows. */
 static void step_biases(const Net *net, int l, const Batch *b, const float *g) {
     const int64_t outputs = net->units[l + 1], panel = b->width * outputs;
-    if (!net->lane->biases) return;
+    if (!net->lane->bias) return;
     for (int64_t n = 0; n < outputs; n += VEC) {
         vf block[VEC];
 #pragma GCC unroll 16
@@ -132,7 +133,7 @@ static float *forward(const Net *net, const Batch *b, const Work *work, int keep
         if (keeps_slopes(net->lane->activation))
             activate_keeping(net->lane->activation, inputs * columns(b), h, keep ? work->slopes[l] : 0);
         else
-            activate(net->lane->activation, net->lane->slope, inputs * columns(b), h);
+            activate(net->lane->activation, net->lane->alpha, inputs * columns(b), h);
         if (keep) to_rows(b, inputs, h, work->inputs[l]);
         float *out = work->hidden[l + 1];
         for (int64_t from = 0; from < inputs; from += PANEL)
@@ -151,7 +152,7 @@ static void backward(const Net *net, const Batch *b, const Work *work, const flo
         if (keeps_slopes(net->lane->activation))
             multiply(inputs * columns(b), work->slopes[l], below);
         else
-            activate_back(net->lane->activation, net->lane->slope, inputs * columns(b),
+            activate_back(net->lane->activation, net->lane->alpha, inputs * columns(b),
                           l == 1 ? net->first : work->hidden[l], below);
         for (int64_t from = 0; from < inputs; from += PANEL)
             step_weights(net, l, b, from, least(PANEL, inputs - from), work->inputs[l] + from * columns(b), g);
@@ -163,6 +164,8 @@ static void backward(const Net *net, const Batch *b, const Work *work, const flo
 /* -- training ------------------------------------------------------------------------------------------ */
 
 int32_t vector_width(void) { return VEC; }
+
+uint32_t interface(void) { return INTERFACE; }
 
 static double seconds_now(void) {
     struct timespec time;
@@ -269,15 +272,7 @@ int32_t train_tile(Lane *lanes, int32_t count, const Part *train, const Part *va
         nets[i].units = lane->units;
         nets[i].layers = lane->layers;
         nets[i].lane = lane;
-        nets[i].step = (Step){.optimizer = lane->optimizer,
-                              .nesterov = lane->nesterov,
-                              .factor = lane->learning_rate,
-                              .momentum = lane->momentum,
-                              .weight_decay = lane->weight_decay,
-                              .beta2 = lane->beta2,
-                              .epsilon = lane->epsilon,
-                              .root = 1,
-                              .keep = 1};
+        nets[i].step = step_of(lane);
         nets[i].judging = (Judging){plan->loss, plan->metric, plan->representation, lane->units[lane->layers]};
         alive[i] = &nets[i];
         memset(lane->curve, 0, sizeof(double) * (3 + lane->layers) * plan->epochs);

@@ -9,33 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.records import DEAD, FloatArray
-from hpsearch.study.hyperparameters import OPTIMIZERS
 from hpsearch.study.layout import layer_shapes
 from hpsearch.train.lanes import Lane, LaneResult, finish_lane
-from hpsearch.train.metrics import OWN_LOSS, WHOLE, finish_metric
-from hpsearch.train.native.build import Kernel, LaneStruct, PartStruct, PlanStruct
+from hpsearch.train.metrics import WHOLE, finish_metric
+from hpsearch.train.native.build import Kernel
+from hpsearch.train.native.interface import LaneStruct, PartStruct, PlanStruct, hyper_parameters, number
 from hpsearch.train.problem import Problem
 from hpsearch.train.rates import is_constant, step_sizes
-
-_ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid", "none", "gelu", "silu")
-_LOSSES = ("cross_entropy", "bce", "mse", "l1", "softplus_mse", "softplus_l1", "softplus_poisson")
-_METRICS = {"accuracy": 0, "error": 0, "mae": 1, "rmse": 2, "r2": 2, **dict.fromkeys((*OWN_LOSS, *WHOLE), 3)}
-_REPRESENTATIONS = ("identity", "softplus", "relu")
-_MOST_LAYERS = 64
-
-
-def fits(problem: Problem, lane: Lane) -> bool:
-    """Whether tile.c can train this lane: a function of the lane alone."""
-    c = lane.configuration
-    return (
-        problem.device == "cpu"
-        and problem.dtype == np.float32
-        and problem.loss in _LOSSES
-        and problem.metric in _METRICS
-        and c.activation in _ACTIVATIONS
-        and not (c.batch_norm or c.dropout)
-        and len(c.layers) < _MOST_LAYERS
-    )
 
 
 def train_native(
@@ -95,9 +75,9 @@ class _Tile:
             return
         structs = (LaneStruct * len(alive))(*(self._struct(at, epoch) for at in alive))
         plan = PlanStruct(
-            loss=_LOSSES.index(problem.loss),
-            metric=_METRICS[problem.metric],
-            representation=_REPRESENTATIONS.index(problem.representation),
+            loss=number("loss", problem.loss),
+            metric=number("metric", problem.metric),
+            representation=number("representation", problem.representation),
             keep_last=int(problem.keep_last),
             batch=self._batch,
             epochs=epochs,
@@ -111,21 +91,12 @@ class _Tile:
             self.evaluating[at] += struct.evaluating
 
     def _struct(self, at: int, epoch: int) -> LaneStruct:
-        c, state, units = self._lanes[at].configuration, self.states[at], self._units[at]
+        state, units = self.states[at], self._units[at]
         sizes, logits = self._sizes[at], self._logits[at]
         return LaneStruct(
+            **hyper_parameters(self._lanes[at].configuration),
             layers=len(units) - 1,
             units=_address(units),
-            activation=_ACTIVATIONS.index(c.activation),
-            biases=int(c.bias),
-            optimizer=OPTIMIZERS.index(c.optimizer),
-            nesterov=int(c.nesterov),
-            slope=c.alpha,
-            learning_rate=c.learning_rate,
-            momentum=c.momentum if c.optimizer == "sgd" else c.beta1,
-            weight_decay=c.weight_decay,
-            beta2=c.beta2,
-            epsilon=c.epsilon,
             sizes=None if sizes is None else _address(sizes[epoch * self._steps :]),
             parameters=_address(state.parameters),
             velocity=_address(state.momentum),

@@ -1,0 +1,186 @@
+"""What `hpsearch run` says on stderr while it goes on, and how Ctrl-C stops it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from hpsearch.cli.common import storage_words
+from hpsearch.cli.display import Display
+from hpsearch.cli.headers import estimate_text, header_lines
+from hpsearch.cli.profile import age, profile_lines
+from hpsearch.cli.reading import reading
+from hpsearch.errors import plural
+from hpsearch.records import Progress, State
+from hpsearch.running.watch import Beginning, Ending, Watch
+from hpsearch.text import counts_text, is_share
+
+if TYPE_CHECKING:
+    from hpsearch.running.pool import StopFlag
+    from hpsearch.running.profile import Profile
+
+INTERRUPTED = 130
+_ESTIMATED = 10_000
+"""Stored trials beyond which a run begins at once; `--dry-run` still tells what is left."""
+
+
+class TerminalWatch(Watch):
+    """Prints what a run tells, and turns Ctrl-C into a stop at the next rung.
+
+    study, storage: as they were typed, for the command that resumes the run.
+    """
+
+    def __init__(self, console: Console, study: str, storage: str | None) -> None:
+        self._err, self._study, self._storage = console, study, storage
+        self._stack = ExitStack()
+        self._shown: dict[str, Any] = {}
+        self._display: Display | None = None
+        self._handlers: dict[int, Any] = {}
+        self._started = self._ended = 0.0
+        self._cpu = True
+
+    def __enter__(self) -> TerminalWatch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def reads(self, done: int, total: int) -> None:
+        self._advance("reading images", done, total)
+
+    def forks(self, parent: str, taken: int, finished: int) -> None:
+        self._say([f"fork     {taken:,} of {plural(finished, 'finished trial')} of {parent} fit"])
+
+    def begins(self, beginning: Beginning) -> None:
+        b, study = beginning, beginning.study
+        self._stack.close()
+        if b.nothing_left:
+            more = f" ({b.asked:,} were asked for)" if b.asked < study.search.trials else ""
+            self._say(header_lines(study, b.dataset))
+            self._say([f"complete: {b.nothing_left}{more}, nothing to train"])
+            return
+        if b.dry:
+            self._say(header_lines(study, b.dataset))
+            return
+        self._say(header_lines(study, b.dataset, f"{b.device}, {plural(b.workers, 'thread')}"))
+        self._say(f"warning  {text}" for text in b.warnings)
+        self._say(_notes(b))
+        if sum(b.counts.values()) <= _ESTIMATED:
+            self._say([f"left     {estimate_text(b.left())}"])
+        _keep_memory_flat()
+        self._started, self._cpu = age(), b.device == "cpu"
+        metric = study.train.metric or ""
+        self._display = Display(self._err, metric, percent=is_share(metric)).__enter__()
+        self._catch_signals(b.stop)
+
+    def warns(self, text: str) -> None:
+        self._err.print(f"warning: {text}", soft_wrap=True)
+
+    def progresses(self, progress: Progress) -> None:
+        if self._display is not None:
+            self._display.update(progress)
+
+    def ends(self, ending: Ending) -> None:
+        self._close()
+        self._ended = age()
+        total, counts = ending.study.search.trials, ending.counts
+        self._say(
+            [f"{_finished(counts):,} of {total:,} trials ({counts_text(counts)}), stored in {ending.url}"]
+        )
+        if ending.enough:
+            self._say([f"enough   {ending.enough}, so that no more trials begin"])
+
+    def retrains(self, done: int, total: int) -> None:
+        self._advance("retraining finalists", done, total)
+
+    def says(self, text: str) -> None:
+        self._stack.close()
+        self._say([text])
+
+    def say_profile(self, profile: Profile) -> None:
+        """Where the time went."""
+        self._say(profile_lines(profile, self._started, self._ended, age(), self._cpu))
+
+    @property
+    def resume_command(self) -> str:
+        """The command line that resumes this run: the one that was typed, without a password."""
+        from hpsearch.store import shown_url
+
+        if sys.argv[1:2] != ["run"]:
+            return shlex.join(["hpsearch", "run", self._study]) + storage_words(self._storage)
+        words = sys.argv[1:]
+        if self._storage is not None:
+            words = [word.replace(self._storage, shown_url(self._storage)) for word in words]
+        return shlex.join(["hpsearch", *words])
+
+    def _advance(self, what: str, done: int, total: int) -> None:
+        if what not in self._shown:
+            self._shown[what] = self._stack.enter_context(reading(self._err, what=what))
+        self._shown[what](done, total)
+
+    def _say(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._err.print(line, soft_wrap=not self._err.is_terminal)
+
+    def _close(self) -> None:
+        """Leave terminal and signals as they were."""
+        self._stack.close()
+        if self._display is not None:
+            self._display.close()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def _catch_signals(self, stop: StopFlag) -> None:
+        """Ctrl-C, or SIGTERM, stops at the next rung; the second one at once."""
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            assert self._display is not None
+            if stop.asked:
+                # Threads may be in the middle of a tile; nothing of it is stored, and nothing need be.
+                self._display.close()
+                print(f"stopped at once; to resume:  {self.resume_command}", file=sys.stderr, flush=True)
+                os._exit(INTERRUPTED)
+            stop.ask()
+            self._display.stopping()
+
+        self._handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+def _notes(b: Beginning) -> Iterable[str]:
+    from hpsearch.train import missing_kernel
+
+    total = b.study.search.trials
+    if b.device == "cpu" and (reason := missing_kernel()):
+        yield f"note     small networks train through torch, several times slower: {reason}"
+    if before := _finished(b.counts):
+        yield f"resuming: {before:,} of {total:,} trials are finished"
+    if b.asked < total:
+        yield f"note     {total:,} trials have begun, more than {b.asked:,}: they are finished"
+
+
+def _finished(counts: Mapping[State, int]) -> int:
+    return sum(count for state, count in counts.items() if state.finished)
+
+
+def _keep_memory_flat() -> None:
+    """Give large arrays back to the system as soon as they are free, where the C library is glibc.
+
+    It would serve ever larger ones from its heaps, where small things that stay pin the holes between them:
+    70 kB a trial in the end, although nothing of a finished trial's weights is kept.
+    """
+    import ctypes
+
+    mmap_threshold, bytes_ = -3, 128 << 10  # M_MMAP_THRESHOLD
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(mmap_threshold, bytes_)

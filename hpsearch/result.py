@@ -1,0 +1,137 @@
+"""What the public functions return of a study: its frames, its best trial, its report and its charts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.records import Params, Queued
+from hpsearch.results.frames import Report, curves_frame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from hpsearch.reporting.charts import Chart
+    from hpsearch.running.profile import Profile
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """A study as it stands: its frames, its best trial, its report and its charts.
+
+    numbers: what everything below is made from. images: PNGs that the report shows, by file name.
+    complete: all trials are finished, and no more begin. stopped: somebody asked the run to stop. profile:
+    where the time of the run went, if there was one.
+    """
+
+    numbers: Report
+    complete: bool
+    images: Mapping[str, bytes] = field(default_factory=dict)
+    stopped: bool = False
+    profile: Profile | None = None
+
+    @property
+    def study(self) -> str:
+        """The study's name."""
+        return self.numbers.record.name
+
+    @property
+    def trials(self) -> DataFrame:
+        """All trials, one a row, best first, with the columns of `report --format csv`."""
+        return self.numbers.trials
+
+    @cached_property
+    def curves(self) -> DataFrame:
+        """The learning curves, one row a trial and epoch, with the columns of `curves --format csv`."""
+        return curves_frame(self.numbers.record, self.numbers.curves)
+
+    @cached_property
+    def confirmed(self) -> DataFrame | None:
+        """The finalists on fresh seeds, one a row, best first; None before they are confirmed."""
+        from hpsearch.results.confirmation import confirmed_frame
+
+        found = self.numbers.confirmation
+        return None if found is None else confirmed_frame(found)
+
+    @property
+    def best_trial(self) -> int | None:
+        """The best confirmed trial, otherwise the best by validation; None if no trial is complete."""
+        return self.numbers.best
+
+    @property
+    def best_params(self) -> Params | None:
+        """The searched hyper-parameters of the best trial; those that mean nothing to it are left out."""
+        if self.best_trial is None:
+            return None
+        from hpsearch.text import missing
+
+        row = self.numbers.row(self.best_trial)
+        values = {name: row[f"param_{name}"] for name in self.numbers.parameters}
+        return {name: value for name, value in values.items() if not missing(value)}
+
+    @cached_property
+    def charts(self) -> dict[str, Chart]:
+        """Every chart of the report by name; `spec` is Vega-Lite."""
+        from hpsearch.reporting.charts import all_charts
+        from hpsearch.results.lessons import lessons
+
+        return {chart.name: chart for chart in all_charts(self.numbers, lessons(self.numbers))}
+
+    def text(self, width: int = 100, top: int = 10) -> str:
+        """The report for a terminal of so many columns; top: rows of the ranked table, 0 for all."""
+        if self.trials.empty:
+            return f"{self.study}: no trial is finished\n"
+        from hpsearch.reporting.tables import plain_text, report_view
+
+        return plain_text(report_view(self.numbers, width, top), width)
+
+    def markdown(self, top: int = 10) -> str:
+        """The report as Markdown."""
+        from hpsearch.reporting.markdown import report_markdown
+
+        return report_markdown(self.numbers, top)
+
+    def html(self) -> str:
+        """The report as one page that needs no network."""
+        from hpsearch.reporting.page import page_html
+
+        return page_html(self.numbers, self.images)
+
+    def document(self) -> dict[str, Any]:
+        """The report as `hpsearch.report/1`, see `report --format json`."""
+        from hpsearch.reporting.json_csv import report_document
+
+        return report_document(self.numbers)
+
+    def write(self, folder: str | Path, top: int = 10) -> list[Path]:
+        """Write the report into a folder in all formats, with every chart; returns the files.
+
+        Raises:
+            HpsearchError: the folder cannot be made or written to.
+        """
+        from hpsearch.reporting.write import write_report
+
+        return write_report(self.numbers, Path(folder), top, self.images)
+
+    def __repr__(self) -> str:
+        from hpsearch.text import counts_text
+
+        best = "" if self.best_trial is None else f", best trial {self.best_trial}"
+        return f"<hpsearch.Result {self.study}: {counts_text(self.numbers.counts) or 'no trials'}{best}>"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Points that wait in a study until it tries them.
+
+    begun: trials of the study so far. total: that it asks for. origin: its study file, "" if it has none.
+    """
+
+    study: str
+    waiting: tuple[Queued, ...]
+    begun: int
+    total: int
+    origin: str = ""

@@ -1,0 +1,89 @@
+"""What a run tells while it goes on; whoever shows it overrides what it wants to hear of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpsearch.records import Progress, State
+
+if TYPE_CHECKING:
+    from hpsearch.data import Dataset
+    from hpsearch.running.estimate import Estimate
+    from hpsearch.running.pool import StopFlag
+    from hpsearch.study.file import Study
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A run before it trains.
+
+    asked: trials that the study asks for; it has more where more had begun already. counts: trials by state.
+    nothing_left: why there is nothing to train, or None. left: estimates what is left; it probes the
+    machine, which takes a moment. stop: asks the run to stop at the next rung. warnings: what differs from
+    the process that trained the study before. dry: nothing is going to be trained.
+    """
+
+    study: Study
+    dataset: Dataset
+    device: str
+    workers: int
+    asked: int
+    counts: dict[State, int]
+    nothing_left: str | None
+    left: Callable[[], Estimate]
+    stop: StopFlag
+    warnings: tuple[str, ...] = ()
+    dry: bool = False
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A run after it trained. counts: trials by state. url: of the database, without its password.
+
+    enough: why no more trials begin although there are fewer than the study says, if that is so.
+    """
+
+    study: Study
+    counts: dict[State, int]
+    url: str
+    enough: str | None
+
+
+class Watch:
+    """Hears of everything and shows nothing. An error that a method raises ends the run; all is stored."""
+
+    def reads(self, done: int, total: int) -> None:
+        """So many of all images are decoded."""
+
+    def forks(self, parent: str, taken: int, finished: int) -> None:
+        """A fork took over so many of its parent's finished trials."""
+
+    def begins(self, beginning: Beginning) -> None:
+        """The study is open, and training begins unless nothing is left."""
+
+    def warns(self, text: str) -> None:
+        """Something that the user should know."""
+
+    def progresses(self, progress: Progress) -> None:
+        """How far the study is; some times a second."""
+
+    def ends(self, ending: Ending) -> None:
+        """Training has ended; finalists and comparison come next if the study is complete."""
+
+    def retrains(self, done: int, total: int) -> None:
+        """So many pieces of retraining finalists on fresh seeds are done."""
+
+    def says(self, text: str) -> None:
+        """What takes a while now."""
+
+
+class Progressing(Watch):
+    """Tells a function of each progress, and of nothing else."""
+
+    def __init__(self, tell: Callable[[Progress], None]) -> None:
+        self._tell = tell
+
+    def progresses(self, progress: Progress) -> None:
+        self._tell(progress)
