@@ -11,19 +11,17 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-import numpy as np
-
 from benchmarks.digits import STUDY, digits
 from benchmarks.measure import Part, Row, seconds
 from hpsearch.records import Params
 from hpsearch.running.loop import Runner
-from hpsearch.running.pool import Pool, StopFlag
+from hpsearch.running.pool import StopFlag, Threads
 from hpsearch.running.prepare import prepare
+from hpsearch.running.recorded import Recorded, Rising
 from hpsearch.running.resume import open_study
 from hpsearch.search import History, make_sampler, make_stopping
 from hpsearch.store import Database
 from hpsearch.study.file import Study
-from hpsearch.train import Lane, LaneResult, LaneState, Problem
 
 MEASURED = 512
 """Trials over which the time is taken, after others."""
@@ -39,20 +37,6 @@ is telling, storing (SQLite) and rung decisions, and, apart, the sampler's sugge
 START_HOW = """\
 The median of seven calls of `hpsearch --help`, and one of `hpsearch run studies/digits.toml` into a new
 database, as `make demo` does, each from the start of the process to its end."""
-
-
-def _made_up(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[LaneResult]:
-    """Curves that rise to a trial's own level; no training."""
-    results, nothing = [], np.empty(0, np.float32)
-    for lane in lanes:
-        epochs = np.arange(lane.epoch + 1, last_epoch + 1)
-        level = (lane.trial * 0.618034) % 1
-        metric = level * (1 - np.exp(-epochs / 5))
-        curve = np.column_stack([1 - metric, metric, 1 - metric, metric])
-        results.append(
-            LaneResult(lane.trial, curve, LaneState(last_epoch, nothing, nothing, nothing, nothing), None)
-        )
-    return results
 
 
 class _Timed:
@@ -76,7 +60,7 @@ class _Timed:
 def _milliseconds(histories: Sequence[int]) -> Iterator[tuple[float, float]]:
     """(telling, storing and rung decisions; the sampler) a trial, after so many stored trials each time."""
     study, dataset = prepare(digits(0))
-    problem = Problem.from_dataset(dataset, "cross_entropy", "accuracy", 0)
+    workload = Recorded(Rising(study.train.epochs))
     with (
         tempfile.TemporaryDirectory() as folder,
         Database.open(f"sqlite:///{Path(folder)}/o.db", create=True) as database,
@@ -85,9 +69,9 @@ def _milliseconds(histories: Sequence[int]) -> Iterator[tuple[float, float]]:
             for total in (history, history + MEASURED):
                 search = study.search.model_copy(update={"trials": total})
                 store, study = open_study(database, replace(study, search=search), dataset, {})
-                pool, sampler = Pool(problem, _made_up, 1), _Timed(study)
+                pool, sampler = Threads(workload, 1), _Timed(study)
                 store.begin()
-                runner = Runner(study, store, problem, sampler, make_stopping(study), pool)
+                runner = Runner(study, store, workload, sampler, make_stopping(study), pool)
                 took = seconds(lambda runner=runner: runner.run(StopFlag()))  # type: ignore[misc]
                 store.end()
                 pool.close()

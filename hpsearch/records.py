@@ -217,6 +217,22 @@ def joined(pieces: Sequence[FloatArray]) -> FloatArray:
     return whole
 
 
+def divergence(curve: FloatArray, first_epoch: int) -> tuple[int, str] | None:
+    """How many rows a curve that begins at `first_epoch` has up to where it diverges, and why; or None.
+
+    It diverges in the first epoch whose training or validation loss is NaN or infinite.
+    """
+    losses = curve[:, [TRAIN_LOSS, VALID_LOSS]]
+    bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
+    if not len(bad):
+        return None
+    at = int(bad[0])
+    training = not np.isfinite(losses[at, 0])
+    which, value = ("training", losses[at, 0]) if training else ("validation", losses[at, 1])
+    what = "NaN" if np.isnan(value) else "infinite"
+    return at + 1, f"diverged: {which} loss {what} in epoch {first_epoch + at}"
+
+
 class Curves(Mapping[int, FloatArray]):
     """Curves by trial number, in rising order; each is cut from arrays of all when it is asked for.
 

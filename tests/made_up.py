@@ -21,19 +21,12 @@ from hpsearch.records import (
     Trial,
 )
 from hpsearch.running.loop import Runner
-from hpsearch.running.pool import Pool, StopFlag
+from hpsearch.running.pool import StopFlag, Threads
+from hpsearch.running.recorded import CurveOf, Recorded
 from hpsearch.search import History, SamplerFactory, make_sampler, make_stopping
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study, study_from_document
-from hpsearch.train import Lane, LaneResult, LaneState, Problem
-from hpsearch.train.lanes import finish_lane
-from tests.problems import make_problem
 from tests.studies import url
-
-PROBLEM = make_problem(rows=60, valid_rows=20)
-
-CurveOf = Callable[[Lane], FloatArray]
-"""The whole curve of a trial, [epochs, 4]: losses and metrics as `records.CURVE_COLUMNS` has them."""
 
 
 def make_study(
@@ -100,23 +93,6 @@ class Memory:
             self.curves[piece.trial] = np.concatenate([before, piece.curve])
 
 
-class Trainer:
-    """Returns made-up curves at once, and counts the epochs of each trial; as the engine's trainers do."""
-
-    def __init__(self, curve_of: CurveOf) -> None:
-        self._curve_of = curve_of
-        self.epochs: dict[int, int] = {}
-
-    def __call__(self, problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[LaneResult]:
-        results, nothing = [], np.empty(0, np.float32)
-        for lane in lanes:
-            self.epochs[lane.trial] = self.epochs.get(lane.trial, 0) + last_epoch - lane.epoch
-            state = LaneState(last_epoch, nothing, nothing, nothing, nothing)
-            piece = self._curve_of(lane)[lane.epoch : last_epoch]
-            results.append(finish_lane(lane.trial, piece, lane.epoch + 1, state))
-        return results
-
-
 def run(
     study: Study,
     curve_of: CurveOf,
@@ -127,10 +103,11 @@ def run(
 ) -> Any:
     """Run a study on made-up curves; returns the store, by default a `Memory`."""
     store = Memory() if store is None else store
-    pool = Pool(PROBLEM, Trainer(curve_of), 1)
+    workload = Recorded(curve_of)
+    pool = Threads(workload, 1)
     try:
         sampler, rule = make_sampler(study, factory), make_stopping(study)
-        runner = Runner(study, store, PROBLEM, sampler, rule, pool, watch)
+        runner = Runner(study, store, workload, sampler, rule, pool, watch)
         runner.run(StopFlag() if stop is None else stop)
     finally:
         pool.close()

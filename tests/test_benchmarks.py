@@ -21,7 +21,7 @@ from hpsearch.records import State, Trial
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train import Lane, initial_state
 from hpsearch.train.solo import train_solo
-from tests.problems import make_lanes, make_problem
+from tests.problems import make_problem
 
 ROOT = Path(__file__).parents[1]
 
@@ -104,14 +104,3 @@ def test_the_last_epoch_of_a_diverged_trial_counts_as_dead() -> None:
 def test_the_benchmarks_are_there_without_the_peers_packages() -> None:
     code = "import sys, benchmarks.__main__; assert not {'ray', 'smac'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-
-
-def test_made_up_curves_run_through_the_loop() -> None:
-    """The trainer that the overhead is measured with keeps the contract of the real ones."""
-    from benchmarks.overhead import _made_up
-
-    problem = make_problem()
-    lanes = make_lanes(problem, [Configuration()] * 3)
-    results = _made_up(problem, lanes, 2)
-    assert [result.trial for result in results] == [0, 1, 2]
-    assert all(len(result.curve) == 2 and result.state and result.state.epoch == 2 for result in results)

@@ -20,16 +20,15 @@ from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
 from hpsearch.study.layout import parameter_count
 from hpsearch.study.schema import SAMPLERS
-from hpsearch.train import Lane
 from tests.made_up import Memory, curve, make_study, run, run_piecewise
 from tests.studies import stored, url
 
 SPACE = {"learning_rate": {"low": 1e-3, "high": 1.0, "log": True}, "depth": {"low": 1, "high": 4}}
 
 
-def curve_of(lane: Lane) -> FloatArray:
+def curve_of(trial: Trial) -> FloatArray:
     """Rising to a trial's own level."""
-    level = (lane.trial * 0.618034) % 1
+    level = (trial.number * 0.618034) % 1
     return curve(level * (1 - np.exp(-np.arange(1, 10) / 3)))
 
 
@@ -71,8 +70,8 @@ def test_no_trial_begins_when_the_limit_of_epochs_is_reached() -> None:
 def test_a_study_gives_up_after_so_many_trials_without_improvement(minimize: bool) -> None:
     """Trial 14 is the last that is better than all before it by more than 0.05."""
 
-    def of(lane: Lane) -> FloatArray:
-        number = lane.trial
+    def of(trial: Trial) -> FloatArray:
+        number = trial.number
         metric = 0.5 + 0.1 * (number >= 3) + 0.2 * (number >= 14) + 0.001 * number
         return curve(np.full(9, 1 - metric if minimize else metric))
 
@@ -146,7 +145,7 @@ def test_the_estimate_of_epochs_is_about_what_is_trained(stopping: str) -> None:
     """300 trials of all levels in a random order; asynchronous halving lets a few more go on."""
     study = make_study(SPACE, {"trials": 300, "cohort": 32, "stopping": stopping}, epochs=27)
     order = np.random.default_rng(0).permutation(300)
-    memory = run(study, lambda lane: curve(np.full(27, order[lane.trial] / 300)))
+    memory = run(study, lambda trial: curve(np.full(27, order[trial.number] / 300)))
     trained = sum(trial.epochs for trial in memory.trials.values()) / 300
     mean, at_most = mean_epochs(make_stopping(study), study)
     assert not at_most
@@ -213,8 +212,8 @@ def judged(study: Study) -> dict[str, Counter[State]]:
     """States by activation; relu's trials are always the best, elu's the worst."""
     level = {"relu": 2.0, "tanh": 1.0, "elu": 0.0}
 
-    def of(lane: Lane) -> FloatArray:
-        return curve(np.full(9, level[lane.configuration.activation] + lane.trial / 1024))
+    def of(trial: Trial) -> FloatArray:
+        return curve(np.full(9, level[trial.params["activation"]] + trial.number / 1024))
 
     states: dict[str, Counter[State]] = {name: Counter() for name in level}
     for trial in run(study, of).trials.values():

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpsearch.running.networks import Networks
 from hpsearch.running.pool import TileResult
 from hpsearch.running.profile import Profile
 from hpsearch.study.hyperparameters import Configuration
+from hpsearch.study.space import Space
 from hpsearch.train import Tile, train_lanes
 from tests.problems import make_lanes, make_problem
 from tests.studies import hpsearch, url, write_study
@@ -22,7 +24,7 @@ def test_operations_are_counted_by_hand() -> None:
     lanes = make_lanes(problem, [Configuration(hidden="5", batch_size=30, learning_rate=0.01)] * 2)
     results = train_lanes(problem, lanes, 2)
     profile = Profile(workers=1)
-    profile.count(problem, TileResult(Tile(tuple(lanes), 2, 1.0), results, 3.0))
+    profile.count(Networks(problem, Space({})), TileResult(Tile(tuple(lanes), 2, 1.0), results, 3.0))
     forward, to_weights, below = 2 * (7 * 5 + 5 * 3), 2 * (7 * 5 + 5 * 3), 2 * 5 * 3
     assert profile.operations == 2 * 2 * (180 * (forward + to_weights + below) + 53 * forward)
     assert profile.training + profile.evaluating == pytest.approx(3.0)

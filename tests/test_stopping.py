@@ -22,12 +22,12 @@ from optuna.pruners import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, State
+from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, State, Trial
+from hpsearch.running.recorded import CurveOf
 from hpsearch.search import Rung, Words, make_stopping
 from hpsearch.search.stopping import Halving, Hyperband, geometric_rungs
 from hpsearch.study.file import Study
-from hpsearch.train import Lane
-from tests.made_up import CurveOf, Memory, curve, make_study, run
+from tests.made_up import Memory, curve, make_study, run
 
 EPOCHS = 27
 TRIALS, COHORT = 48, 12
@@ -45,8 +45,8 @@ def curves_of(seed: int, steps: int) -> CurveOf:
     Values are multiples of a power of 2, so that no average of two is rounded.
     """
 
-    def of(lane: Lane) -> FloatArray:
-        random = np.random.default_rng([seed, lane.trial])
+    def of(trial: Trial) -> FloatArray:
+        random = np.random.default_rng([seed, trial.number])
         level = np.cumsum(random.normal(0.3 * random.normal(), 1, EPOCHS))
         metric = np.clip(np.round(level * steps / 8) / steps, -8, 8)
         loss = random.random(EPOCHS)
@@ -231,7 +231,7 @@ def test_trials_of_different_brackets_are_not_judged_against_each_other() -> Non
     rule = make_stopping(study)
     level = {0: 0.0, 1: 4.0, 2: 8.0}
     stored = run_study(
-        study, lambda lane: curve(np.full(EPOCHS, level[rule.group(lane.trial)] + lane.trial / 64))
+        study, lambda trial: curve(np.full(EPOCHS, level[rule.group(trial.number)] + trial.number / 64))
     )
     for group in level:
         own = [trial for trial in stored.trials.values() if rule.group(trial.number) == group]
@@ -290,8 +290,8 @@ def test_reasons_name_numbers_in_the_metrics_own_sign(rule: str, minimize: bool)
     study = study_of(rule, minimize)
     rising = np.linspace(0.25, 0.5, EPOCHS)
 
-    def of(lane: Lane) -> FloatArray:
-        metric = rising + (lane.trial % 24) / 64
+    def of(trial: Trial) -> FloatArray:
+        metric = rising + (trial.number % 24) / 64
         return curve(metric if minimize else metric[::-1])  # ever worse
 
     stored = run_study(study, of)
@@ -320,11 +320,11 @@ def test_without_stopping_nobody_stops() -> None:
 def test_who_diverges_at_a_rung_takes_nobodys_place() -> None:
     """Three arrive at epoch 3, of whom the best diverges there: of two, one goes on."""
 
-    def of(lane: Lane) -> FloatArray:
+    def of(trial: Trial) -> FloatArray:
         loss = np.ones(EPOCHS)
-        if lane.trial == 2:
+        if trial.number == 2:
             loss[2] = math.nan
-        return curve(np.full(EPOCHS, float(lane.trial)), loss)
+        return curve(np.full(EPOCHS, float(trial.number)), loss)
 
     study = study_of("halving", trials=3, cohort=3)
     stored: Memory = run(study, of)

@@ -12,12 +12,12 @@ from hpsearch.errors import HpsearchError, NothingToShowError
 from hpsearch.records import FloatArray, Segment, Trial
 from hpsearch.results.replay import Replay, Replayed, RunDifference
 from hpsearch.retrain.stored import reload
-from hpsearch.running.pool import Pool, StopFlag, resources
+from hpsearch.running.networks import Networks
+from hpsearch.running.pool import StopFlag, Threads, resources
 from hpsearch.running.prepare import make_problem
 from hpsearch.running.provenance import differences, run_provenance
 from hpsearch.store import Database, StudyStore
-from hpsearch.study.file import Study
-from hpsearch.train import Lane, LaneResult, Problem, plan, train_lanes
+from hpsearch.train import LaneResult
 
 Watch = Callable[[int, int], None]
 """Is called with (trials that are trained again, all of them)."""
@@ -61,7 +61,9 @@ def replay_stored(
         pieces[segment.trial].append(segment)
     study, dataset = reload(store.record)
     device, workers = resources(device, workers)
-    results = _train_again(study, make_problem(study, dataset, device), chosen, workers, watch)
+    results = _train_again(
+        Networks(make_problem(study, dataset, device), study.space), chosen, workers, watch
+    )
     found = tuple(_compared(trial, pieces[trial.number], results[trial.number]) for trial in chosen)
     now = run_provenance(study, dataset, device, workers)
     return Replay(name, found, _run_differences(store, found, now))
@@ -86,18 +88,17 @@ def _chosen(study: str, trials: Sequence[Trial], numbers: Iterable[int] | None) 
 
 
 def _train_again(
-    study: Study, problem: Problem, trials: Sequence[Trial], workers: int, watch: Watch
+    networks: Networks, trials: Sequence[Trial], workers: int, watch: Watch
 ) -> dict[int, LaneResult]:
     """Each trial from fresh weights up to the epoch that it had reached, by number, without its state."""
-    configurations = (study.space.configuration(trial.params) for trial in trials)
-    lanes = [Lane(t.number, c, None, t.weights) for t, c in zip(trials, configurations, strict=True)]
+    lanes = [networks.lane(trial, None) for trial in trials]
     results: dict[int, LaneResult] = {}
-    pool = Pool(problem, train_lanes, workers)
+    pool = Threads(networks, workers)
     try:
-        begun = pool.begin(plan(problem, lanes, [trial.epochs for trial in trials], workers))
+        begun = pool.begin(networks.tiles(lanes, [trial.epochs for trial in trials], workers))
         for tile in pool.results(begun, StopFlag(), lambda: watch(len(results), len(trials))):
             for result in tile.lanes:
-                results[result.trial] = replace(result, state=None)
+                results[result.trial] = LaneResult(result.trial, result.curve, None, result.failure)
     finally:
         pool.close()
     return results

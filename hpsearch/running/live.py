@@ -57,7 +57,7 @@ class Ledger:
     Counts, the best trial, the rungs and the history for the sampler are updated with every change, so that
     a cohort costs the same however long the study is.
 
-    weights: how many numbers a trial's network learns.
+    parameters: how many numbers a trial learns.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Ledger:
         stopping: Stopping,
         trials: Sequence[Trial],
         curves: Curves,
-        weights: Callable[[Trial], int],
+        parameters: Callable[[Trial], int],
     ) -> None:
-        self._study, self._stopping, self._weights = study, stopping, weights
+        self._study, self._stopping, self._parameters = study, stopping, parameters
         self._sign = study.sign
         stored = Trials.join(trials)
         self.trials = _Numbered(stored)
@@ -165,7 +165,7 @@ class Ledger:
 
     def _others(self, trial: Trial, loss: float) -> tuple[float, ...]:
         """The trial's further objectives, in the study's order."""
-        known = {"loss": lambda: loss, "parameters": lambda: float(self._weights(trial))}
+        known = {"loss": lambda: loss, "parameters": lambda: float(self._parameters(trial))}
         return tuple(known[name]() for name in self._study.search.objectives)
 
     def _read_rungs(self, curves: Curves) -> None:

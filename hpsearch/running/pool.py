@@ -1,18 +1,36 @@
-"""Worker threads that train tiles; results come back in the order in which they finish."""
+"""Where tiles are trained: pools of threads or processes; results come back as they are finished."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any, Protocol
 
-from hpsearch.train import LaneResult, Problem, Tile, Trainer, choose_device
+from hpsearch.errors import HpsearchError, nearest, plural
+from hpsearch.running.machine import Machine
+from hpsearch.running.machine import default_workers as default_workers
+from hpsearch.running.workload import AnyWorkload, Result, Tile
 
 _TICK = 0.2
 """Seconds between two looks at the clock and at the stop flag."""
+
+_MOST_DEATHS = 3
+"""A tile is given up when so many workers have died while it may have been in training."""
 
 
 class StopFlag:
@@ -52,72 +70,207 @@ class StopFlag:
 
 @dataclass(frozen=True)
 class TileResult:
-    """What came out of a tile, and how long it took."""
+    """What came out of a tile, in the order of its lanes, and how long it took."""
 
-    tile: Tile
-    lanes: list[LaneResult]
+    tile: Tile[Any]
+    lanes: Sequence[Result[Any]]
     seconds: float
 
 
-Begun = set[Future[TileResult]]
+Trained = tuple[Sequence[Result[Any]], float]
+"""What a worker returns: results, and the seconds that they took."""
+
+Begun = Mapping[Future[Trained], Tile[Any]]
 """Tiles that were given to the workers."""
 
-
-def default_workers(device: str) -> int:
-    """One a core that this process may use; one on a GPU."""
-    if device != "cpu":
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+Warn = Callable[[str], None]
 
 
-def resources(device: str, workers: int | None) -> tuple[str, int]:
-    """The device that "auto" stands for, and how many threads train on it where that is not said.
+class Pool(Protocol):
+    """Trains the tiles of a workload by so many `workers`."""
 
-    Raises:
-        HpsearchError: there is no such device.
-    """
-    chosen = choose_device(device)
-    return chosen, workers or default_workers(chosen)
+    workers: int
 
-
-class Pool:
-    """Trains tiles, each in one thread."""
-
-    def __init__(self, problem: Problem, trainer: Trainer, workers: int) -> None:
-        self._problem, self._trainer, self.workers = problem, trainer, workers
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="lane")
-
-    def begin(self, tiles: Sequence[Tile]) -> Begun:
+    def begin(self, tiles: Sequence[Tile[Any]]) -> Begun:
         """Let the workers train the tiles, in their order."""
-        return {self._threads.submit(self._one, tile) for tile in tiles}
+        ...
 
-    def results(self, pending: Begun, stop: StopFlag, tick: Callable[[], None]) -> Iterator[TileResult]:
+    def results(self, begun: Begun, stop: StopFlag, tick: Callable[[], None]) -> Iterator[TileResult]:
         """Results as they come. Once `stop` is set, tiles that have not begun are left out.
 
         An error in a tile is raised after the results of all others that had begun.
         """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Futures(ABC):
+    """What all pools of the standard library's futures have in common; one of them says how to `submit`."""
+
+    def __init__(self, workload: AnyWorkload, workers: int, warn: Warn = lambda text: None) -> None:
+        self._workload, self.workers, self._warn = workload, workers, warn
+
+    @abstractmethod
+    def submit(self, tile: Tile[Any]) -> Future[Trained]:
+        """The future of a tile."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Wait for what is in training, and leave out the rest."""
+
+    def begin(self, tiles: Sequence[Tile[Any]]) -> Begun:
+        return {self.submit(tile): tile for tile in tiles}
+
+    def results(self, begun: Begun, stop: StopFlag, tick: Callable[[], None]) -> Iterator[TileResult]:
+        pending = dict(begun)
         failures: list[BaseException] = []
         while pending:
-            done, pending = wait(pending, timeout=_TICK, return_when=FIRST_COMPLETED)
-            for future in sorted(done, key=_order):
-                if error := future.exception():
+            done, _ = wait(pending, timeout=_TICK, return_when=FIRST_COMPLETED)
+            broken = False
+            # In the order of trials, so that with one worker the same things are stored together each time.
+            for future in sorted(done, key=lambda future: pending[future].lanes[0].trial):
+                error = future.exception()
+                if isinstance(error, BrokenExecutor):
+                    broken = True
+                    continue
+                tile = pending.pop(future)
+                if error is not None:
                     failures.append(error)
                 else:
-                    yield future.result()
+                    yield TileResult(tile, *future.result())
+            if broken:
+                pending = self._mended(pending, again=not (stop or failures))
             if stop or failures:
-                pending = {future for future in pending if not future.cancel()}
+                pending = {future: tile for future, tile in pending.items() if not future.cancel()}
             tick()
         if failures:
             raise failures[0]
 
+    def _mended(self, pending: Begun, again: bool) -> dict[Future[Trained], Tile[Any]]:
+        """What is pending after a worker has died; again: its tiles are trained again."""
+        raise NotImplementedError("the workers of this pool do not die by themselves")
+
+
+class Threads(Futures):
+    """Each tile in one thread of this process."""
+
+    def __init__(self, workload: AnyWorkload, workers: int, warn: Warn = lambda text: None) -> None:
+        super().__init__(workload, workers, warn)
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="lane")
+
+    def submit(self, tile: Tile[Any]) -> Future[Trained]:
+        return self._threads.submit(_train, self._workload, tile)
+
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
 
-    def _one(self, tile: Tile) -> TileResult:
-        began = monotonic()
-        lanes = self._trainer(self._problem, tile.lanes, tile.last_epoch)
-        return TileResult(tile, lanes, monotonic() - began)
+
+class Processes(Futures):
+    """Each tile in one process of several, which get the workload once, and tiles as values.
+
+    When a process dies, the standard library ends the others, too. What they had not finished is trained
+    again in new ones, and comes out the same.
+    """
+
+    def __init__(self, workload: AnyWorkload, workers: int, warn: Warn = lambda text: None) -> None:
+        super().__init__(workload, workers, warn)
+        self._executor = self._start()
+        self._deaths: Counter[tuple[int, int]] = Counter()
+
+    def submit(self, tile: Tile[Any]) -> Future[Trained]:
+        try:
+            return self._executor.submit(_train_here, tile)
+        except BrokenExecutor:  # a process has died since the last results
+            self._replace()
+            return self._executor.submit(_train_here, tile)
+
+    def close(self) -> None:
+        self._executor.shutdown(cancel_futures=True)
+
+    def _start(self) -> ProcessPoolExecutor:
+        # Spawned, which is the same on all systems: threads of this process may hold locks that a fork keeps.
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self.workers, context, _begin_worker, (self._workload,))
+
+    def _replace(self) -> None:
+        self._executor.shutdown()  # returns when all its futures have ended
+        self._executor = self._start()
+
+    def _mended(self, pending: Begun, again: bool) -> dict[Future[Trained], Tile[Any]]:
+        try:
+            self._executor.submit(int)
+        except BrokenExecutor:
+            self._replace()
+        lost = [f for f in pending if f.done() and isinstance(f.exception(), BrokenExecutor)]
+        mended = {future: tile for future, tile in pending.items() if future not in lost}
+        if not again:
+            return mended
+        # Tiles are begun in their order: so many of the first may have been in training.
+        suspects = [pending[future] for future in lost[: self.workers]]
+        for tile in suspects:
+            self._deaths[_key(tile)] += 1
+            if self._deaths[_key(tile)] >= _MOST_DEATHS:
+                trials = ", ".join(str(lane.trial) for lane in tile.lanes)
+                raise HpsearchError(
+                    f"{_MOST_DEATHS} worker processes have died where trials {trials} were in training: "
+                    "the system may have killed them for want of memory. Use fewer --workers, or smaller "
+                    "networks"
+                )
+        self._warn(f"a worker died; its {plural(len(lost), 'tile')} are trained again")
+        return mended | {self.submit(pending[future]): pending[future] for future in lost}
 
 
-def _order(future: Future[TileResult]) -> int:
-    return 0 if future.exception() else future.result().tile.lanes[0].trial
+def _key(tile: Tile[Any]) -> tuple[int, int]:
+    return tile.lanes[0].trial, tile.last_epoch
+
+
+def _train(workload: AnyWorkload, tile: Tile[Any]) -> Trained:
+    began = monotonic()
+    return workload.train(tile), monotonic() - began
+
+
+_worker: AnyWorkload
+"""The workload of a worker process."""
+
+
+def _begin_worker(workload: AnyWorkload) -> None:
+    """What each worker process does first."""
+    global _worker
+    _worker = workload
+    # Ctrl-C goes to all processes of a terminal: the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A parent that was killed ends nobody; and a worker holds the pipe open on which it waits for tiles.
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _train_here(tile: Tile[Any]) -> Trained:
+    return _train(_worker, tile)
+
+
+POOLS: dict[str, Callable[[AnyWorkload, int, Warn], Pool]] = {"threads": Threads, "processes": Processes}
+"""Pools by name; another one is a line here."""
+
+
+def make_pool(name: str, workload: AnyWorkload, workers: int, warn: Warn = lambda text: None) -> Pool:
+    """The pool of that name. warn: is told of workers that died.
+
+    Raises:
+        HpsearchError: there is none.
+    """
+    if name not in POOLS:
+        raise HpsearchError(f'pool: expected one of {", ".join(POOLS)}; found "{name}"{nearest(name, POOLS)}')
+    return POOLS[name](workload, workers, warn)
+
+
+def resources(device: str, workers: int | None) -> tuple[str, int]:
+    """`Machine.of` as a pair."""
+    machine = Machine.of(device, workers)
+    return machine.device, machine.workers

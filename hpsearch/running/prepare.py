@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.data import Dataset, load_dataset
-from hpsearch.errors import StorageError, StudyFileError
+from hpsearch.errors import HpsearchError, StorageError, StudyFileError, nearest
 from hpsearch.records import Progress
 from hpsearch.store import StudyStore
 from hpsearch.study.file import Study
 
 if TYPE_CHECKING:
+    from hpsearch.running.machine import Machine
     from hpsearch.running.pool import StopFlag
     from hpsearch.running.profile import Profile
+    from hpsearch.running.workload import AnyWorkload
     from hpsearch.search import SamplerFactory
     from hpsearch.train import Problem
 
@@ -95,6 +97,37 @@ def make_problem(study: Study, dataset: Dataset, device: str) -> Problem:
     )
 
 
+def _networks(study: Study, dataset: Dataset, machine: Machine) -> AnyWorkload:
+    from hpsearch.running.networks import Networks
+
+    return Networks(make_problem(study, dataset, machine.device), study.space)
+
+
+def _recorded(study: Study, dataset: Dataset, machine: Machine) -> AnyWorkload:
+    from hpsearch.running.recorded import Recorded, Rising
+
+    return Recorded(Rising(study.train.epochs))
+
+
+WORKLOADS: dict[str, Callable[[Study, Dataset, Machine], AnyWorkload]] = {
+    "networks": _networks,
+    "recorded": _recorded,
+}
+"""Workloads by name; another one is a line here."""
+
+
+def make_workload(name: str, study: Study, dataset: Dataset, machine: Machine) -> AnyWorkload:
+    """The workload of that name; the study and the dataset are those of `prepare`.
+
+    Raises:
+        HpsearchError: there is none.
+    """
+    if name not in WORKLOADS:
+        known = ", ".join(WORKLOADS)
+        raise HpsearchError(f'workload: expected one of {known}; found "{name}"{nearest(name, WORKLOADS)}')
+    return WORKLOADS[name](study, dataset, machine)
+
+
 def train(
     study: Study,
     dataset: Dataset,
@@ -103,6 +136,8 @@ def train(
     device: str,
     workers: int,
     stop: StopFlag,
+    workload: str = "networks",
+    pool: str = "threads",
     watch: Callable[[Progress], None] = lambda progress: None,
     warn: Callable[[str], None] = lambda text: None,
     provenance: Mapping[str, Any] | None = None,
@@ -111,30 +146,21 @@ def train(
 ) -> Outcome:
     """Train a stored study until it is complete or `stop` is set; everything finished is stored.
 
+    workload, pool: names of what is trained (`WORKLOADS`) and where (`running.pool.POOLS`).
     provenance: of this run, to be stored. checkpoints: store weights at rungs. sampler: makes one of Optuna's
     from a seed, instead of the one that the study names.
     """
     from hpsearch.running.loop import Runner
-    from hpsearch.running.pool import Pool
+    from hpsearch.running.machine import Machine
+    from hpsearch.running.pool import make_pool
     from hpsearch.search import make_sampler, make_stopping
-    from hpsearch.train import train_lanes
 
     proposals, rule = make_sampler(study, sampler), make_stopping(study)
-    problem = make_problem(study, dataset, device)
-    pool = Pool(problem, train_lanes, workers)
+    trained = make_workload(workload, study, dataset, Machine(device, workers))
+    place = make_pool(pool, trained, workers, warn)
     store.begin(provenance)
     try:
-        runner = Runner(
-            study,
-            store,
-            problem,
-            proposals,
-            rule,
-            pool,
-            watch,
-            warn,
-            checkpoints,
-        )
+        runner = Runner(study, store, trained, proposals, rule, place, watch, warn, checkpoints)
         runner.run(stop)
     except StorageError:
         with suppress(StorageError):
@@ -146,5 +172,5 @@ def train(
     else:
         store.end()
     finally:
-        pool.close()
+        place.close()
     return Outcome(runner.complete, runner.enough, runner.profile)

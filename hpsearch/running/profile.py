@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
 from hpsearch.running.pool import TileResult
-from hpsearch.train import Problem
+from hpsearch.running.workload import AnyWorkload
 
 
 class Profile:
@@ -38,16 +37,10 @@ class Profile:
         finally:
             self.phases[phase] += monotonic() - began
 
-    def count(self, problem: Problem, result: TileResult) -> None:
+    def count(self, workload: AnyWorkload, result: TileResult) -> None:
         """Add a tile's seconds and operations."""
         evaluating = sum(lane.evaluating for lane in result.lanes)
         self.evaluating += evaluating
         self.training += result.seconds - evaluating
         for lane, asked in zip(result.lanes, result.tile.lanes, strict=True):
-            units = [problem.features, *asked.configuration.layers, problem.outputs]
-            weights = sum(a * b for a, b in itertools.pairwise(units))
-            batch = problem.batch(asked.configuration.batch_size)
-            # Forward, to the weights and to the layer below; nothing is below the first layer.
-            step = 6 * weights - 2 * units[0] * units[1]
-            rows = problem.rows // batch * batch
-            self.operations += len(lane.curve) * (rows * step + 2 * weights * len(problem.x_valid))
+            self.operations += workload.operations(asked, len(lane.curve))

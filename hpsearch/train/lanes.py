@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from hpsearch import seeds
-from hpsearch.records import FloatArray
+from hpsearch.records import FloatArray, divergence
 from hpsearch.study.hyperparameters import ADAPTIVE, Configuration
 from hpsearch.study.layout import Piece, layer_shapes, parameter_pieces, running_pieces
 from hpsearch.train.problem import Floats, Problem
@@ -145,19 +145,9 @@ def _initial(
 
 
 def finish_lane(trial: int, curve: FloatArray, first_epoch: int, state: LaneState) -> LaneResult:
-    """The result of a lane: its curve is cut, and its state dropped, where it diverged.
-
-    A lane has diverged in the first epoch whose training or validation loss is NaN or infinite.
-    """
-    losses = curve[:, [0, 2]]
-    bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
-    if not len(bad):
+    """The result of a lane: its curve is cut, and its state dropped, where it diverged."""
+    found = divergence(curve, first_epoch)
+    if found is None:
         return LaneResult(trial, curve, state, None)
-    at = int(bad[0])
-    which, value = (
-        ("training", losses[at, 0]) if not np.isfinite(losses[at, 0]) else ("validation", losses[at, 1])
-    )
-    failure = (
-        f"diverged: {which} loss {'NaN' if math.isnan(value) else 'infinite'} in epoch {first_epoch + at}"
-    )
-    return LaneResult(trial, curve[: at + 1].copy(), None, failure)
+    rows, failure = found
+    return LaneResult(trial, curve[:rows].copy(), None, failure)
