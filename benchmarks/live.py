@@ -10,6 +10,7 @@ from benchmarks.digits import digits
 from benchmarks.measure import CORES, Part, Row, versus
 from benchmarks.timing import REPEATS
 from hpsearch.records import State, Trial
+from hpsearch.running.machine import Machine
 from hpsearch.running.pool import StopFlag
 from hpsearch.running.prepare import prepare, train
 from hpsearch.running.resume import open_study
@@ -62,7 +63,7 @@ def run(study: Study, totals: Iterable[int]) -> Ran:
         for total in totals:
             search = study.search.model_copy(update={"trials": total})
             store, study = open_study(database, replace(study, search=search), dataset, {})
-            outcome = train(study, dataset, store, device="cpu", workers=CORES, stop=StopFlag())
+            outcome = train(study, dataset, store, Machine("cpu", CORES), stop=StopFlag())
             seconds += outcome.profile.seconds
             busy += outcome.profile.training + outcome.profile.evaluating
         return Ran(store.trials(), seconds, busy)

@@ -11,7 +11,7 @@ from time import perf_counter
 
 import torch
 
-from hpsearch.running.pool import default_workers
+from hpsearch.running.machine import Machine, default_workers
 from hpsearch.running.provenance import provenance
 
 CORES = 2
@@ -88,7 +88,7 @@ def median_seconds(action: Callable[[], object], times: int) -> float:
 
 def machine() -> str:
     """The machine and the versions in one sentence."""
-    known = provenance("cpu", CORES)
+    known = provenance(Machine("cpu", CORES))
     others = ", ".join(f"{name} {metadata.version(name)}" for name in ("ray", "smac") if installed(name))
     return (
         f"{default_workers('cpu')} cores of {known['processor']}, {platform.system()}, "

@@ -24,6 +24,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from benchmarks.digits import ROOT, digits
 from benchmarks.measure import NONE, Part, Row, seconds
 from hpsearch.records import DEAD, Cohort, FloatArray, Params, Segment, State, Trial
+from hpsearch.running.machine import Machine
 from hpsearch.running.pool import StopFlag
 from hpsearch.running.prepare import prepare, train
 from hpsearch.running.resume import open_study
@@ -281,7 +282,7 @@ def open_to_go_on(path: str) -> None:
     stop.ask()
     with Database.open(f"sqlite:///{path}") as database:
         store, study = open_study(database, study, dataset, {})
-        train(study, dataset, store, device="cpu", workers=1, stop=stop)
+        train(study, dataset, store, Machine("cpu", 1), stop=stop)
 
 
 def main(words: Sequence[str]) -> None:

@@ -539,11 +539,12 @@ def _beginning(
 
     def left() -> Estimate:
         from hpsearch.running.estimate import estimate
+        from hpsearch.running.machine import Machine
 
         last = None if store is None else store.last_cohort()
         trials = [] if store is None else store.trials()
         cohort = 0 if last is None else last.number + 1
-        return estimate(study, dataset, trials, cohort, device, workers, ask=ask)
+        return estimate(study, dataset, trials, cohort, Machine(device, workers), ask=ask)
 
     counts = {} if store is None else store.counts()
     stop = StopFlag(time_limit)
@@ -563,24 +564,23 @@ def _train(
     watch: Watch,
 ) -> tuple[StudyStore, Study, Outcome, bool]:
     """Open the study, train what is missing, and say whether somebody stopped it."""
-    from hpsearch.running.pool import resources
+    from hpsearch.running.machine import Machine
     from hpsearch.running.prepare import train
     from hpsearch.running.provenance import run_provenance
     from hpsearch.running.resume import open_study
 
-    device, workers = resources(device, workers)
-    said = run_provenance(study, dataset, device, workers)
+    machine = Machine.of(device, workers)
+    said = run_provenance(study, dataset, machine)
     warnings: list[str] = []
     store, study = open_study(database, study, dataset, said, warnings.append)
     limit = study.search.time_limit if time_limit is None else time_limit
-    beginning = _beginning(study, dataset, store, device, workers, asked, None, limit)
+    beginning = _beginning(study, dataset, store, machine.device, machine.workers, asked, None, limit)
     watch.begins(replace(beginning, warnings=tuple(warnings)))
     outcome = train(
         study,
         dataset,
         store,
-        device=device,
-        workers=workers,
+        machine,
         stop=beginning.stop,
         watch=watch.progresses,
         warn=watch.warns,

@@ -14,6 +14,7 @@ import pytest
 import hpsearch
 from hpsearch.records import FloatArray, Params, State, Trial
 from hpsearch.running.estimate import estimate, mean_epochs
+from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import prepare
 from hpsearch.search import History, enough, make_sampler, make_stopping, trials_left
 from hpsearch.store import Database
@@ -164,17 +165,17 @@ def test_what_is_estimated_is_what_runs(tmp_path: Path) -> None:
     path = tmp_path / "e.toml"
     path.write_text(PARETO.replace("pareto", "e") + "[[enqueue]]\nwidth = 5\n", encoding="utf-8")
     study, dataset = prepare(load_study(path))
-    before = estimate(study, dataset, [], 0, "cpu", 1)
+    before = estimate(study, dataset, [], 0, Machine("cpu", 1))
     assert (before.trials, before.unfinished, before.cohorts, before.epochs) == (40, 0, 4, 120)
     assert before.bytes > 0
     assert before.seconds is not None
     assert before.asked[0]["width"] == 5
     trials = stored_trials(path, tmp_path / "e.db")
     assert [trial.params for trial in trials[:10]] == list(before.asked)
-    half = estimate(study, dataset, trials[:20], trials[20].cohort, "cpu", 1)
+    half = estimate(study, dataset, trials[:20], trials[20].cohort, Machine("cpu", 1))
     assert (half.trials, half.cohorts, half.epochs) == (20, 2, 60)
     assert [trial.params for trial in trials[20:30]] == list(half.asked)
-    over = estimate(study, dataset, trials, 99, "cpu", 1)
+    over = estimate(study, dataset, trials, 99, Machine("cpu", 1))
     assert (over.trials, over.epochs, over.asked) == (0, 0, [])
 
 

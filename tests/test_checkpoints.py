@@ -14,6 +14,7 @@ import pytest
 
 import hpsearch
 from hpsearch.records import Progress
+from hpsearch.running.machine import Machine
 from hpsearch.running.pool import StopFlag
 from hpsearch.running.prepare import prepare, train
 from hpsearch.running.resume import open_study
@@ -103,7 +104,7 @@ def run_in_pieces(
                     stop.ask()
 
             outcome = train(
-                study, dataset, store, device="cpu", workers=1, stop=stop, watch=ask, checkpoints=checkpoints
+                study, dataset, store, Machine("cpu", 1), stop=stop, watch=ask, checkpoints=checkpoints
             )
             if outcome.complete:
                 assert store.checkpoints() == {}  # of finished trials there is none

@@ -12,6 +12,7 @@ import hpsearch
 from hpsearch.data import Dataset
 from hpsearch.errors import StudyBusyError, StudyChangedError, StudyFileError
 from hpsearch.records import Progress, State
+from hpsearch.running.machine import Machine
 from hpsearch.running.pool import StopFlag
 from hpsearch.running.prepare import prepare, train
 from hpsearch.running.resume import open_study
@@ -107,7 +108,7 @@ def test_stopping_at_every_rung_and_going_on_changes_nothing(
                 if progress.epochs:  # as soon as this run has stored anything
                     stop.ask()
 
-            outcome = train(study, dataset, store, device="cpu", workers=1, stop=stop, watch=ask)
+            outcome = train(study, dataset, store, Machine("cpu", 1), stop=stop, watch=ask)
         if outcome.complete:
             break
         stops += 1
@@ -157,7 +158,7 @@ def test_the_test_part_is_not_touched(whole: tuple[Path, Path], tmp_path: Path) 
     )
     with Database.open(url(tmp_path / "poisoned.db"), create=True) as database:
         store, study = open_study(database, study, poisoned, {})
-        train(study, poisoned, store, device="cpu", workers=2, stop=StopFlag())
+        train(study, poisoned, store, Machine("cpu", 2), stop=StopFlag())
     assert_same(whole[1], tmp_path / "poisoned.db")
 
 

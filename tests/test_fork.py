@@ -17,6 +17,7 @@ from hpsearch.errors import HpsearchError, StorageError, StudyChangedError, Unkn
 from hpsearch.records import Progress, State, Trial
 from hpsearch.retrain.stored import reload, retrain
 from hpsearch.running.fork import Forked, fork
+from hpsearch.running.machine import Machine
 from hpsearch.running.pool import StopFlag
 from hpsearch.running.prepare import make_problem, prepare, train
 from hpsearch.running.resume import open_study
@@ -146,7 +147,7 @@ def _trained(path: Path, study: Study, dataset: Dataset, stopping: bool) -> bool
             if stopping and progress.epochs:
                 stop.ask()
 
-        return train(study, dataset, store, device="cpu", workers=2, stop=stop, watch=watch).complete
+        return train(study, dataset, store, Machine("cpu", 2), stop=stop, watch=watch).complete
 
 
 def test_a_wider_space_takes_over_all_with_the_values_that_they_had(place: Place) -> None:
@@ -286,7 +287,7 @@ def test_a_trial_that_is_taken_over_and_has_to_be_trained_again_comes_out_the_sa
         database.create_study(record, Contents(runs, cohorts, trials, kept))
         study, dataset = reload(record)
         store = database.study("new")
-        assert train(study, dataset, store, device="cpu", workers=2, stop=StopFlag()).complete
+        assert train(study, dataset, store, Machine("cpu", 2), stop=StopFlag()).complete
         again = store.curves()[lost.number]
     curve = stored(tmp_path / "d.db")[1][at]
     epochs = min(len(again), len(curve))  # other trials are there to be judged against

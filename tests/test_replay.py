@@ -21,6 +21,7 @@ from hpsearch.records import Segment, State
 from hpsearch.reporting.replay import verdict
 from hpsearch.results.replay import Replayed
 from hpsearch.retrain.replay import first_difference
+from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import prepare
 from hpsearch.running.provenance import checkout_commit, run_provenance, split_hash, study_hash
 from hpsearch.running.resume import open_study
@@ -306,7 +307,7 @@ def test_the_commit_is_what_git_says(tmp_path: Path) -> None:
 
 def test_a_resume_is_warned_of_what_decides_and_of_nothing_else(whole: tuple[Path, Path]) -> None:
     study, dataset = prepare(load_study(whole[0]))
-    now = run_provenance(study, dataset, "cpu", 2)
+    now = run_provenance(study, dataset, Machine("cpu", 2))
 
     def told(**changed: object) -> list[str]:
         said: list[str] = []

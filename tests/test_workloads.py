@@ -38,7 +38,7 @@ def run(path: Path, database: Path, workload: str, stop: StopFlag | None = None,
     with Database.open(url(database), create=True) as opened:
         store, study = open_study(opened, study, dataset, {})
         options["stop"] = StopFlag() if stop is None else stop
-        return train(study, dataset, store, device="cpu", workers=1, workload=workload, **options)
+        return train(study, dataset, store, Machine("cpu", 1), workload=workload, **options)
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,10 @@ def _guarded(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 
 
 def _versions() -> Iterator[Finding]:
-    from hpsearch.running.pool import default_workers
+    from hpsearch.running.machine import Machine
     from hpsearch.running.provenance import provenance
 
-    for key, value in provenance("cpu", default_workers("cpu")).items():
+    for key, value in provenance(Machine.of("cpu")).items():
         if key != "device":
             yield key, str(value), True
 

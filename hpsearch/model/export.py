@@ -16,6 +16,7 @@ from hpsearch.model.onnx_graph import onnx_bytes
 from hpsearch.records import StudyRecord, Trial
 from hpsearch.results.confirmation import Confirmation
 from hpsearch.retrain.stored import retrain
+from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem
 from hpsearch.running.provenance import run_provenance
 from hpsearch.study.file import Study
@@ -103,7 +104,7 @@ def make_model(
     )
     again = goal.score(model.outputs(dataset.valid.x), _truth(dataset))
     about = _about(record, study, dataset, trial, again, confirmation)
-    about["run"] = run_provenance(study, dataset, device, 1)
+    about["run"] = run_provenance(study, dataset, Machine(device, 1))
     return replace(model, about=about)
 
 

@@ -12,8 +12,9 @@ from hpsearch.errors import HpsearchError, NothingToShowError
 from hpsearch.records import FloatArray, Segment, Trial
 from hpsearch.results.replay import Replay, Replayed, RunDifference
 from hpsearch.retrain.stored import reload
+from hpsearch.running.machine import Machine
 from hpsearch.running.networks import Networks
-from hpsearch.running.pool import StopFlag, Threads, resources
+from hpsearch.running.pool import StopFlag, Threads
 from hpsearch.running.prepare import make_problem
 from hpsearch.running.provenance import differences, run_provenance
 from hpsearch.store import Database, StudyStore
@@ -60,12 +61,11 @@ def replay_stored(
     for segment in store.segments(pieces):
         pieces[segment.trial].append(segment)
     study, dataset = reload(store.record)
-    device, workers = resources(device, workers)
-    results = _train_again(
-        Networks(make_problem(study, dataset, device), study.space), chosen, workers, watch
-    )
+    machine = Machine.of(device, workers)
+    networks = Networks(make_problem(study, dataset, machine.device), study.space)
+    results = _train_again(networks, chosen, machine.workers, watch)
     found = tuple(_compared(trial, pieces[trial.number], results[trial.number]) for trial in chosen)
-    now = run_provenance(study, dataset, device, workers)
+    now = run_provenance(study, dataset, machine)
     return Replay(name, found, _run_differences(store, found, now))
 
 

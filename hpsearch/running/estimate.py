@@ -10,6 +10,7 @@ import numpy as np
 
 from hpsearch.data import Dataset
 from hpsearch.records import Params, Trial
+from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem
 from hpsearch.search import History, Stopping, make_sampler, make_stopping, trials_left
 from hpsearch.study.file import Study
@@ -47,8 +48,7 @@ def estimate(
     dataset: Dataset,
     trials: Sequence[Trial],
     cohort: int,
-    device: str,
-    workers: int,
+    machine: Machine,
     *,
     ask: bool = True,
 ) -> Estimate:
@@ -69,12 +69,12 @@ def estimate(
     mean, at_most = mean_epochs(rule, study)
     whole = study.train.epochs
     epochs = round(left * mean + sum(whole - trial.epochs for trial in running) * mean / whole)
-    problem = make_problem(study, dataset, device)
+    problem = make_problem(study, dataset, machine.device)
     known = trials[-study.search.cohort :] if count else running
     configurations = [study.space.configuration(params) for params in asked or [t.params for t in known]]
     lanes = [Lane(place, configuration) for place, configuration in enumerate(configurations)]
-    tiles = plan(problem, lanes, [1] * len(lanes), workers)
-    rate = _rate(problem, tiles, workers) if tiles else None
+    tiles = plan(problem, lanes, [1] * len(lanes), machine.workers)
+    rate = _rate(problem, tiles, machine.workers) if tiles else None
     wide = sorted((sum(lane_bytes(problem, lane) for lane in tile.lanes) for tile in tiles), reverse=True)
     return Estimate(
         left,
@@ -82,7 +82,7 @@ def estimate(
         epochs,
         at_most,
         -(-left // study.search.cohort),
-        sum(wide[:workers]),
+        sum(wide[: machine.workers]),
         None if rate is None else epochs * rate,
         asked,
     )

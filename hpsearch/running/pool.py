@@ -23,7 +23,6 @@ from typing import Any, Protocol
 
 from hpsearch.errors import HpsearchError, nearest, plural
 from hpsearch.running.machine import Machine
-from hpsearch.running.machine import default_workers as default_workers
 from hpsearch.running.workload import AnyWorkload, Result, Tile
 
 _TICK = 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -132,12 +133,11 @@ def train(
     study: Study,
     dataset: Dataset,
     store: StudyStore,
+    machine: Machine,
     *,
-    device: str,
-    workers: int,
     stop: StopFlag,
     workload: str = "networks",
-    pool: str = "threads",
+    pool: str | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     warn: Callable[[str], None] = lambda text: None,
     provenance: Mapping[str, Any] | None = None,
@@ -146,18 +146,18 @@ def train(
 ) -> Outcome:
     """Train a stored study until it is complete or `stop` is set; everything finished is stored.
 
-    workload, pool: names of what is trained (`WORKLOADS`) and where (`running.pool.POOLS`).
+    workload, pool: names of what is trained (`WORKLOADS`) and where (`running.pool.POOLS`), which is
+    otherwise what HPSEARCH_POOL says, or threads.
     provenance: of this run, to be stored. checkpoints: store weights at rungs. sampler: makes one of Optuna's
     from a seed, instead of the one that the study names.
     """
     from hpsearch.running.loop import Runner
-    from hpsearch.running.machine import Machine
     from hpsearch.running.pool import make_pool
     from hpsearch.search import make_sampler, make_stopping
 
     proposals, rule = make_sampler(study, sampler), make_stopping(study)
-    trained = make_workload(workload, study, dataset, Machine(device, workers))
-    place = make_pool(pool, trained, workers, warn)
+    trained = make_workload(workload, study, dataset, machine)
+    place = make_pool(pool or os.environ.get("HPSEARCH_POOL", "threads"), trained, machine.workers, warn)
     store.begin(provenance)
     try:
         runner = Runner(study, store, trained, proposals, rule, place, watch, warn, checkpoints)

@@ -19,6 +19,7 @@ import optuna
 
 import hpsearch
 from hpsearch.data import Dataset
+from hpsearch.running.machine import Machine
 from hpsearch.running.settings import deciding
 from hpsearch.study.file import Study
 from hpsearch.train import engine_name
@@ -47,7 +48,7 @@ _HASH = 16
 """Hexadecimal digits of the hashes that are made here."""
 
 
-def run_provenance(study: Study, dataset: Dataset, device: str, workers: int) -> dict[str, Any]:
+def run_provenance(study: Study, dataset: Dataset, machine: Machine) -> dict[str, Any]:
     """Everything that the numbers of a run depend on, as JSON-able values: what each run is stored with.
 
     study: hash of all settings but those that may change between two runs. data: sha256 of the source's
@@ -59,18 +60,18 @@ def run_provenance(study: Study, dataset: Dataset, device: str, workers: int) ->
         "data": dataset.hash,
         "split": split_hash(dataset),
         "seed": study.seed,
-        **provenance(device, workers),
+        **provenance(machine),
         "dtype": str(dataset.train.x.dtype),
     }
 
 
-def provenance(device: str, workers: int) -> dict[str, Any]:
+def provenance(machine: Machine) -> dict[str, Any]:
     """Versions, processor, device and threads of this process, as JSON-able values.
 
     code: hash of the modules that numbers come from. commit: of the git checkout that hpsearch runs from, if
     it does. capability: the vector instructions that torch uses.
     """
-    engine = engine_name(device)
+    device, engine = machine.device, engine_name(machine.device)
     return {
         "hpsearch": hpsearch.__version__,
         "code": code_hash(),
@@ -84,7 +85,7 @@ def provenance(device: str, workers: int) -> dict[str, Any]:
         **_processor(),
         **(torch_device(device) if engine == "torch" else {"device": device}),
         "engine": engine,
-        "workers": workers,
+        "workers": machine.workers,
         "platform": platform.platform(terse=True),
     }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.records import Progress
+from hpsearch.running.machine import Machine
 from hpsearch.running.pool import StopFlag
 from hpsearch.running.prepare import prepare, train
 from hpsearch.running.provenance import provenance
@@ -45,7 +46,7 @@ ENOUGH = 8
 def fill(database: Database) -> StudyStore:
     """Train the study until enough of its trials are finished."""
     study, dataset = prepare(study_from_document(STUDY, ""))
-    said = {key: value for key, value in provenance("cpu", 1).items() if key in TOLD}
+    said = {key: value for key, value in provenance(Machine("cpu", 1)).items() if key in TOLD}
     store, study = open_study(database, study, dataset, said)
     store.enqueue([{"learning_rate": 0.01, "depth": 2}, {"activation": "tanh"}])
     stop = StopFlag()
@@ -54,7 +55,7 @@ def fill(database: Database) -> StudyStore:
         if progress.finished >= ENOUGH:
             stop.ask()
 
-    train(study, dataset, store, device="cpu", workers=1, stop=stop, watch=watch, provenance=said)
+    train(study, dataset, store, Machine("cpu", 1), stop=stop, watch=watch, provenance=said)
     store.enqueue([{"learning_rate": 0.5}])
     store.add_scoring("confirmation", {"trials": [0], "seeds": 3}, bytes(range(64)))
     return store
