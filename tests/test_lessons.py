@@ -12,7 +12,7 @@ import pytest
 from hpsearch.records import Curves, State, Trial
 from hpsearch.reporting.finalists import finalists_curves_grid, improving_line
 from hpsearch.reporting.grids import Grid
-from hpsearch.reporting.lessons import lessons_blocks
+from hpsearch.reporting.lessons import Block, alone_blocks, importances_block, pair_blocks, verdict_block
 from hpsearch.results.confirmation import Confirmation, Finalist
 from hpsearch.results.frames import Report, finished_report
 from hpsearch.results.lessons import Lessons, basis_of, lessons
@@ -264,7 +264,7 @@ def test_odd_studies_have_few_lessons_and_no_errors(name: str, with_curves: bool
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = lessons(finished_report(record, trials, own))
-        lessons_blocks(found, record.metric, every=True)
+        blocks_of(found, record.metric)
     assert isinstance(found, Lessons)
     assert len(found.isolations) == 6
 
@@ -275,7 +275,7 @@ def test_a_study_that_searches_nothing_teaches_nothing() -> None:
     curves = {n: np.full((1, 4), 0.5 + n / 100) for n in range(30)}
     found = lessons(finished_report(record, trials, curves))
     assert (found.importances, found.isolations, found.interactions, found.verdicts) == ((), (), (), ())
-    assert lessons_blocks(found, "accuracy") == []
+    assert [*pair_blocks(found, "accuracy"), *alone_blocks(found, "accuracy")] == []
 
 
 def test_a_conditional_hyper_parameter_counts_only_where_it_is_used() -> None:
@@ -304,15 +304,20 @@ def test_the_same_report_has_the_same_lessons() -> None:
     assert one.verdicts[0].values.equals(other.verdicts[0].values)
 
 
+def blocks_of(found: Lessons, metric: str) -> list[Block]:
+    """All that a report shows of the lessons."""
+    verdicts = [verdict_block(each, metric) for each in found.verdicts]
+    pairs, alone = pair_blocks(found, metric), alone_blocks(found, metric)
+    return [*verdicts, importances_block(found), *pairs, *alone]
+
+
 def test_blocks_say_what_was_found() -> None:
     found = lessons(planted(two, 4, 200, scientific=("activation",)))
-    blocks = lessons_blocks(found, "accuracy", every=True)
-    assert all(isinstance(block.grid, Grid) for block in blocks)
+    blocks = blocks_of(found, "accuracy")
     for block in blocks:
-        assert block.grid is not None
+        assert isinstance(block.grid, Grid)
         assert all(len(row) == len(block.grid.columns) for row in block.grid.rows)
     (importances,) = (block for block in blocks if block.title.startswith("what matters"))
-    assert importances.grid is not None
     assert importances.grid.rows[0][0] == "learning_rate"
     assert {row[0] for row in importances.grid.rows} == set(SPACE)
 

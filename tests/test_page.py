@@ -16,9 +16,9 @@ import pytest
 
 from hpsearch.records import State
 from hpsearch.reporting.page import page_html
-from hpsearch.reporting.page.provenance import study_toml
-from hpsearch.reporting.page.summary import summary
-from hpsearch.reporting.page.trials import trials_table
+from hpsearch.reporting.page.page import trials_table
+from hpsearch.reporting.provenance import study_toml
+from hpsearch.reporting.summary import summary
 from hpsearch.results.frames import Report, finished_report
 from hpsearch.study.file import load_study, study_from_document
 from tests.browser import Browser, chromium
@@ -153,7 +153,7 @@ def test_headings_are_in_order_and_tables_have_captions_and_scopes(page: Browser
     )
     assert all(page.js("return !!document.querySelector(arguments[0])", anchor) for anchor in anchors)
     order = page.js("return [...document.querySelectorAll('main > section[id]')].map((s) => s.id)")
-    assert order == ["confirmed", "curves", "lessons", "comparison", "advice", "trials", "provenance"]
+    assert order == ["confirmed", "curves", "comparison", "lessons", "advice", "trials", "provenance"]
 
 
 def test_the_summary_is_three_sentences_about_what_won_and_how_sure_that_is(

@@ -221,7 +221,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_cut(width: int, top
     shown = finished_report(*several(THREE if three else TWO, 40))
     text = plain_text(report_view(shown, width, top), width)
     assert max(map(cell_len, text.splitlines())) <= width
-    front = text.split("Pareto front of accuracy")[1].split("complete trials")[0]
+    front = text.split("Pareto front of accuracy")[1].split("\n\n")[0]
     for row in front_grid(shown, top).rows:
         assert set(row[:3]) <= set(front.split())
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data import Dataset
 from hpsearch.records import FloatArray, Task, Trial
-from hpsearch.reporting.markdown import BOUNDARY, PICTURES, WRONG
+from hpsearch.reporting.sections import BOUNDARY, TRAINING, WRONG
 from hpsearch.results.frames import Report
 from hpsearch.retrain.stored import retrain
 from hpsearch.running.prepare import make_problem
@@ -44,7 +44,7 @@ def illustrations(
     if best and in_a_plane(dataset):
         drawn[BOUNDARY] = _boundary(study, problem, dataset, _linear_and_deep(study, best))
     if dataset.image is not None:
-        drawn[PICTURES] = _some_pictures(dataset)
+        drawn[TRAINING] = _some_pictures(dataset)
         if best:
             drawn[WRONG] = _wrong_pictures(study, problem, dataset, best[0])
     return drawn

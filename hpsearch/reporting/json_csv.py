@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
-from hpsearch.records import StudyRecord
-from hpsearch.reporting.comparison import conclusion, remarks
-from hpsearch.reporting.finalists import confirmation_document
-from hpsearch.reporting.lessons_document import lessons_document
-from hpsearch.results.advice import advice, remedy_command
-from hpsearch.results.comparison import Comparison
+from hpsearch.reporting.blocks import Section
+from hpsearch.reporting.documents import study_names
+from hpsearch.reporting.sections import Source, sections
 from hpsearch.results.confirmation import confirmed_frame
-from hpsearch.results.frames import PARAM, Report, curves_frame
-from hpsearch.results.lessons import Lessons, lessons
-from hpsearch.stats import LEVEL, Estimate
+from hpsearch.results.frames import Report, curves_frame
+from hpsearch.results.lessons import Lessons
 from hpsearch.text import json_value, plain
 
 REPORT_FORMAT = "hpsearch.report/1"
@@ -27,72 +23,13 @@ _FORMULA_STARTS = ("=", "+", "-", "@")
 
 def report_document(report: Report, top: int = 0, found: Lessons | None = None) -> dict[str, Any]:
     """The report as `hpsearch.report/1`; `top` limits the trials, 0 keeps all. found: its lessons."""
-    record = report.record
-    rows = [_trial(row, record.objectives) for row in report.trials.to_dict("records")]
-    best = rows[0] if rows and rows[0]["rank"] == 1 else None
-    return {
-        "format": REPORT_FORMAT,
-        "study": {
-            **_study(record),
-            "counts": {str(state): count for state, count in report.counts.items()},
-            "best": best,
-            "epochs": report.epochs,
-            "seconds": json_value(record.seconds),
-            "epochs_per_second": json_value(report.epochs_per_second),
-            "data": {"hash": record.data_hash, **json_value(record.data_summary)},
-        },
-        **({"confirmation": confirmation_document(report.confirmation)} if report.confirmation else {}),
-        **({"comparison": comparison_document(report.comparison)} if report.comparison else {}),
-        **({"notes": list(report.notes)} if report.notes else {}),
-        "lessons": lessons_document(found or lessons(report)),
-        "advice": [{**vars(each), "command": remedy_command(report, each.remedy)} for each in advice(report)],
-        "trials": rows[:top] if top else rows,
-    }
+    return sections_document(sections(Source(report, found=found, limit=top)))
 
 
-def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as JSON-able values; differences are in the metric's own unit, shares not in points."""
-    c, found = comparison, {each.arm: each for each in comparison.differences}
-    arms = []
-    for arm in c.arms:
-        each = found.get(arm.name)
-        own: dict[str, Any] = {
-            "arm": arm.name,
-            "trials": arm.trials,
-            "complete": arm.complete,
-            "trial": arm.trial,
-            "epochs": arm.epochs,
-            "diverged": arm.diverged,
-            "scores": arm.scores.tolist(),
-            **_estimate_document(arm.estimate),
-            "difference": None,
-        }
-        if each is not None:
-            difference = {"seeds": each.seeds, **_estimate_document(each.estimate)}
-            own["difference"] = {**difference, "p": each.p, "verdict": each.verdict}
-        arms.append(own)
-    document: dict[str, Any] = json_value(
-        {
-            "by": c.by,
-            "metric": c.metric,
-            "baseline": c.baseline,
-            "seeds": c.seeds,
-            "part": c.part,
-            "rows": c.rows,
-            "level": LEVEL,
-            "comparisons": len(found),
-            "arms": arms,
-            "conclusion": conclusion(c),
-            "remarks": remarks(c),
-        }
-    )
-    return document
-
-
-def _estimate_document(found: Estimate | None) -> dict[str, Any]:
-    if found is None:
-        return dict.fromkeys(("mean", "sd", "low", "high"))
-    return {"mean": found.mean, "sd": found.sd, "low": found.low, "high": found.high}
+def sections_document(shown: Iterable[Section]) -> dict[str, Any]:
+    """The values of the sections that have any, by their keys."""
+    values = {section.json_key: section.json() for section in shown if section.json is not None}
+    return {"format": REPORT_FORMAT, **values}
 
 
 def curves_document(report: Report) -> dict[str, Any]:
@@ -101,7 +38,7 @@ def curves_document(report: Report) -> dict[str, Any]:
     rows = frame.astype(object).to_numpy().tolist()
     return {
         "format": CURVES_FORMAT,
-        "study": _study(report.record),
+        "study": study_names(report.record),
         "columns": list(frame.columns),
         "rows": json_value(rows),
     }
@@ -147,28 +84,6 @@ def csv_text(frame: pd.DataFrame) -> str:
 def limited(frame: pd.DataFrame, top: int) -> pd.DataFrame:
     """The first `top` rows, or all of them when it is 0."""
     return frame.head(top) if top else frame
-
-
-def _study(record: StudyRecord) -> dict[str, Any]:
-    return {
-        "name": record.name,
-        "task": record.task,
-        "metric": record.metric,
-        "direction": record.direction,
-        **({"objectives": list(record.objectives)} if record.objectives else {}),
-    }
-
-
-def _trial(row: dict[Any, Any], objectives: Sequence[str]) -> dict[str, Any]:
-    values = {str(key): json_value(value) for key, value in row.items()}
-    own = ("rank", "trial", "state", "value", "loss", "epochs", "best_epoch")
-    params = {key.removeprefix(PARAM): value for key, value in values.items() if key.startswith(PARAM)}
-    several = {"objectives": _only(values, objectives), "pareto": values["pareto"]} if objectives else {}
-    return {**_only(values, own), **several, "params": params, "reason": values["reason"]}
-
-
-def _only(values: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    return {key: values[key] for key in keys}
 
 
 def _defused(text: str) -> str:

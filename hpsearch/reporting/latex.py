@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from hpsearch.reporting.finalists import finalists_grid, finalists_title
-from hpsearch.reporting.grids import Grid, ranked_grid, valid_name
+from collections.abc import Iterable
+
+from hpsearch.reporting.blocks import Format, Section, Table
+from hpsearch.reporting.grids import Grid
+from hpsearch.reporting.sections import Source, sections
 from hpsearch.results.frames import Report
 from hpsearch.text import plain
 
@@ -43,15 +46,17 @@ def report_latex(report: Report, top: int = 10) -> str:
     Everything is escaped. To be \input into a document with \usepackage{booktabs} and, for quotes,
     \usepackage{textcomp}.
     """
-    name = plain(report.record.name)
-    parts = []
-    if report.confirmation is not None:
-        title = finalists_title(report.confirmation)
-        parts.append(_table(finalists_grid(report.confirmation), f"{name}: {title}."))
-    grid = ranked_grid(report, top)
-    if grid.rows:
-        parts.append(_table(grid, f"{name}: trials by {valid_name(report)}."))
-    return "\n".join(parts)
+    return sections_latex(sections(Source(report, top)), report.record.name)
+
+
+def sections_latex(shown: Iterable[Section], name: str) -> str:
+    """The sections' tables as LaTeX; name: of the study, with which captions begin."""
+    return "\n".join(
+        _table(block.grid, f"{plain(name)}: {block.caption or section.heading}.")
+        for section in shown
+        for block in section.blocks(Format.LATEX)
+        if isinstance(block, Table)
+    )
 
 
 def latex_text(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The lessons as tables of text, for the terminal and for Markdown."""
+"""The lessons as tables of text."""
 
 from __future__ import annotations
 
@@ -12,48 +12,35 @@ from hpsearch.results.lessons.isolation import Isolation
 from hpsearch.results.lessons.roles import FRESH, Verdict
 from hpsearch.text import MISSING, interval_text, listed, metric_text, missing, signed_texts
 
-SHOWN_ISOLATIONS, SHOWN_INTERACTIONS = 2, 3
+_SHOWN_INTERACTIONS = 3
 _BAR = 12
 
 
 class Block(NamedTuple):
-    """A table with what it is of, and sentences below it. grid: None for sentences alone."""
+    """A table with what it is of, and sentences below it."""
 
     title: str
-    grid: Grid | None
+    grid: Grid
     lines: list[str]
 
 
-def lessons_blocks(lessons: Lessons, metric: str, every: bool = False) -> list[Block]:
-    """Verdicts on the study's question, importances, interactions, and hyper-parameters by themselves.
+def pair_blocks(lessons: Lessons, metric: str) -> list[Block]:
+    """Medians of each two hyper-parameters that interact."""
+    return [_interaction(each, metric) for each in lessons.interactions]
 
-    every: all hyper-parameters and interactions instead of those that matter most.
-    """
-    blocks = [verdict_block(verdict, metric) for verdict in lessons.verdicts]
-    if any(each.share is not None for each in lessons.importances):
-        blocks.append(importances_block(lessons))
-    shown = lessons.interactions if every else lessons.interactions[:SHOWN_INTERACTIONS]
-    for place, interaction in enumerate(shown):
-        if every or place == 0:
-            blocks.append(_interaction(interaction, metric))
-        else:
-            blocks[-1].lines.append(_interaction_line(interaction))
-    order = {each.name: place for place, each in enumerate(lessons.importances) if every or each.matters}
+
+def pair_lines(lessons: Lessons) -> list[str]:
+    """What the strongest interactions say, a line each."""
+    return [_interaction_line(each) for each in lessons.interactions[:_SHOWN_INTERACTIONS]]
+
+
+def alone_blocks(lessons: Lessons, metric: str) -> list[Block]:
+    """Each hyper-parameter by itself, the most important first."""
+    order = {each.name: place for place, each in enumerate(lessons.importances)}
     known = sorted(
         (each for each in lessons.isolations if each.name in order), key=lambda each: order[each.name]
     )
-    blocks += [_isolation(each, lessons, metric) for each in (known if every else known[:SHOWN_ISOLATIONS])]
-    return blocks
-
-
-def brief_blocks(lessons: Lessons, metric: str) -> list[Block]:
-    """Verdicts on the study's question, and importances with a line an interaction."""
-    blocks = [verdict_block(verdict, metric) for verdict in lessons.verdicts]
-    if any(each.share is not None for each in lessons.importances):
-        block = importances_block(lessons)
-        pairs = [_interaction_line(each) for each in lessons.interactions[:SHOWN_INTERACTIONS]]
-        blocks.append(block._replace(lines=[*pairs, *block.lines]))
-    return blocks
+    return [_isolation(each, lessons, metric) for each in known]
 
 
 def importances_block(lessons: Lessons) -> Block:
@@ -73,6 +60,13 @@ def importances_block(lessons: Lessons) -> Block:
             f"Judged after {epoch} of {most} epochs: what learns fastest need not be best in the end."
         )
     return Block(f"what matters: {lessons.basis.sentence}", Grid(columns, rows), lines)
+
+
+def without_bars(grid: Grid) -> Grid:
+    """The table without its bars of text, for where there is a chart of them."""
+    kept = [place for place, column in enumerate(grid.columns) if column.head]
+    rows = tuple(tuple(row[place] for place in kept) for row in grid.rows)
+    return Grid(tuple(grid.columns[place] for place in kept), rows)
 
 
 def _importance_row(each: Importance, lessons: Lessons) -> tuple[str, ...]:

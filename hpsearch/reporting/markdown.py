@@ -2,160 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from hpsearch.errors import plural
-from hpsearch.records import State
-from hpsearch.reporting.comparison import comparison_grid, conclusion, remarks
-from hpsearch.reporting.finalists import (
-    finalists_curves_grid,
-    finalists_grid,
-    finalists_remarks,
-    finalists_title,
-    improving_line,
-    verdict,
+from hpsearch.reporting.blocks import (
+    Block,
+    Charts,
+    Code,
+    Format,
+    Image,
+    Lead,
+    Pairs,
+    Remarks,
+    Section,
+    Sentence,
+    Steps,
+    Table,
+    Title,
+    Tone,
+    begun,
 )
-from hpsearch.reporting.grids import (
-    Grid,
-    best_few,
-    curves_grid,
-    failed_lines,
-    front_grid,
-    front_more_line,
-    front_sentence,
-    front_title,
-    more_line,
-    ranked_grid,
-    summary_lines,
-    valid_name,
-)
-from hpsearch.reporting.lessons import lessons_blocks
-from hpsearch.results.advice import advice_lines
-from hpsearch.results.comparison import Comparison
-from hpsearch.results.confirmation import Confirmation
+from hpsearch.reporting.grids import Grid
+from hpsearch.reporting.sections import Source, sections
 from hpsearch.results.frames import Report
-from hpsearch.results.lessons import Lessons, lessons
-from hpsearch.text import plain
+from hpsearch.results.lessons import Lessons
 
-CURVES, PARETO, COMPARISON = "curves.png", "pareto.png", "comparison.png"
-BOUNDARY, PICTURES, WRONG = "boundary.png", "pictures.png", "wrong.png"
-CAPTIONS = {
-    CURVES: "Learning curves of the best trials",
-    PARETO: "All complete trials by the study's objectives, and the Pareto front",
-    COMPARISON: "Scores by seed, with means and intervals",
-    BOUNDARY: "Decision boundary",
-    PICTURES: "Training pictures",
-    WRONG: "Validation pictures that the best trial gets most wrong",
-}
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#~"})
 
 
 def report_markdown(
     report: Report, top: int = 10, pictures: Collection[str] = (), found: Lessons | None = None
 ) -> str:
-    """The report as Markdown; `pictures` are the names of picture files beside it. found: its lessons."""
-    head, *others = summary_lines(report)
-    about = head.removeprefix(plain(report.record.name)).strip()
-    lines = [f"# {escaped(plain(report.record.name))}", "", f"{escaped(about)}  "]
-    lines += ["  \n".join(escaped(line) for line in others), ""]
-    if report.confirmation is not None:
-        lines += _confirmed(report.confirmation)
-    if len(report.front):
-        lines += _front(report, top, pictures)
-    grid = ranked_grid(report, top)
-    if grid.rows:
-        heading = "Ranked trials" if report.confirmation is None else "Ranked by validation"
-        lines += [f"## {heading}", "", *markdown_table(grid), ""]
-        more = more_line(report, top)
-        lines += [escaped(more), ""] if more else []
-    lines += _curves(report, pictures)
-    lines += _taught(found or lessons(report), report.record.metric)
-    failures = failed_lines(report, top)
-    if failures:
-        lines += [f"## {plural(report.counts[State.FAILED], 'trial')} diverged", ""]
-        lines += [f"- {escaped(trial)} {escaped(reason)}" for trial, reason in failures]
-        lines += [""]
-    if report.comparison is not None:
-        lines += _compared(report.comparison, pictures)
-    lines += [part for note in report.notes for part in (escaped(plain(note)), "")]
-    for name in (BOUNDARY, PICTURES, WRONG):
-        lines += [f"## {CAPTIONS[name]}", "", *_picture(name, pictures)] if name in pictures else []
-    advice = advice_lines(report)
-    if advice:
-        lines += ["## Advice", "", *(f"- {escaped(line)}" for line in advice), ""]
+    """The report as Markdown; `pictures` are the names of image files beside it. found: its lessons."""
+    shown = sections(Source(report, top, found, images=dict.fromkeys(pictures, b"")))
+    return sections_markdown(shown, pictures)
+
+
+def sections_markdown(shown: Iterable[Section], files: Collection[str] = ()) -> str:
+    """Sections as Markdown. files: names of the image files that lie beside it."""
+    lines: list[str] = []
+    for section in shown:
+        blocks = [part for block in section.blocks(Format.MARKDOWN) for part in _lines(block, files)]
+        title = section.title(Format.MARKDOWN)
+        lines += [f"## {escaped(title)}", ""] if blocks and title else []
+        lines += blocks
     return "\n".join(lines)
 
 
-def _curves(report: Report, pictures: Collection[str]) -> list[str]:
-    c, numbers = report.confirmation, best_few(report)
-    if not numbers:
-        return []
-    lines = [f"## Learning curves: {escaped(valid_name(report))}", "", *_picture(CURVES, pictures)]
-    if c is None or not c.finalists[0].curves:
-        return [*lines, *markdown_table(curves_grid(report, numbers)), ""]
-    improving = improving_line(c, int(report.record.document["train"]["epochs"]))
-    told = f"Mean ± standard deviation over {c.seeds} fresh seeds; ● best epoch"
-    told += f"; {improving}" if improving else ""
-    return [*lines, escaped(f"{told}."), "", *markdown_table(finalists_curves_grid(c)), ""]
+def _lines(block: Block, files: Collection[str]) -> list[str]:
+    """A block's lines and an empty one; none of what Markdown cannot show."""
+    match block:
+        case Lead():
+            about = block.lines[0].removeprefix(block.name).strip()
+            return [f"# {escaped(block.name)}", "", "  \n".join(map(escaped, [about, *block.lines[1:]])), ""]
+        case Title():
+            return [f"### {escaped(block.text)}", ""]
+        case Sentence():
+            text = escaped(block.text)
+            return [f"**{text}**" if block.tone is Tone.VERDICT else text, ""]
+        case Remarks():
+            return _bullets(block.lines)
+        case Table():
+            caption = escaped(begun(block.caption))
+            head = [f"### {caption}" if block.titled else f"{caption}.", ""] if caption else []
+            return [
+                *head,
+                *markdown_table(block.grid),
+                "",
+                *([escaped(block.more), ""] if block.more else []),
+            ]
+        case Charts() | Image():
+            return [f"![{escaped(block.caption)}]({block.file})", ""] if block.file in files else []
+        case Pairs():
+            return _bullets(f"{what} {said}" for what, said in block.rows)
+        case Steps():
+            return _bullets(step.line for step in block.steps)
+        case Code():
+            return [f"```\n{block.text}\n```", ""]
+    return []
 
 
-def _taught(found: Lessons, metric: str) -> list[str]:
-    blocks = lessons_blocks(found, metric, every=True)
-    lines = ["## What matters", ""] if blocks else []
-    for title, grid, said in blocks:
-        lines += [f"### {escaped(title[0].upper() + title[1:])}", ""]
-        lines += [] if grid is None else [*markdown_table(grid), ""]
-        lines += [part for line in said for part in (escaped(line), "")]
-    return lines
-
-
-def _confirmed(confirmation: Confirmation) -> list[str]:
-    title = finalists_title(confirmation)
-    return [
-        "## Confirmed ranking",
-        "",
-        f"**{escaped(verdict(confirmation))}**",
-        "",
-        escaped(title[0].upper() + title[1:]) + ".",
-        "",
-        *markdown_table(finalists_grid(confirmation)),
-        "",
-        *(f"- {escaped(line)}" for line in finalists_remarks(confirmation)),
-        "",
-    ]
-
-
-def _front(report: Report, top: int, pictures: Collection[str]) -> list[str]:
-    more = front_more_line(report, top)
-    return [
-        f"## {escaped(front_title(report))}",
-        "",
-        escaped(front_sentence(report)),
-        "",
-        *markdown_table(front_grid(report, top)),
-        "",
-        *([escaped(more), ""] if more else []),
-        *_picture(PARETO, pictures),
-    ]
-
-
-def _compared(comparison: Comparison, pictures: Collection[str]) -> list[str]:
-    notes = [f"- {escaped(line)}" for line in remarks(comparison)]
-    return [
-        f"## Comparison: {escaped(plain(comparison.subject))}",
-        "",
-        f"**{escaped(conclusion(comparison))}**",
-        "",
-        *markdown_table(comparison_grid(comparison)),
-        "",
-        *_picture(COMPARISON, pictures),
-        *notes,
-        "",
-    ]
-
-
-def _picture(name: str, pictures: Collection[str]) -> list[str]:
-    return [f"![{CAPTIONS[name]}]({name})", ""] if name in pictures else []
+def _bullets(lines: Iterable[str]) -> list[str]:
+    return [*(f"- {escaped(line)}" for line in lines), ""]
 
 
 def markdown_table(grid: Grid) -> list[str]:

@@ -2,135 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import StringIO
 from shlex import quote
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from hpsearch.errors import plural
-from hpsearch.records import State
-from hpsearch.reporting.comparison import comparison_grid, conclusion, remarks
-from hpsearch.reporting.finalists import (
-    finalists_curves_grid,
-    finalists_grid,
-    finalists_remarks,
-    finalists_title,
-    improving_line,
-    verdict,
+from hpsearch.reporting.blocks import (
+    Block,
+    Code,
+    Format,
+    Lead,
+    Pairs,
+    Remarks,
+    Section,
+    Sentence,
+    Step,
+    Steps,
+    Table,
+    Title,
+    Tone,
 )
-from hpsearch.reporting.grids import (
-    Grid,
-    best_few,
-    curves_grid,
-    failed_lines,
-    front_grid,
-    front_more_line,
-    front_sentence,
-    front_title,
-    more_line,
-    ranked_grid,
-    summary_lines,
-    trial_curve_grid,
-    valid_name,
-)
-from hpsearch.reporting.lessons import brief_blocks, lessons_blocks
-from hpsearch.results.advice import advised
-from hpsearch.results.comparison import Comparison
+from hpsearch.reporting.grids import Grid, curves_grid, trial_curve_grid, valid_name
+from hpsearch.reporting.sections import Source, confirmed_section, sections
 from hpsearch.results.confirmation import Confirmation
 from hpsearch.results.frames import Report
-from hpsearch.results.lessons import Lessons, lessons
+from hpsearch.results.lessons import Lessons
 from hpsearch.text import plain
 
 _GAP = 2
 _LONGEST_TEXT = 32
 _KEPT_COLUMNS = 3
 _ALL_EPOCHS = 40
+_STYLES = {Tone.VERDICT: "bold", Tone.QUIET: "dim"}
 
 
 def report_view(
     report: Report, width: int, top: int = 10, storage: str = "", found: Lessons | None = None
 ) -> RenderableType:
-    """The whole report: summary, confirmed ranking, Pareto front, ranked table, learning curves of the best,
-    failures, comparison, advice, what next.
+    """The report for the terminal.
 
     Args:
         width: columns of the terminal, at least 40. top: rows of the ranked table, 0 for all.
         storage: words that the commands to type next need, such as " --storage sqlite:///x.db".
         found: the report's lessons, where they are known already.
     """
-    blocks: list[RenderableType] = [_summary(report)]
-    if report.confirmation is not None:
-        blocks.append(finalists_view(report.confirmation, width))
-    if len(report.front):
-        blocks.append(_front(report, width, top))
-    grid = ranked_grid(report, top)
-    if grid.rows:
-        by = [] if report.confirmation is None else [Text(" by validation", style="dim")]
-        blocks.append(Group(*by, *fitted(grid, width, bold_row=0), *_dim(more_line(report, top))))
-    blocks += _curves(report, width)
-    blocks += _taught(found or lessons(report), report.record.metric, width, every=top == 0)
-    failures = failed_lines(report, top)
-    if failures:
-        blocks.append(_failures(report.counts[State.FAILED], failures))
-    if report.comparison is not None:
-        blocks += _compared(report.comparison, width)
-    if report.notes:
-        blocks.append(Group(*(Text(plain(note)) for note in report.notes)))
-    advice, command = advised(report)
-    if advice:
-        tried = [] if command is None else [Text(f"to try the first: {command}{storage}", style="dim")]
-        blocks.append(Group(*(Text(part) for line in advice for part in _unbroken(line, width)), *tried))
-    return spaced([*blocks, Text(next_line(report, storage), style="dim")])
+    return sections_view(sections(Source(report, top, found, storage)), width)
 
 
 def finalists_view(c: Confirmation, width: int) -> RenderableType:
     """The confirmation for the terminal, at most `width` columns."""
-    caption = Text(f" {finalists_title(c)}", style="dim")
-    table = Group(caption, *fitted(finalists_grid(c), width, "--format json", bold_row=0))
-    remarks = (Text(line, style="dim") for line in finalists_remarks(c))
-    return spaced([table, Group(Text(verdict(c), style="bold"), *remarks)])
+    return sections_view([confirmed_section(c)], width)
 
 
-def _curves(report: Report, width: int) -> list[RenderableType]:
-    """Learning curves of the finalists over their seeds, otherwise of the best few trials."""
-    if report.confirmation is not None and report.confirmation.finalists[0].curves:
-        c = report.confirmation
-        caption = Text(
-            f" {valid_name(report)} by epoch, mean ± sd of {c.seeds} seeds; ● best epoch", style="dim"
-        )
-        table = _first_columns(finalists_curves_grid(c), width)
-        return [Group(caption, table, *_dim(improving_line(c, _epochs(report)) or None))]
-    numbers = best_few(report)
-    if not numbers:
-        return []
-    caption = Text(f" {valid_name(report)} by epoch", style="dim")
-    return [Group(caption, _fitted_curves(report, numbers, width, epochs=9))]
+def sections_view(shown: Iterable[Section], width: int) -> RenderableType:
+    """Sections for the terminal, at most `width` columns, with an empty line between each two.
+
+    A table with a caption is set apart, too, from what is above it.
+    """
+    groups: list[RenderableType] = []
+    for section in shown:
+        blocks, title = section.blocks(Format.TERMINAL), section.title(Format.TERMINAL)
+        lines: list[RenderableType] = _caption(title) if blocks and title else []
+        said = False
+        for block in blocks:
+            if said and isinstance(block, Table) and block.caption:
+                groups, lines = [*groups, Group(*lines)], []
+            parts = _lines(block, width)
+            lines, said = lines + parts, said or bool(parts)
+        groups += [Group(*lines)] if lines else []
+    return spaced(groups)
 
 
-def _epochs(report: Report) -> int:
-    """The most that a trial of the study gets."""
-    return int(report.record.document["train"]["epochs"])
+def _lines(block: Block, width: int) -> list[RenderableType]:
+    """A block for the terminal; of what a terminal cannot show, nothing."""
+    match block:
+        case Lead():
+            first = Text(block.lines[0])
+            first.stylize("bold", 0, len(block.name))
+            return [first, *map(Text, block.lines[1:])]
+        case Title():
+            return _caption(block.text)
+        case Sentence():
+            return [Text(block.text, style=_STYLES.get(block.tone, ""))]
+        case Remarks():
+            return [Text(line, style="dim") for line in block.lines]
+        case Table():
+            bold = 0 if block.best_first else None
+            table = (
+                fitted(block.grid, width, block.all_with, bold)
+                if block.all_with
+                else [_first_columns(block.grid, width)]
+            )
+            return [*(_caption(block.caption) if block.caption else []), *table, *_dim(block.more)]
+        case Pairs():
+            return [_pairs(block.rows)]
+        case Steps():
+            return [Text(part) for step in block.steps for part in _unbroken(step, width)]
+        case Code():
+            return [Text(block.text)]
+    return []
 
 
-def _taught(found: Lessons, metric: str, width: int, every: bool) -> list[RenderableType]:
-    """What matters, and how. every: also each hyper-parameter by itself, and medians of pairs."""
-    blocks: list[RenderableType] = []
-    for title, grid, lines in lessons_blocks(found, metric, every) if every else brief_blocks(found, metric):
-        table = [] if grid is None else fitted(grid, width, "--format html")
-        said = (Text(line) for line in lines)
-        blocks.append(Group(Text(f" {title}", style="dim"), *table, *said))
-    return blocks
+def _caption(text: str) -> list[RenderableType]:
+    return [Text(f" {text}", style="dim")]
 
 
-def _unbroken(line: str, width: int) -> list[str]:
-    """An advice with its piece of a study file in a line of its own, where it would be broken otherwise."""
-    says, _, piece = line.partition("; try ")
-    return [line] if cell_len(line) <= width or not piece else [f"{says}; try", f"  {piece}"]
+def _unbroken(step: Step, width: int) -> list[str]:
+    """A step with its piece of a study file in a line of its own, where it would be broken otherwise."""
+    if cell_len(step.line) <= width or not step.piece:
+        return [step.line]
+    return [f"{step.text}; try", f"  {step.piece}"]
 
 
 def curves_view(report: Report, numbers: Sequence[int], width: int) -> RenderableType:
@@ -143,14 +130,6 @@ def curves_view(report: Report, numbers: Sequence[int], width: int) -> Renderabl
     table = _fitted_curves(report, numbers, width, _ALL_EPOCHS)
     everything = f"hpsearch curves {quote(report.record.name)} --format csv"
     return spaced([head, table, Text(f"every trial, epoch and column: {plain(everything)}", style="dim")])
-
-
-def next_line(report: Report, storage: str = "") -> str:
-    """Commands that lead on from a report."""
-    name = plain(quote(report.record.name))
-    best = report.best if report.best is not None else next(iter(best_few(report)), None)
-    look = "" if best is None else f"hpsearch show {name} {best}{storage}   ·   "
-    return f"next: {look}hpsearch report {name} --out {name}-report{storage}"
 
 
 def plain_text(view: RenderableType, width: int) -> str:
@@ -186,12 +165,12 @@ def fitted(
     left_out = [column.head for column in grid.columns[kept:]]
     if not left_out:
         return [table]
-    note = f"no room for {', '.join(left_out)}: {all_with} or a wider window shows all"
-    return [table, *_dim(note)]
+    hidden = f"{plural(len(left_out), 'column')} hidden ({', '.join(left_out)})"
+    return [table, *_dim(f"{hidden}; widen the terminal or use {all_with}")]
 
 
-def _table(grid: Grid, heads: Sequence[str], gap: int = _GAP, bold_row: int | None = None) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+def _table(grid: Grid, heads: Sequence[str], gap: int = _GAP, bold_row: int | None = None) -> RichTable:
+    table = RichTable(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for index, head in enumerate(heads):
         numeric = grid.columns[index].numeric
         table.add_column(
@@ -229,37 +208,13 @@ def _first_columns(grid: Grid, width: int) -> RenderableType:
     return _table(grid, heads)
 
 
-def _summary(report: Report) -> RenderableType:
-    head, *others = summary_lines(report)
-    name = plain(report.record.name)
-    first = Text(head)
-    first.stylize("bold", 0, len(name))
-    return Group(first, *map(Text, others))
-
-
-def _front(report: Report, width: int, top: int) -> RenderableType:
-    caption = Text(f" {front_title(report)}", style="dim")
-    table = fitted(front_grid(report, top), width)
-    return Group(caption, *table, *_dim(front_more_line(report, top)), Text(front_sentence(report)))
-
-
-def _compared(comparison: Comparison, width: int) -> list[RenderableType]:
-    caption = Text(f" {plain(comparison.subject)}: each one's best trial, trained again", style="dim")
-    table = fitted(comparison_grid(comparison), width, "--format json")
-    sentence = Text(conclusion(comparison), style="bold")
-    return [
-        Group(caption, *table),
-        Group(sentence, *(Text(line, style="dim") for line in remarks(comparison))),
-    ]
-
-
-def _failures(failed: int, lines: Sequence[tuple[str, str]]) -> RenderableType:
-    table = Table.grid(padding=(0, _GAP, 0, 0))
+def _pairs(rows: Sequence[tuple[str, str]]) -> RenderableType:
+    table = RichTable.grid(padding=(0, _GAP, 0, 0))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    for trial, reason in lines:
-        table.add_row(Text(trial), Text(reason))
-    return Group(Text(f"{plural(failed, 'trial')} diverged:", style="bold"), Padding(table, (0, 0, 0, 1)))
+    for what, said in rows:
+        table.add_row(Text(what), Text(said))
+    return Padding(table, (0, 0, 0, 1))
 
 
 def _dim(line: str | None) -> list[RenderableType]:

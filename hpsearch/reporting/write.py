@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from hpsearch.errors import HpsearchError
 from hpsearch.files import write_files
-from hpsearch.reporting.json_csv import csv_text, json_text, report_document, report_rows
-from hpsearch.reporting.markdown import COMPARISON, CURVES, PARETO, report_markdown
-from hpsearch.reporting.tables import plain_text, report_view
+from hpsearch.reporting.blocks import Section
+from hpsearch.reporting.json_csv import csv_text, json_text, report_rows, sections_document
+from hpsearch.reporting.markdown import sections_markdown
+from hpsearch.reporting.sections import Source, chart_blocks, sections
+from hpsearch.reporting.tables import plain_text, sections_view
 from hpsearch.results.frames import Report, curves_frame
-from hpsearch.results.lessons import Lessons, lessons
 from hpsearch.text import plain
-
-if TYPE_CHECKING:
-    from hpsearch.reporting.charts import Chart
 
 PAGE, TRIALS = "report.html", "trials.parquet"
 _TEXT_WIDTH = 100
@@ -39,20 +36,20 @@ def write_report(
     Raises:
         HpsearchError: the directory cannot be made or written to.
     """
-    from hpsearch.reporting.latex import report_latex
-    from hpsearch.reporting.page import page_html
+    from hpsearch.reporting.latex import sections_latex
+    from hpsearch.reporting.page.page import sections_page
 
     _make(directory)  # before anything that takes seconds
-    found = lessons(report)
-    charts = dict(_charts(report, found))
+    shown = sections(Source(report, top, images=pictures))
+    charts = dict(_charts(shown, plain(report.record.name)))
     drawn = {**{name: content for name, content in charts.items() if "/" not in name}, **pictures}
     curves = curves_frame(report.record, report.curves)
     contents = {
-        "report.txt": plain_text(report_view(report, _TEXT_WIDTH, top, found=found), _TEXT_WIDTH).encode(),
-        "report.md": report_markdown(report, top, drawn, found).encode(),
-        PAGE: page_html(report, pictures, found).encode(),
-        "report.tex": report_latex(report, top).encode(),
-        "report.json": json_text(report_document(report, found=found)).encode(),
+        "report.txt": plain_text(sections_view(shown, _TEXT_WIDTH), _TEXT_WIDTH).encode(),
+        "report.md": sections_markdown(shown, drawn).encode(),
+        PAGE: sections_page(shown, report).encode(),
+        "report.tex": sections_latex(shown, report.record.name).encode(),
+        "report.json": json_text(sections_document(shown)).encode(),
         "trials.csv": csv_text(report_rows(report)).encode(),
         TRIALS: parquet_bytes(report_rows(report)),
         "curves.csv": csv_text(curves).encode(),
@@ -92,24 +89,18 @@ def parquet_bytes(frame: pd.DataFrame) -> bytes:
     return content
 
 
-def _charts(report: Report, found: Lessons) -> Iterator[tuple[str, bytes]]:
-    """All charts for papers, and the pictures that the Markdown shows, by file name."""
-    from hpsearch.reporting.charts import all_charts
+def _charts(shown: Iterable[Section], study: str) -> Iterator[tuple[str, bytes]]:
+    """All charts for papers, and the images that the Markdown shows, by file name."""
     from hpsearch.reporting.charts.render import chart_svg, png_of
 
-    name = plain(report.record.name)
-    sets: dict[str, list[Chart]] = {CURVES: [], PARETO: [], COMPARISON: []}
-    alone: dict[str, bytes] = {}
-    for chart in all_charts(report, found, long=True):
-        svg = chart_svg(chart, f"{name}: {chart.title}")
-        yield f"charts/{chart.name}.svg", svg.encode()
-        alone[chart.name] = png_of(svg)
-        yield f"charts/{chart.name}.png", alone[chart.name]
-        picture = f"{chart.name.split('-')[0]}.png"
-        if picture in sets:
-            sets[picture].append(chart)
-    for picture, charts in sets.items():
-        if len(charts) == 1:
-            yield picture, alone[charts[0].name]
-        elif charts:
-            yield picture, png_of(chart_svg(charts, f"{name}: {charts[0].title}"))
+    for block in chart_blocks(shown):
+        charts = list(block.make(True))
+        for chart in charts:
+            svg = chart_svg(chart, f"{study}: {chart.title}")
+            png = png_of(svg)
+            yield f"charts/{chart.name}.svg", svg.encode()
+            yield f"charts/{chart.name}.png", png
+            if block.file and len(charts) == 1:
+                yield block.file, png
+        if block.file and len(charts) > 1:
+            yield block.file, png_of(chart_svg(charts, f"{study}: {charts[0].title}"))

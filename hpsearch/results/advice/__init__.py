@@ -6,6 +6,7 @@ A detector is a function of the evidence that yields what it finds; to add one, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from hpsearch.results.advice.curves import fewer_epochs, more_epochs, overfitting, unstable
 from hpsearch.results.advice.evidence import (
@@ -21,7 +22,7 @@ from hpsearch.results.advice.ranges import edges, too_wide, unvisited
 from hpsearch.results.advice.whole import imbalance, too_few_trials
 from hpsearch.results.frames import Report
 
-__all__ = ["Advice", "advice", "advice_lines", "advised", "remedy_command"]
+__all__ = ["Advice", "Advised", "advice", "advice_lines", "advised", "remedy_command"]
 
 _MOST = 5
 _SAY_WHERE = ("edge", "too wide")
@@ -48,13 +49,24 @@ def advice(report: Report) -> list[Advice]:
 
 
 def advice_lines(report: Report) -> list[str]:
-    """The first of `advised`."""
-    return advised(report)[0]
+    """The sentences of `advised`."""
+    return advised(report).lines
 
 
-def advised(report: Report) -> tuple[list[str], str | None]:
-    """The advice as sentences, "text; try remedy", at most five; and what to type to try the first of them
-    whose remedy is a setting, and no command already.
+class Advised(NamedTuple):
+    """What should be done.
+
+    found: the advice, the strongest first. lines: it as sentences, "text; try remedy", at most five with what
+    follows it. command: what to type to try the first whose remedy is a setting, and no command already.
+    """
+
+    found: list[Advice]
+    lines: list[str]
+    command: str | None
+
+
+def advised(report: Report) -> Advised:
+    """The advice, as sentences too, and a command.
 
     Sentences about the best ten trials follow where there is room, of hyper-parameters of which
     that is not said; of fewer than 20 trials ten would be no choice.
@@ -62,7 +74,7 @@ def advised(report: Report) -> tuple[list[str], str | None]:
     evidence = Evidence(report)
     found = _advice(evidence)
     settings = (each.remedy for each in found if each.written != each.remedy)
-    return _lines(evidence, found)[:_MOST], remedy_command(report, next(settings, None))
+    return Advised(found, _lines(evidence, found)[:_MOST], remedy_command(report, next(settings, None)))
 
 
 def _lines(evidence: Evidence, found: Sequence[Advice]) -> list[str]:

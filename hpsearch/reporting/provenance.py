@@ -1,4 +1,4 @@
-"""Where a study's numbers come from, the commands that make them again, and the study as TOML."""
+"""Where a study's numbers come from, the commands that make them again or lead on, and the study as TOML."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from shlex import quote
 from typing import Any
 
-from hpsearch.reporting.grids import Column, Grid
+from hpsearch.reporting.grids import best_few
 from hpsearch.results.frames import Report
-from hpsearch.text import toml_value
+from hpsearch.text import plain, toml_value
 
 _OTHER_NAMES = {
     "split": "prepared rows",
@@ -19,15 +19,12 @@ _OTHER_NAMES = {
 _PARTS = ("train", "valid", "test")
 
 
-def provenance_grid(report: Report) -> Grid:
-    """What the numbers depend on, a line each."""
-    return Grid(
-        (Column("", numeric=False), Column("", numeric=False)),
-        tuple(_lines(report)),
-    )
+def provenance_rows(report: Report) -> list[tuple[str, str]]:
+    """What the numbers depend on: its name, and what it is."""
+    return list(_rows(report))
 
 
-def _lines(report: Report) -> Iterator[tuple[str, str]]:
+def _rows(report: Report) -> Iterator[tuple[str, str]]:
     record = report.record
     summary, data = record.data_summary, record.document.get("data", {})
     yield "data", str(summary.get("name") or data.get("source", ""))
@@ -75,6 +72,14 @@ def commands(report: Report) -> list[tuple[str, str]]:
     if report.best is not None:
         found.append((f"hpsearch replay {name} {report.best}", "one trial once more, compared bit for bit"))
     return found
+
+
+def next_line(report: Report, storage: str = "") -> str:
+    """Commands that lead on from a report."""
+    name = plain(quote(report.record.name))
+    best = report.best if report.best is not None else next(iter(best_few(report)), None)
+    look = "" if best is None else f"hpsearch show {name} {best}{storage}   ·   "
+    return f"next: {look}hpsearch report {name} --out {name}-report{storage}"
 
 
 def study_toml(document: Mapping[str, Any]) -> str:

@@ -7,11 +7,11 @@ from shlex import quote
 
 from hpsearch.errors import plural
 from hpsearch.records import State
+from hpsearch.reporting.blocks import begun
 from hpsearch.reporting.grids import valid_name
 from hpsearch.results.advice import Advice
 from hpsearch.results.confirmation import Confirmation
 from hpsearch.results.frames import Report
-from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 from hpsearch.text import counts_text, interval_text, listed, metric_text, seconds_text
 
 _MOST_NAMES = 6
@@ -20,12 +20,6 @@ _MOST_NAMES = 6
 def summary(report: Report, found: Sequence[Advice]) -> list[tuple[str, str]]:
     """Three sentences, each with a word that says what it is about."""
     return [("Searched", _searched(report)), ("Won", _won(report)), ("Next", _next(report, found))]
-
-
-def begun(text: str) -> str:
-    """A sentence with a capital letter, unless it begins with the name of a hyper-parameter."""
-    named = text.split(" ")[0].rstrip(":,") in HYPER_PARAMETERS
-    return text if named else f"{text[:1].upper()}{text[1:]}"
 
 
 def _searched(report: Report) -> str:

@@ -1,0 +1,456 @@
+"""The sections of a report, in their order. All formats are made from them.
+
+To add one, write its maker and name it in `SECTIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from hpsearch.errors import plural
+from hpsearch.records import State
+from hpsearch.reporting.blocks import (
+    EVERYWHERE,
+    LATEX,
+    MARKDOWN,
+    PAGE,
+    TERMINAL,
+    TEXT,
+    AllTrials,
+    Block,
+    Charts,
+    Code,
+    Image,
+    Lead,
+    Pairs,
+    Remarks,
+    Section,
+    Sentence,
+    Step,
+    Steps,
+    Table,
+    Title,
+    Tone,
+)
+from hpsearch.reporting.charts.arms import comparison_charts
+from hpsearch.reporting.charts.curves import curves_chart
+from hpsearch.reporting.charts.finalists import confirmed_chart
+from hpsearch.reporting.charts.front import front_charts
+from hpsearch.reporting.charts.lessons import importances_chart, interaction_charts, isolation_charts
+from hpsearch.reporting.charts.parallel import parallel_chart
+from hpsearch.reporting.charts.seeds import seeds_chart
+from hpsearch.reporting.charts.spec import Chart
+from hpsearch.reporting.comparison import comparison_grid, conclusion, remarks
+from hpsearch.reporting.documents import comparison_document, lessons_document, study_document, trial_row
+from hpsearch.reporting.finalists import (
+    confirmation_document,
+    finalists_curves_grid,
+    finalists_grid,
+    finalists_remarks,
+    finalists_title,
+    improving_line,
+    verdict,
+)
+from hpsearch.reporting.grids import (
+    best_few,
+    curves_grid,
+    failed_lines,
+    front_grid,
+    front_more_line,
+    front_sentence,
+    front_title,
+    more_line,
+    ranked_grid,
+    summary_lines,
+    valid_name,
+)
+from hpsearch.reporting.lessons import (
+    alone_blocks,
+    importances_block,
+    pair_blocks,
+    pair_lines,
+    verdict_block,
+    without_bars,
+)
+from hpsearch.reporting.provenance import commands, next_line, provenance_rows, study_toml
+from hpsearch.reporting.summary import summary
+from hpsearch.results.advice import Advised, advised, remedy_command
+from hpsearch.results.confirmation import Confirmation
+from hpsearch.results.frames import Report
+from hpsearch.results.lessons import Lessons, lessons
+from hpsearch.text import plain
+
+BOUNDARY, TRAINING, WRONG = "boundary.png", "pictures.png", "wrong.png"
+IMAGES: Mapping[str, str] = MappingProxyType(
+    {
+        BOUNDARY: "Decision boundary",
+        TRAINING: "Training images",
+        WRONG: "Validation images that the best trial gets most wrong",
+    }
+)
+"""Of the images that are made elsewhere, what they show, by file name."""
+_NOTHING: Mapping[str, bytes] = MappingProxyType({})
+
+
+class Source:
+    """What sections are made from; lessons and advice are found once, when a section asks for them."""
+
+    def __init__(
+        self,
+        report: Report,
+        top: int = 10,
+        found: Lessons | None = None,
+        storage: str = "",
+        images: Mapping[str, bytes] = _NOTHING,
+        limit: int = 0,
+    ) -> None:
+        """top: rows of the tables for people, 0 for all. found: the lessons, where they are known already.
+        storage: words that the commands to type need. images: by file name. limit: trials in JSON, 0 for all.
+        """
+        self.report, self.top, self.storage, self.images, self.limit = report, top, storage, images, limit
+        self._found = found
+
+    @cached_property
+    def lessons(self) -> Lessons:
+        """What the study teaches."""
+        return lessons(self.report) if self._found is None else self._found
+
+    @cached_property
+    def advised(self) -> Advised:
+        """What should be done."""
+        return advised(self.report)
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """All trials as JSON-able values, best first."""
+        objectives = self.report.record.objectives
+        return [trial_row(row, objectives) for row in self.report.trials.to_dict("records")]
+
+
+Maker = Callable[[Source], Section | None]
+
+
+def sections(source: Source) -> list[Section]:
+    """The report's sections, those of which it has anything."""
+    return [section for make in SECTIONS if (section := make(source)) is not None]
+
+
+def all_charts(report: Report, found: Lessons, long: bool = False) -> list[Chart]:
+    """Every chart that the report has anything for, in the page's order.
+
+    long: name the hyper-parameters of the best trials, too, for pictures that stand alone.
+    """
+    return [
+        chart for block in chart_blocks(sections(Source(report, found=found))) for chart in block.make(long)
+    ]
+
+
+def chart_blocks(shown: Iterable[Section]) -> Iterator[Charts]:
+    """The blocks of these sections that hold charts."""
+    for section in shown:
+        yield from (block for block in section.make() if isinstance(block, Charts))
+
+
+def _summary(source: Source) -> Section:
+    report = source.report
+
+    def blocks() -> Iterator[Block]:
+        yield Lead(plain(report.record.name), summary_lines(report), formats=TEXT)
+        yield Pairs(summary(report, source.advised.found), "lead", formats=PAGE)
+
+    return Section(
+        "lead",
+        "Summary",
+        blocks,
+        formats=EVERYWHERE - LATEX,
+        untitled=EVERYWHERE,
+        json=lambda: study_document(report, source.rows),
+        json_key="study",
+    )
+
+
+def confirmed_section(c: Confirmation) -> Section:
+    """The confirmed ranking."""
+
+    def blocks() -> Iterator[Block]:
+        yield Sentence(verdict(c), Tone.VERDICT)
+        yield Charts(lambda _: _some(confirmed_chart(c)))
+        yield Table(finalists_grid(c), finalists_title(c), best_first=True, all_with="--format json")
+        yield Remarks(finalists_remarks(c))
+
+    return Section(
+        "confirmed",
+        "Confirmed ranking",
+        blocks,
+        untitled=TERMINAL,
+        json=lambda: confirmation_document(c),
+        json_key="confirmation",
+    )
+
+
+def _confirmed(source: Source) -> Section | None:
+    c = source.report.confirmation
+    return None if c is None else confirmed_section(c)
+
+
+def _front(source: Source) -> Section | None:
+    report, top = source.report, source.top
+    if not len(report.front):
+        return None
+
+    def blocks() -> Iterator[Block]:
+        yield Sentence(front_sentence(report))
+        yield Charts(
+            lambda _: front_charts(report),
+            file="pareto.png",
+            caption="All complete trials by the study's objectives, and the Pareto front",
+        )
+        grid, more = front_grid(report, top), front_more_line(report, top)
+        yield Table(grid, more=more, formats=TEXT)
+        yield Table(grid, "trials of the front", more=more, formats=PAGE)
+
+    return Section("front", front_title(report), blocks, formats=EVERYWHERE - LATEX)
+
+
+def _ranked(source: Source) -> Section:
+    report, top = source.report, source.top
+    confirmed = report.confirmation is not None
+
+    def blocks() -> Iterator[Block]:
+        grid = ranked_grid(report, top)
+        if grid.rows:
+            yield Table(grid, more=more_line(report, top), best_first=True, formats=TEXT)
+            yield Table(grid, f"trials by {valid_name(report)}", formats=LATEX)
+
+    heading = "Ranked by validation" if confirmed else "Ranked trials"
+    return Section(
+        "ranked", heading, blocks, EVERYWHERE - PAGE, untitled=frozenset() if confirmed else TERMINAL
+    )
+
+
+def _curves(source: Source) -> Section:
+    report, c = source.report, source.report.confirmation
+
+    def blocks() -> Iterator[Block]:
+        yield Charts(
+            lambda alone: _some(curves_chart(report, alone)),
+            file="curves.png",
+            caption="Learning curves of the best trials",
+        )
+        name = valid_name(report)
+        if c is not None:
+            yield Charts(lambda _: _some(seeds_chart(c)), heading=3)
+        if c is not None and c.finalists[0].curves:
+            caption = f"{name} by epoch, mean ± sd of {c.seeds} seeds; ● best epoch"
+            improving = improving_line(c, int(report.record.document["train"]["epochs"])) or None
+            yield Table(finalists_curves_grid(c), caption, more=improving, all_with="", formats=TEXT)
+        elif numbers := best_few(report):
+            yield Table(curves_grid(report, numbers), f"{name} by epoch", all_with="", formats=TEXT)
+
+    heading = f"Learning curves: {valid_name(report)}"
+    return Section("curves", heading, blocks, formats=EVERYWHERE - LATEX, untitled=TERMINAL)
+
+
+def _compared(source: Source) -> Section | None:
+    c = source.report.comparison
+    if c is None:
+        return None
+    subject = plain(c.subject)
+
+    def blocks() -> Iterator[Block]:
+        yield Sentence(conclusion(c), Tone.VERDICT)
+        yield Charts(
+            lambda _: comparison_charts(c),
+            heading=3,
+            panels="panels wide",
+            file="comparison.png",
+            caption="Scores by seed, with means and intervals",
+        )
+        caption = f"{subject}: each one's best trial, trained again"
+        yield Table(comparison_grid(c), caption, all_with="--format json")
+        yield Remarks(remarks(c))
+
+    return Section(
+        "comparison",
+        f"Comparison: {subject}",
+        blocks,
+        formats=EVERYWHERE - LATEX,
+        untitled=TERMINAL,
+        json=lambda: comparison_document(c),
+        json_key="comparison",
+    )
+
+
+def _notes(source: Source) -> Section | None:
+    notes = source.report.notes
+    if not notes:
+        return None
+    return Section(
+        "notes",
+        "Notes",
+        lambda: [Sentence(plain(note), Tone.NOTE) for note in notes],
+        formats=EVERYWHERE - LATEX,
+        untitled=EVERYWHERE,
+        json=lambda: list(notes),
+        json_key="notes",
+    )
+
+
+def _lessons(source: Source) -> Section:
+    report, every = source.report, source.top == 0
+    # The terminal has room for what each pair says, and for their tables where all is asked for.
+    tables, lines = (TEXT, frozenset[Any]()) if every else (MARKDOWN, TERMINAL)
+
+    def blocks() -> Iterator[Block]:
+        found, metric = source.lessons, report.record.metric
+        for each in found.verdicts:
+            yield from _taught(verdict_block(each, metric), EVERYWHERE)
+        yield Title("Importances", formats=PAGE)
+        if any(each.share is not None for each in found.importances):
+            title, grid, said = importances_block(found)
+            yield Charts(lambda _: _some(importances_chart(found)))
+            yield Table(grid, title, titled=True, all_with="--format html", formats=TEXT)
+            yield Table(without_bars(grid), title, formats=PAGE)
+            yield from (Sentence(line, formats=lines) for line in pair_lines(found))
+            yield from map(Sentence, said)
+        else:
+            too_few = "There are too few trials to say which hyper-parameters matter."
+            yield Sentence(too_few, formats=PAGE)
+        yield Charts(lambda _: _some(parallel_chart(report)), heading=3)
+        if found.interactions:
+            yield Title("Pairs that interact", formats=PAGE)
+            told = "What one value does depends on the other: medians of the trials with both."
+            yield Sentence(told, formats=PAGE)
+            yield Charts(lambda _: interaction_charts(found), heading=4, panels="panels wide")
+        for block in pair_blocks(found, metric):
+            yield from _taught(block, tables)
+        if found.isolations:
+            yield Title("Each hyper-parameter by itself", formats=PAGE)
+            told = (
+                "The best (dot), the median (line) and the quartiles (bar) of the trials by value, whatever "
+                f"else they had; grey dots are trials, crosses diverged. From {found.basis.sentence}."
+            )
+            yield Sentence(told, formats=PAGE)
+            yield Charts(lambda _: isolation_charts(found), heading=4, panels="panels")
+        for block in alone_blocks(found, metric):
+            yield from _taught(block, tables)
+
+    return Section(
+        "lessons",
+        "What matters",
+        blocks,
+        formats=EVERYWHERE - LATEX,
+        untitled=TERMINAL,
+        json=lambda: lessons_document(source.lessons),
+        json_key="lessons",
+    )
+
+
+def _failures(source: Source) -> Section:
+    heading = f"{plural(source.report.counts[State.FAILED], 'trial')} diverged"
+
+    def blocks() -> Iterator[Block]:
+        failures = failed_lines(source.report, source.top)
+        if failures:
+            yield Sentence(f"{heading}:", Tone.VERDICT, formats=TERMINAL)
+            yield Pairs(failures)
+
+    return Section("failures", heading, blocks, formats=TEXT, untitled=TERMINAL)
+
+
+def _images(source: Source) -> Section:
+    def blocks() -> Iterator[Block]:
+        for file, caption in IMAGES.items():
+            if file in source.images:
+                yield Image(file, caption, source.images[file])
+
+    return Section("pictures", "Images", blocks, formats=MARKDOWN | PAGE)
+
+
+def _advice(source: Source) -> Section:
+    def blocks() -> Iterator[Block]:
+        found, lines, command = source.advised
+        steps = [
+            Step(each.text, each.written, remedy_command(source.report, each.remedy))
+            if each.remedy
+            else Step(f"{each.text}.")
+            for each in found
+        ]
+        if not found:
+            yield Sentence("Nothing stands out that should be done otherwise.", formats=PAGE)
+        if lines:
+            yield Steps([*steps, *map(Step, lines[len(found) :])])
+        if command is not None:
+            yield Sentence(f"to try the first: {command}{source.storage}", Tone.QUIET, formats=TERMINAL)
+
+    def value() -> list[dict[str, Any]]:
+        found = source.advised.found
+        return [{**vars(each), "command": remedy_command(source.report, each.remedy)} for each in found]
+
+    shown = EVERYWHERE - LATEX
+    return Section("advice", "Advice", blocks, shown, untitled=TERMINAL, json=value, json_key="advice")
+
+
+def _trials(source: Source) -> Section:
+    return Section(
+        "trials",
+        "All trials",
+        lambda: [AllTrials(source.report)],
+        formats=PAGE,
+        json=lambda: source.rows[: source.limit] if source.limit else source.rows,
+        json_key="trials",
+    )
+
+
+def _provenance(source: Source) -> Section:
+    report = source.report
+
+    def blocks() -> Iterator[Block]:
+        yield Pairs(commands(report), "commands")
+        yield Code(study_toml(report.record.document), "The whole study as TOML")
+        yield Pairs(provenance_rows(report), folded="Data, versions and machine")
+
+    return Section("provenance", "Provenance", blocks, formats=PAGE)
+
+
+def _next(source: Source) -> Section:
+    return Section(
+        "next",
+        "Next",
+        lambda: [Sentence(next_line(source.report, source.storage), Tone.QUIET)],
+        formats=TERMINAL,
+        untitled=TERMINAL,
+    )
+
+
+def _taught(block: tuple[str, Any, list[str]], formats: frozenset[Any]) -> Iterator[Block]:
+    """A table of the lessons with the sentences below it."""
+    title, grid, lines = block
+    yield Table(grid, title, titled=True, all_with="--format html", formats=formats)
+    yield from (Sentence(line, formats=formats) for line in lines)
+
+
+def _some(chart: Chart | None) -> list[Chart]:
+    return [] if chart is None else [chart]
+
+
+SECTIONS: tuple[Maker, ...] = (
+    _summary,
+    _confirmed,
+    _front,
+    _ranked,
+    _curves,
+    _compared,
+    _notes,
+    _lessons,
+    _failures,
+    _images,
+    _advice,
+    _trials,
+    _provenance,
+    _next,
+)
+"""Makers of all sections, in the order in which every format shows them."""
