@@ -204,19 +204,6 @@ class Segment:
         return self.first_epoch + len(self.curve) - 1
 
 
-def joined(pieces: Sequence[FloatArray]) -> FloatArray:
-    """Pieces of one curve as a whole, [epochs, columns]; columns that some have not are NaN there: once
-    there were no shares of dead units.
-    """
-    widest = max(piece.shape[1] for piece in pieces)
-    whole = np.full((sum(map(len, pieces)), widest), np.nan)
-    end = 0
-    for piece in pieces:
-        begin, end = end, end + len(piece)
-        whole[begin:end, : piece.shape[1]] = piece
-    return whole
-
-
 class Curves(Mapping[int, FloatArray]):
     """Curves by trial number, in rising order; each is cut from arrays of all when it is asked for.
 

@@ -23,7 +23,6 @@ from hpsearch.store.schema import (
     OF_OPTUNA_STUDY,
     OF_OPTUNA_TRIAL,
     OF_STUDY,
-    VERSION,
     optuna_directions,
     optuna_studies,
     optuna_study_attributes,
@@ -85,8 +84,8 @@ class Database:
         try:
             if not connector.missing:
                 with connector.reading() as connection:
-                    version = read_layout(connection, connector.shown).version
-                if 0 < version < VERSION:
+                    old = read_layout(connection, connector.shown).old
+                if old:
                     with connector.writing() as connection, reading.readable(connector.shown, "its tables"):
                         bring_up(connection, connector.shown)
         except BaseException:
