@@ -11,13 +11,13 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import NSGAIIISampler, NSGAIISampler
-from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import TrialState, create_trial
 
 from hpsearch import seeds
 from hpsearch.records import FloatArray
 from hpsearch.search.ask import Ask, UnitCube, filled, pin
 from hpsearch.search.history import RUNNING, History, external, internal
+from hpsearch.search.optuna_private import generation_key, non_domination_rank
 from hpsearch.search.simple import Random
 
 Direction = Literal["minimize", "maximize"]
@@ -127,7 +127,7 @@ class CohortNSGA:
         if len(finished) < self._population:
             return self._random(ask, history)
         known = losses(history, finished, self._maximize)
-        ranks = _fast_non_domination_rank(known, n_below=self._population)
+        ranks = non_domination_rank(known, n_below=self._population)
         # Whole fronts, until there are enough: Optuna's selection takes it from there.
         last = np.partition(ranks, self._population - 1)[self._population - 1]
         elite = ranks <= last
@@ -151,7 +151,7 @@ class CohortNSGA:
                     params=params,
                     distributions=dict(self._distributions),
                     values=values,
-                    system_attrs={sampler._get_generation_key(): 0},
+                    system_attrs={generation_key(sampler): 0},
                 )
             )
         return study

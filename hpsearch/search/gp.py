@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from hpsearch.records import FloatArray
 from hpsearch.search.ask import Ask, UnitCube, filled
 from hpsearch.search.history import COMPLETE, FAILED, RUNNING, History
+from hpsearch.search.optuna_private import gaussian_process
 from hpsearch.search.simple import latin_hypercube
 from hpsearch.search.tpe import best
 
@@ -86,18 +86,10 @@ class CohortGP:
     ) -> tuple[FloatArray, FloatArray, float, float]:
         """Mean [candidates] and joint covariance of standardised scores, the noise, and the best score."""
         import torch
-        from optuna._gp import gp, prior
 
         y = (scores - scores.mean()) / max(float(scores.std()), 1e-10)
         with torch.device("cpu"):
-            fitted: Any = gp.fit_kernel_params(
-                X=rows,
-                Y=y,
-                is_categorical=self._scale.categorical,
-                log_prior=prior.default_log_prior,
-                minimum_noise=prior.DEFAULT_MINIMUM_NOISE_VAR,
-                deterministic_objective=False,
-            )
+            fitted = gaussian_process(rows, y, self._scale.categorical)
             if len(running):
                 x = torch.from_numpy(running)
                 fitted.append_running_data(x, fitted.posterior(x)[0])

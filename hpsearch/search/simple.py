@@ -9,15 +9,15 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import QMCSampler, RandomSampler
+from optuna.samplers import RandomSampler
 
 from hpsearch import seeds
 from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray, Params
 from hpsearch.search.ask import Ask, UnitCube, pin
 from hpsearch.search.history import History, external, internal
+from hpsearch.search.optuna_private import NumberedQMC
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.space import Space
 
@@ -45,19 +45,6 @@ class Random:
         return pin(internal(self._distributions, drawn), ask.pinned)
 
 
-class _NumberedQMC(QMCSampler):
-    """Optuna's QMC sampler, with the trial's number instead of a counter in the database."""
-
-    def __init__(self, seed: int) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            super().__init__(qmc_type="sobol", scramble=True, seed=seed)
-        self.number = 0
-
-    def _find_sample_id(self, study: object, search_space: object) -> int:
-        return self.number
-
-
 class QuasiRandom:
     """Trial n is point n of one scrambled Sobol sequence (Sobol 1967, Owen 1998), by Optuna's sampler."""
 
@@ -66,7 +53,7 @@ class QuasiRandom:
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
         # Another attempt at the same trials takes them from another sequence.
-        sampler = _NumberedQMC(seeds.integer(ask.seed, "quasi-random sampler", *ask.again))
+        sampler = NumberedQMC(seeds.integer(ask.seed, "quasi-random sampler", *ask.again))
         nothing: Any = None
         drawn = []
         with warnings.catch_warnings():

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
-from optuna.samplers import TPESampler
-from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.samplers._tpe.sampler import hyperopt_default_gamma
 
 from hpsearch.records import FloatArray
 from hpsearch.search.ask import Ask, UnitCube, filled
 from hpsearch.search.history import COMPLETE, History
+from hpsearch.search.optuna_private import ParzenEstimator, hyperopt_default_gamma, parzen_estimator
 from hpsearch.search.parzen import draw, log_density, warm_up
 from hpsearch.search.simple import latin_hypercube
 
@@ -61,11 +59,10 @@ class CohortTPE:
         picked: FloatArray = candidates[chosen]
         return picked
 
-    def _estimator(self, history: History, numbers: NDArray[np.intp], seed: int) -> _ParzenEstimator:
+    def _estimator(self, history: History, numbers: NDArray[np.intp], seed: int) -> ParzenEstimator:
         rows = filled(history, numbers, seed, self._cube)
         columns = {name: rows[:, at] for at, name in enumerate(self._distributions)}
-        parameters = TPESampler()._parzen_estimator_parameters
-        return _ParzenEstimator(columns, dict(self._distributions), parameters)
+        return parzen_estimator(columns, self._distributions)
 
 
 def best(history: History, count: int, maximize: bool) -> NDArray[np.intp]:

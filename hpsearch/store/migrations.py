@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
 import sqlalchemy as sa
-from optuna.storages._rdb import models
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import StorageError
+from hpsearch.store.optuna_tables import OPTUNA_HEAD, create_tables, newest_revision
 from hpsearch.store.schema import VERSION, metadata, versions
 
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
 """By version: what brings own tables of it to the next, within a transaction. Those from 1 to 3 were in no
 release, so nothing brings them up; a migration from 4 is a function and a line here."""
-
-OPTUNA_HEAD = "v3.2.0.a"
-"""Revision of Optuna's tables that hpsearch writes; Optuna 3.2 to 5.0 have it."""
 
 
 @dataclass(frozen=True)
@@ -101,24 +97,10 @@ def bring_up(connection: Connection, shown: str) -> None:
 
 
 def _create_optuna_tables(connection: Connection, shown: str) -> None:
-    # As Optuna's RDBStorage does, but in the caller's transaction and without importing alembic.
-    folder = Path(models.__file__).parent / "alembic" / "versions"
-    newest = max(file.stem.rstrip("_") for file in folder.glob("v*.py"))
+    newest = newest_revision()
     if newest != OPTUNA_HEAD:
         raise StorageError(
             f"{shown}: the installed Optuna {optuna.__version__} has tables of schema {newest}; expected "
             f"{OPTUNA_HEAD}. To install one that fits: pip install 'optuna>=5.0,<5.1'"
         )
-    models.BaseModel.metadata.create_all(connection)
-    connection.execute(
-        sa.insert(models.VersionInfoModel).values(
-            version_info_id=1, schema_version=models.SCHEMA_VERSION, library_version=optuna.__version__
-        )
-    )
-    connection.execute(
-        sa.text(
-            "CREATE TABLE alembic_version "
-            "(version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
-        )
-    )
-    connection.execute(sa.text("INSERT INTO alembic_version VALUES (:head)"), {"head": OPTUNA_HEAD})
+    create_tables(connection)
