@@ -36,13 +36,16 @@ def enqueue(
     """Have a stored study try a point next, also while it runs; without values, show what waits."""
     from hpsearch.store import Database
     from hpsearch.study.file import study_from_document
+    from hpsearch.study.methods import exhaustive
     from hpsearch.study.points import read_point
 
     with Database.open(storage_url(storage)) as database:
         store = database.study(study_name(study))
         stored = study_from_document(store.record.document, store.record.origin)
-        if values and stored.search.sampler == "grid":
-            raise HpsearchError(f"study {stored.name}: its sampler, grid, tries every combination anyway")
+        if values and exhaustive(stored.search.sampler):
+            raise HpsearchError(
+                f"study {stored.name}: its sampler, {stored.search.sampler}, tries every combination anyway"
+            )
         if values:
             complaints: list[Complaint] = []
             point = read_point(

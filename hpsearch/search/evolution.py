@@ -19,6 +19,8 @@ from hpsearch.search.ask import Ask, UnitCube, filled, pin
 from hpsearch.search.history import RUNNING, History, external, internal
 from hpsearch.search.optuna_private import generation_key, non_domination_rank
 from hpsearch.search.simple import Random
+from hpsearch.study.distributions import optuna_distributions
+from hpsearch.study.file import Study
 
 Direction = Literal["minimize", "maximize"]
 
@@ -48,9 +50,10 @@ class CohortCMA:
     anew at a random point where the library says that it has converged.
     """
 
-    def __init__(self, distributions: dict[str, BaseDistribution], maximize: bool, cohort: int) -> None:
-        self._maximize = maximize
-        self._random = Random(distributions)
+    def __init__(self, study: Study) -> None:
+        distributions, cohort = optuna_distributions(study.space), study.search.cohort
+        self._maximize = study.direction == "maximize"
+        self._random = Random(study)
         self._numeric = {
             name: d for name, d in distributions.items() if not isinstance(d, CategoricalDistribution)
         }
@@ -107,20 +110,20 @@ class CohortCMA:
         return digest.digest()
 
 
-class CohortNSGA:
-    """Optuna's NSGA-II (Deb et al. 2002) or NSGA-III (Deb & Jain 2014); the population is a cohort.
+class CohortNSGA2:
+    """Optuna's NSGA-II (Deb et al. 2002); the population is a cohort.
 
     The parents are the best of all trials that have a value, by Optuna's own selection, and the children are
     made by Optuna's sampler. Keeping the best of parents and children from generation to generation comes to
     the same, up to ties in the last front, but would need a record of who was a parent.
     """
 
-    def __init__(
-        self, distributions: dict[str, BaseDistribution], maximize: bool, cohort: int, third: bool
-    ) -> None:
-        self._distributions, self._maximize = distributions, maximize
-        self._population, self._third = max(cohort, 2), third
-        self._random, self._cube = Random(distributions), UnitCube(distributions)
+    kind: Any = NSGAIISampler
+
+    def __init__(self, study: Study) -> None:
+        self._distributions, self._maximize = optuna_distributions(study.space), study.direction == "maximize"
+        self._population = max(study.search.cohort, 2)
+        self._random, self._cube = Random(study), UnitCube(self._distributions)
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
         finished = np.flatnonzero((history.state != RUNNING) | history.partial)
@@ -138,10 +141,9 @@ class CohortNSGA:
         self, ask: Ask, history: History, numbers: NDArray[np.intp], known: FloatArray
     ) -> optuna.Study:
         """A study in memory whose finished trials are generation 0."""
-        kind: Any = NSGAIIISampler if self._third else NSGAIISampler
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = kind(population_size=self._population, seed=ask.integer("nsga sampler"))
+            sampler = self.kind(population_size=self._population, seed=ask.integer("nsga sampler"))
         study = quiet_study(["minimize"] * known.shape[1], sampler)
         whole = external(self._distributions, filled(history, numbers, ask.seed, self._cube))
         for params, values in zip(whole, known.tolist(), strict=True):
@@ -155,6 +157,12 @@ class CohortNSGA:
                 )
             )
         return study
+
+
+class CohortNSGA3(CohortNSGA2):
+    """The same by Optuna's NSGA-III (Deb & Jain 2014), for more than two objectives."""
+
+    kind = NSGAIIISampler
 
 
 def asked_of(study: optuna.Study, distributions: dict[str, BaseDistribution], ask: Ask) -> FloatArray:

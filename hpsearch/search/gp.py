@@ -15,6 +15,8 @@ from hpsearch.search.history import COMPLETE, FAILED, RUNNING, History
 from hpsearch.search.optuna_private import gaussian_process
 from hpsearch.search.simple import latin_hypercube
 from hpsearch.search.tpe import best
+from hpsearch.study.distributions import optuna_distributions
+from hpsearch.study.file import Study
 
 STARTUP = 10
 """Finished trials before which points are drawn from a Latin hypercube; Optuna's own default."""
@@ -41,8 +43,9 @@ class CohortGP:
     Stopped trials count with what they had reached, diverged ones as the worst.
     """
 
-    def __init__(self, distributions: dict[str, BaseDistribution], maximize: bool) -> None:
-        self._maximize = maximize
+    def __init__(self, study: Study) -> None:
+        distributions = optuna_distributions(study.space)
+        self._maximize = study.direction == "maximize"
         self._cube = UnitCube(distributions)
         self._scale = _Scale(distributions)
 
