@@ -204,13 +204,16 @@ def enqueue(study: Study | str | Path, *points: Mapping[str, Any], storage: str 
     Raises:
         HpsearchError: a point is not in the space, is forbidden, or the sampler is a grid.
     """
+    from hpsearch.study.methods import exhaustive
     from hpsearch.study.points import read_point
 
     with Database.open(storage) as database:
         store = database.study(study_name(study))
         stored = study_from_document(store.record.document, store.record.origin)
-        if points and stored.search.sampler == "grid":
-            raise HpsearchError(f"study {stored.name}: its sampler, grid, tries every combination anyway")
+        if points and exhaustive(stored.search.sampler):
+            raise HpsearchError(
+                f"study {stored.name}: its sampler, {stored.search.sampler}, tries every combination anyway"
+            )
         read: list[Params] = []
         for given in points:
             complaints: list[Complaint] = []

@@ -204,19 +204,6 @@ class Segment:
         return self.first_epoch + len(self.curve) - 1
 
 
-def joined(pieces: Sequence[FloatArray]) -> FloatArray:
-    """Pieces of one curve as a whole, [epochs, columns]; columns that some have not are NaN there: once
-    there were no shares of dead units.
-    """
-    widest = max(piece.shape[1] for piece in pieces)
-    whole = np.full((sum(map(len, pieces)), widest), np.nan)
-    end = 0
-    for piece in pieces:
-        begin, end = end, end + len(piece)
-        whole[begin:end, : piece.shape[1]] = piece
-    return whole
-
-
 def divergence(curve: FloatArray, first_epoch: int) -> tuple[int, str] | None:
     """How many rows a curve that begins at `first_epoch` has up to where it diverges, and why; or None.
 

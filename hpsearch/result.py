@@ -14,7 +14,7 @@ from hpsearch.results.frames import Report, curves_frame
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from hpsearch.reporting.charts import Chart
+    from hpsearch.reporting.charts.spec import Chart
     from hpsearch.running.profile import Profile
 
 
@@ -75,7 +75,7 @@ class Result:
     @cached_property
     def charts(self) -> dict[str, Chart]:
         """Every chart of the report by name; `spec` is Vega-Lite."""
-        from hpsearch.reporting.charts import all_charts
+        from hpsearch.reporting.sections import all_charts
         from hpsearch.results.lessons import lessons
 
         return {chart.name: chart for chart in all_charts(self.numbers, lessons(self.numbers))}

@@ -20,7 +20,7 @@ from hpsearch.search import History, enough, make_sampler, make_stopping, trials
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
 from hpsearch.study.layout import parameter_count
-from hpsearch.study.schema import SAMPLERS
+from hpsearch.study.methods import SAMPLERS
 from tests.made_up import Memory, curve, make_study, run, run_piecewise
 from tests.studies import stored, url
 

@@ -17,7 +17,7 @@ from hpsearch.search import History, make_sampler
 from hpsearch.search.history import FAILED
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.file import Study
-from hpsearch.study.schema import SAMPLERS
+from hpsearch.study.methods import SAMPLERS
 from tests.made_up import STATES, drawn, make_study, tried
 
 STOCK = "optuna.samplers:TPESampler"

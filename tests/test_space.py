@@ -11,7 +11,7 @@ import hpsearch
 from hpsearch.errors import StudyFileError
 from hpsearch.records import Task
 from hpsearch.study.file import load_study
-from hpsearch.study.schema import SAMPLERS
+from hpsearch.study.methods import SAMPLERS
 
 TWO = """
 [data]

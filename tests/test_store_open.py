@@ -18,7 +18,6 @@ from sqlalchemy.engine import Connection, Engine
 from hpsearch.errors import StorageError
 from hpsearch.records import Cohort
 from hpsearch.store import Database, connection, migrations, schema, shown_url
-from hpsearch.store import database as database_module
 from tests.store_study import all_states, execute, filled_file, new_trial, record
 
 
@@ -158,8 +157,7 @@ def test_an_older_hpsearchs_database_is_brought_up_to_date(
 
     notes = "SELECT count(*) FROM sqlite_master WHERE name = 'hpsearch_notes'"
     newer = schema.VERSION + 1
-    for module in (migrations, database_module):
-        monkeypatch.setattr(module, "VERSION", newer)
+    monkeypatch.setattr(migrations, "VERSION", newer)
     monkeypatch.setitem(migrations.MIGRATIONS, newer - 1, fail)
     assert "no such table: nowhere" in refused(f"sqlite:///{path}")
     assert execute(path, notes) == [(0,)]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from hpsearch.errors import HpsearchError
+from hpsearch.study.methods import SAMPLERS, STOPPING
 
 TEMPLATE = """\
 # A study for hpsearch. Run it:  hpsearch run {file}
@@ -44,11 +45,13 @@ epochs = 27                       # the most that a trial gets
 # metric = "accuracy"             # what is ranked: accuracy, balanced_accuracy, f1, auc, rmse, mae, r2 …
 
 [search]
-sampler = "tpe"                   # random | qmc | grid | tpe | gp | cmaes
+sampler = "tpe"                   # {samplers}
 trials = 256                      # the total, also over resumes
-stopping = "halving"              # none | halving
+stopping = "halving"              # {rules}
 # time_limit = "10m"
-"""
+""".replace(
+    "{samplers}", " | ".join(name for name, sampler in SAMPLERS.items() if sampler.objectives != "several")
+).replace("{rules}", " | ".join(STOPPING))
 
 
 def init(

@@ -17,7 +17,6 @@ from hpsearch.records import (
     State,
     Trial,
     Trials,
-    joined,
 )
 from hpsearch.search import History, Rung, Stopping
 from hpsearch.study.file import Study
@@ -120,7 +119,7 @@ class Ledger:
         """Append a piece to a trial's curve; returns the whole. A failed trial diverged in its last epoch."""
         before = self.curves.get(number)
         # Copied even if there is nothing before: what a worker has allocated should not outlive the rung.
-        whole = joined([curve] if before is None else [before, curve])
+        whole: FloatArray = np.concatenate([curve] if before is None else [before, curve])
         self.curves[number] = whole
         known = 0 if before is None else len(before)
         group = self.group(number)

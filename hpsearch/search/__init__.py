@@ -1,5 +1,6 @@
 """How trials are chosen and stopped: Optuna's samplers by the cohort, rungs and budgets."""
 
+from hpsearch.search.ask import Ask, Draw
 from hpsearch.search.budget import enough, trials_left
 from hpsearch.search.history import History
 from hpsearch.search.sampler import CohortSampler, make_sampler
@@ -7,7 +8,9 @@ from hpsearch.search.stock import SamplerFactory
 from hpsearch.search.stopping import Rung, Score, Stopping, Words, make_stopping
 
 __all__ = [
+    "Ask",
     "CohortSampler",
+    "Draw",
     "History",
     "Rung",
     "SamplerFactory",

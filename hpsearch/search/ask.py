@@ -7,12 +7,12 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna._transform import _SearchSpaceTransform
 from optuna.distributions import BaseDistribution
 
 from hpsearch import seeds
 from hpsearch.records import FloatArray
 from hpsearch.search.history import History, external, internal
+from hpsearch.search.optuna_private import SpaceTransform
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class UnitCube:
 
     def __init__(self, distributions: dict[str, BaseDistribution]) -> None:
         self._distributions = distributions
-        self._transform = _SearchSpaceTransform(dict(distributions), transform_0_1=True)
+        self._transform = SpaceTransform(dict(distributions), transform_0_1=True)
         self.axes = len(self._transform.bounds)
 
     def inner(self, points: FloatArray) -> FloatArray:

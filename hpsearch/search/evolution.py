@@ -11,14 +11,16 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import NSGAIIISampler, NSGAIISampler
-from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import TrialState, create_trial
 
 from hpsearch import seeds
 from hpsearch.records import FloatArray
 from hpsearch.search.ask import Ask, UnitCube, filled, pin
 from hpsearch.search.history import RUNNING, History, external, internal
+from hpsearch.search.optuna_private import generation_key, non_domination_rank
 from hpsearch.search.simple import Random
+from hpsearch.study.distributions import optuna_distributions
+from hpsearch.study.file import Study
 
 Direction = Literal["minimize", "maximize"]
 
@@ -48,9 +50,10 @@ class CohortCMA:
     anew at a random point where the library says that it has converged.
     """
 
-    def __init__(self, distributions: dict[str, BaseDistribution], maximize: bool, cohort: int) -> None:
-        self._maximize = maximize
-        self._random = Random(distributions)
+    def __init__(self, study: Study) -> None:
+        distributions, cohort = optuna_distributions(study.space), study.search.cohort
+        self._maximize = study.direction == "maximize"
+        self._random = Random(study)
         self._numeric = {
             name: d for name, d in distributions.items() if not isinstance(d, CategoricalDistribution)
         }
@@ -107,27 +110,27 @@ class CohortCMA:
         return digest.digest()
 
 
-class CohortNSGA:
-    """Optuna's NSGA-II (Deb et al. 2002) or NSGA-III (Deb & Jain 2014); the population is a cohort.
+class CohortNSGA2:
+    """Optuna's NSGA-II (Deb et al. 2002); the population is a cohort.
 
     The parents are the best of all trials that have a value, by Optuna's own selection, and the children are
     made by Optuna's sampler. Keeping the best of parents and children from generation to generation comes to
     the same, up to ties in the last front, but would need a record of who was a parent.
     """
 
-    def __init__(
-        self, distributions: dict[str, BaseDistribution], maximize: bool, cohort: int, third: bool
-    ) -> None:
-        self._distributions, self._maximize = distributions, maximize
-        self._population, self._third = max(cohort, 2), third
-        self._random, self._cube = Random(distributions), UnitCube(distributions)
+    kind: Any = NSGAIISampler
+
+    def __init__(self, study: Study) -> None:
+        self._distributions, self._maximize = optuna_distributions(study.space), study.direction == "maximize"
+        self._population = max(study.search.cohort, 2)
+        self._random, self._cube = Random(study), UnitCube(self._distributions)
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
         finished = np.flatnonzero((history.state != RUNNING) | history.partial)
         if len(finished) < self._population:
             return self._random(ask, history)
         known = losses(history, finished, self._maximize)
-        ranks = _fast_non_domination_rank(known, n_below=self._population)
+        ranks = non_domination_rank(known, n_below=self._population)
         # Whole fronts, until there are enough: Optuna's selection takes it from there.
         last = np.partition(ranks, self._population - 1)[self._population - 1]
         elite = ranks <= last
@@ -138,10 +141,9 @@ class CohortNSGA:
         self, ask: Ask, history: History, numbers: NDArray[np.intp], known: FloatArray
     ) -> optuna.Study:
         """A study in memory whose finished trials are generation 0."""
-        kind: Any = NSGAIIISampler if self._third else NSGAIISampler
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = kind(population_size=self._population, seed=ask.integer("nsga sampler"))
+            sampler = self.kind(population_size=self._population, seed=ask.integer("nsga sampler"))
         study = quiet_study(["minimize"] * known.shape[1], sampler)
         whole = external(self._distributions, filled(history, numbers, ask.seed, self._cube))
         for params, values in zip(whole, known.tolist(), strict=True):
@@ -151,10 +153,16 @@ class CohortNSGA:
                     params=params,
                     distributions=dict(self._distributions),
                     values=values,
-                    system_attrs={sampler._get_generation_key(): 0},
+                    system_attrs={generation_key(sampler): 0},
                 )
             )
         return study
+
+
+class CohortNSGA3(CohortNSGA2):
+    """The same by Optuna's NSGA-III (Deb & Jain 2014), for more than two objectives."""
+
+    kind = NSGAIIISampler
 
 
 def asked_of(study: optuna.Study, distributions: dict[str, BaseDistribution], ask: Ask) -> FloatArray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from hpsearch.records import FloatArray
 from hpsearch.search.ask import Ask, UnitCube, filled
 from hpsearch.search.history import COMPLETE, FAILED, RUNNING, History
+from hpsearch.search.optuna_private import gaussian_process
 from hpsearch.search.simple import latin_hypercube
 from hpsearch.search.tpe import best
+from hpsearch.study.distributions import optuna_distributions
+from hpsearch.study.file import Study
 
 STARTUP = 10
 """Finished trials before which points are drawn from a Latin hypercube; Optuna's own default."""
@@ -41,8 +43,9 @@ class CohortGP:
     Stopped trials count with what they had reached, diverged ones as the worst.
     """
 
-    def __init__(self, distributions: dict[str, BaseDistribution], maximize: bool) -> None:
-        self._maximize = maximize
+    def __init__(self, study: Study) -> None:
+        distributions = optuna_distributions(study.space)
+        self._maximize = study.direction == "maximize"
         self._cube = UnitCube(distributions)
         self._scale = _Scale(distributions)
 
@@ -86,18 +89,10 @@ class CohortGP:
     ) -> tuple[FloatArray, FloatArray, float, float]:
         """Mean [candidates] and joint covariance of standardised scores, the noise, and the best score."""
         import torch
-        from optuna._gp import gp, prior
 
         y = (scores - scores.mean()) / max(float(scores.std()), 1e-10)
         with torch.device("cpu"):
-            fitted: Any = gp.fit_kernel_params(
-                X=rows,
-                Y=y,
-                is_categorical=self._scale.categorical,
-                log_prior=prior.default_log_prior,
-                minimum_noise=prior.DEFAULT_MINIMUM_NOISE_VAR,
-                deterministic_objective=False,
-            )
+            fitted = gaussian_process(rows, y, self._scale.categorical)
             if len(running):
                 x = torch.from_numpy(running)
                 fitted.append_running_data(x, fitted.posterior(x)[0])

@@ -13,10 +13,9 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.samplers._tpe.probability_distributions import _BatchedCategoricalDistributions
 
 from hpsearch.records import FloatArray
+from hpsearch.search.optuna_private import CategoricalKernels, ParzenEstimator, mixture
 
 _SMALLEST = 1e-300
 """Stands for a kernel's mass of 0, whose logarithm must be finite."""
@@ -27,13 +26,13 @@ def warm_up() -> None:
     threading.Thread(target=import_module, args=("scipy.special",), daemon=True).start()
 
 
-def draw(estimator: _ParzenEstimator, random: np.random.RandomState, count: int) -> FloatArray:
+def draw(estimator: ParzenEstimator, random: np.random.RandomState, count: int) -> FloatArray:
     """[count, parameters] draws from the mixture: a kernel by its weight, then each parameter from it."""
-    mixture = estimator._mixture_distribution
-    kernels = random.choice(len(mixture.weights), p=mixture.weights, size=count)
-    drawn = np.empty((count, len(mixture.distributions)))
-    for column, d in enumerate(mixture.distributions):
-        if isinstance(d, _BatchedCategoricalDistributions):
+    mixed = mixture(estimator)
+    kernels = random.choice(len(mixed.weights), p=mixed.weights, size=count)
+    drawn = np.empty((count, len(mixed.distributions)))
+    for column, d in enumerate(mixed.distributions):
+        if isinstance(d, CategoricalKernels):
             shares = np.cumsum(d.weights, axis=1)[kernels, :-1]  # [count, choices - 1]
             drawn[:, column] = (shares < random.random_sample((count, 1))).sum(axis=1)
             continue
@@ -56,12 +55,12 @@ def _truncated_normal(
     return x
 
 
-def log_density(estimator: _ParzenEstimator, points: FloatArray) -> FloatArray:
+def log_density(estimator: ParzenEstimator, points: FloatArray) -> FloatArray:
     """[n] log density, or for discrete parameters mass, of the mixture at points [n, parameters]."""
-    mixture = estimator._mixture_distribution
-    logs = np.tile(np.log(mixture.weights), (len(points), 1))  # [n, kernels]
-    for x, d in zip(points.T, mixture.distributions, strict=True):
-        if isinstance(d, _BatchedCategoricalDistributions):
+    mixed = mixture(estimator)
+    logs = np.tile(np.log(mixed.weights), (len(points), 1))  # [n, kernels]
+    for x, d in zip(points.T, mixed.distributions, strict=True):
+        if isinstance(d, CategoricalKernels):
             logs += np.log(d.weights).T[x.astype(np.int64)]
         elif d.step:
             values, at = np.unique(x, return_inverse=True)

@@ -7,7 +7,7 @@ so a resumed study asks exactly what the undisturbed one would have asked.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Protocol
 
@@ -17,14 +17,12 @@ from hpsearch import seeds
 from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray, Params
 from hpsearch.search.ask import Ask, Draw
-from hpsearch.search.evolution import CohortCMA, CohortNSGA
-from hpsearch.search.gp import CohortGP
 from hpsearch.search.history import History
-from hpsearch.search.simple import Grid, QuasiRandom, Random
+from hpsearch.search.simple import Random
 from hpsearch.search.stock import SamplerFactory, Stock, imported
-from hpsearch.search.tpe import CohortTPE
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.file import Study
+from hpsearch.study.methods import SAMPLERS
 
 _ATTEMPTS, _OWN_ATTEMPTS = 100, 4
 """How often points that may not be tried are drawn again, and how often of these by the study's own sampler.
@@ -63,9 +61,8 @@ class _Sampler:
         self._study = study
         self._space = study.space
         self._distributions = optuna_distributions(study.space)
-        self._draw, self._random = make_draw(study, factory), Random(self._distributions)
-        grid = self._draw if isinstance(self._draw, Grid) else None
-        self.most = None if grid is None else max(len(grid), 1)
+        self._draw, self._random = make_draw(study, factory), Random(study)
+        self.most = getattr(self._draw, "most", None)
         self._scientific = _combinations(study)
 
     def __call__(
@@ -109,29 +106,16 @@ def make_draw(study: Study, factory: SamplerFactory | None = None) -> Draw:
     Raises:
         HpsearchError: the study's space or options are nothing for its sampler.
     """
-    distributions = optuna_distributions(study.space)
-    maximize, search = study.direction == "maximize", study.search
-    others, name = len(search.objectives), search.sampler
-    if not distributions:
-        return Random(distributions)
-    if factory is not None:
-        return Stock(distributions, maximize, others, factory)
-    if ":" in name:
-        return Stock(distributions, maximize, others, imported(name, search.options))
-    makers: dict[str, Callable[[], Draw]] = {
-        "random": lambda: Random(distributions),
-        "qmc": lambda: QuasiRandom(distributions),
-        "grid": lambda: Grid(study.space, study.allows),
-        "tpe": lambda: CohortTPE(distributions, maximize),
-        "gp": lambda: CohortGP(distributions, maximize),
-        "cmaes": lambda: CohortCMA(distributions, maximize, search.cohort),
-        "nsga2": lambda: CohortNSGA(distributions, maximize, search.cohort, third=False),
-        "nsga3": lambda: CohortNSGA(distributions, maximize, search.cohort, third=True),
-    }
-    if others and name in ("tpe", "gp"):
-        path = {"tpe": "optuna.samplers:TPESampler", "gp": "optuna.samplers:GPSampler"}[name]
-        return Stock(distributions, maximize, others, imported(path, {}))
-    return makers[name]()
+    if not study.space.searched:
+        return Random(study)
+    if factory is None:
+        named = SAMPLERS.get(study.search.sampler)
+        path = study.search.sampler if named is None else named.stock if study.search.objectives else None
+        if named is not None and path is None:
+            draw: Draw = named.load()(study)
+            return draw
+        factory = imported(str(path), study.search.options)
+    return Stock(study, factory)
 
 
 def _combinations(study: Study) -> FloatArray | None:

@@ -9,16 +9,17 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import QMCSampler, RandomSampler
+from optuna.samplers import RandomSampler
 
 from hpsearch import seeds
 from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray, Params
 from hpsearch.search.ask import Ask, UnitCube, pin
 from hpsearch.search.history import History, external, internal
+from hpsearch.search.optuna_private import NumberedQMC
 from hpsearch.study.distributions import optuna_distributions
+from hpsearch.study.file import Study
 from hpsearch.study.space import Space
 
 Distributions = dict[str, BaseDistribution]
@@ -29,8 +30,8 @@ MOST_GRID_POINTS = 1_000_000
 class Random:
     """Optuna's random sampler."""
 
-    def __init__(self, distributions: Distributions) -> None:
-        self._distributions = distributions
+    def __init__(self, study: Study) -> None:
+        self._distributions = optuna_distributions(study.space)
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
         sampler = RandomSampler(seed=ask.integer("random sampler"))
@@ -45,28 +46,15 @@ class Random:
         return pin(internal(self._distributions, drawn), ask.pinned)
 
 
-class _NumberedQMC(QMCSampler):
-    """Optuna's QMC sampler, with the trial's number instead of a counter in the database."""
-
-    def __init__(self, seed: int) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            super().__init__(qmc_type="sobol", scramble=True, seed=seed)
-        self.number = 0
-
-    def _find_sample_id(self, study: object, search_space: object) -> int:
-        return self.number
-
-
 class QuasiRandom:
     """Trial n is point n of one scrambled Sobol sequence (Sobol 1967, Owen 1998), by Optuna's sampler."""
 
-    def __init__(self, distributions: Distributions) -> None:
-        self._distributions = distributions
+    def __init__(self, study: Study) -> None:
+        self._distributions = optuna_distributions(study.space)
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
         # Another attempt at the same trials takes them from another sequence.
-        sampler = _NumberedQMC(seeds.integer(ask.seed, "quasi-random sampler", *ask.again))
+        sampler = NumberedQMC(seeds.integer(ask.seed, "quasi-random sampler", *ask.again))
         nothing: Any = None
         drawn = []
         with warnings.catch_warnings():
@@ -98,8 +86,8 @@ class Grid:
         HpsearchError: a hyper-parameter has no finite list of values, or there are too many combinations.
     """
 
-    def __init__(self, space: Space, allowed: Callable[[Params], bool]) -> None:
-        distributions = optuna_distributions(space)
+    def __init__(self, study: Study) -> None:
+        distributions = optuna_distributions(study.space)
         size = math.prod(_grid_size(name, d) for name, d in distributions.items())
         if size > MOST_GRID_POINTS:
             raise HpsearchError(
@@ -107,11 +95,14 @@ class Grid:
                 "Give fewer values or larger steps, or use qmc"
             )
         axes = {name: _grid_values(d) for name, d in distributions.items()}
-        self._rows = np.array(list(_distinct(space, distributions, axes, allowed)), dtype=np.float64)
+        self._rows = np.array(
+            list(_distinct(study.space, distributions, axes, study.allows)), dtype=np.float64
+        )
 
-    def __len__(self) -> int:
+    @property
+    def most(self) -> int:
         """How many combinations there are: the most trials that make sense."""
-        return len(self._rows)
+        return max(len(self._rows), 1)
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
         order = seeds.generator(ask.seed, "grid").permutation(len(self._rows))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -18,6 +17,8 @@ from hpsearch.records import FloatArray
 from hpsearch.search.ask import Ask
 from hpsearch.search.evolution import Direction, asked_of, quiet_study
 from hpsearch.search.history import COMPLETE, FAILED, PRUNED, RUNNING, History
+from hpsearch.study.distributions import optuna_distributions
+from hpsearch.study.file import Study
 
 SamplerFactory = Callable[[int], BaseSampler]
 """Makes a sampler from a seed; called for each cohort."""
@@ -39,12 +40,10 @@ class Stock:
     that follows from the study's and the cohort's number.
     """
 
-    def __init__(
-        self, distributions: dict[str, BaseDistribution], maximize: bool, others: int, factory: SamplerFactory
-    ) -> None:
-        self._distributions, self._factory = distributions, factory
-        self._directions: list[Direction] = ["maximize" if maximize else "minimize"]
-        self._directions += ["minimize"] * others
+    def __init__(self, study: Study, factory: SamplerFactory) -> None:
+        self._distributions, self._factory = optuna_distributions(study.space), factory
+        self._directions: list[Direction] = ["maximize" if study.direction == "maximize" else "minimize"]
+        self._directions += ["minimize"] * len(study.search.objectives)
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
         with warnings.catch_warnings():

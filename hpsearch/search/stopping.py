@@ -14,6 +14,7 @@ import numpy as np
 from hpsearch.errors import plural
 from hpsearch.records import FloatArray
 from hpsearch.study.file import Study
+from hpsearch.study.methods import STOPPING
 
 Score = tuple[float, float]
 """(metric turned so that more is better, minus the validation loss): compared in this order."""
@@ -220,20 +221,44 @@ class Patience(Keep):
 
 
 def make_stopping(study: Study) -> Stopping:
-    """The study's rule.
+    """The study's rule."""
+    rule: Stopping = STOPPING[study.search.stopping].load()(study)
+    return rule
 
-    The first rung is min_epochs, by default epochs/factor², so that there are three rungs. `median` and
-    `patience` look at every epoch that is a multiple of it.
-    """
-    search, epochs = study.search, study.train.epochs
-    first = search.min_epochs or max(1, epochs // search.factor**2)
-    rungs = geometric_rungs(epochs, first, search.factor)
-    if search.stopping == "halving":
-        return Halving(rungs, search.factor)
-    if search.stopping == "hyperband":
-        return Hyperband(rungs, search.factor, study.name)
-    if search.stopping == "median":
-        return Median(even_rungs(epochs, first))
-    if search.stopping == "patience":
-        return Patience(even_rungs(epochs, first), search.patience or max(2, epochs // 5), search.min_delta)
-    return Keep(rungs)
+
+# What study.methods names: each makes a rule of a study.
+
+
+def keep(study: Study) -> Stopping:
+    return Keep(_rungs(study))
+
+
+def halving(study: Study) -> Stopping:
+    return Halving(_rungs(study), study.search.factor)
+
+
+def hyperband(study: Study) -> Stopping:
+    return Hyperband(_rungs(study), study.search.factor, study.name)
+
+
+def median(study: Study) -> Stopping:
+    return Median(_looks(study))
+
+
+def patience(study: Study) -> Stopping:
+    search = study.search
+    return Patience(_looks(study), search.patience or max(2, study.train.epochs // 5), search.min_delta)
+
+
+def _first(study: Study) -> int:
+    """The first rung is min_epochs, by default epochs/factor², so that there are three rungs."""
+    return study.search.min_epochs or max(1, study.train.epochs // study.search.factor**2)
+
+
+def _rungs(study: Study) -> tuple[int, ...]:
+    return geometric_rungs(study.train.epochs, _first(study), study.search.factor)
+
+
+def _looks(study: Study) -> tuple[int, ...]:
+    """`median` and `patience` look at every epoch that is a multiple of the first rung."""
+    return even_rungs(study.train.epochs, _first(study))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution
-from optuna.samplers import TPESampler
-from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.samplers._tpe.sampler import hyperopt_default_gamma
 
 from hpsearch.records import FloatArray
 from hpsearch.search.ask import Ask, UnitCube, filled
 from hpsearch.search.history import COMPLETE, History
+from hpsearch.search.optuna_private import ParzenEstimator, hyperopt_default_gamma, parzen_estimator
 from hpsearch.search.parzen import draw, log_density, warm_up
 from hpsearch.search.simple import latin_hypercube
+from hpsearch.study.distributions import optuna_distributions
+from hpsearch.study.file import Study
 
 STARTUP = 10
 """Finished trials before which points are drawn from a Latin hypercube; Optuna's own default."""
@@ -38,9 +37,9 @@ class CohortTPE:
     (docs/decisions.md). What is pinned is pinned in the candidates, so that the rest is chosen to go with it.
     """
 
-    def __init__(self, distributions: dict[str, BaseDistribution], maximize: bool) -> None:
-        self._distributions, self._maximize = distributions, maximize
-        self._cube = UnitCube(distributions)
+    def __init__(self, study: Study) -> None:
+        self._distributions, self._maximize = optuna_distributions(study.space), study.direction == "maximize"
+        self._cube = UnitCube(self._distributions)
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
         finished = int(((history.state == COMPLETE) | history.partial).sum())
@@ -61,11 +60,10 @@ class CohortTPE:
         picked: FloatArray = candidates[chosen]
         return picked
 
-    def _estimator(self, history: History, numbers: NDArray[np.intp], seed: int) -> _ParzenEstimator:
+    def _estimator(self, history: History, numbers: NDArray[np.intp], seed: int) -> ParzenEstimator:
         rows = filled(history, numbers, seed, self._cube)
         columns = {name: rows[:, at] for at, name in enumerate(self._distributions)}
-        parameters = TPESampler()._parzen_estimator_parameters
-        return _ParzenEstimator(columns, dict(self._distributions), parameters)
+        return parzen_estimator(columns, self._distributions)
 
 
 def best(history: History, count: int, maximize: bool) -> NDArray[np.intp]:

@@ -18,16 +18,17 @@ from hpsearch.store import claims, reading, rows, writing
 from hpsearch.store.bulk import insert
 from hpsearch.store.connection import Connector, check_place
 from hpsearch.store.migrations import bring_up, read_layout
-from hpsearch.store.record import record_columns, row_record
-from hpsearch.store.schema import (
+from hpsearch.store.optuna_tables import (
     OF_OPTUNA_STUDY,
     OF_OPTUNA_TRIAL,
-    OF_STUDY,
-    VERSION,
     optuna_directions,
     optuna_studies,
     optuna_study_attributes,
     optuna_trials,
+)
+from hpsearch.store.record import record_columns, row_record
+from hpsearch.store.schema import (
+    OF_STUDY,
     studies,
     tallies,
     trials,
@@ -85,8 +86,8 @@ class Database:
         try:
             if not connector.missing:
                 with connector.reading() as connection:
-                    version = read_layout(connection, connector.shown).version
-                if 0 < version < VERSION:
+                    old = read_layout(connection, connector.shown).old
+                if old:
                     with connector.writing() as connection, reading.readable(connector.shown, "its tables"):
                         bring_up(connection, connector.shown)
         except BaseException:

@@ -13,8 +13,7 @@ from optuna.study import StudyDirection
 from hpsearch.errors import HpsearchError
 from hpsearch.records import Segment, StudyRecord, Trial
 from hpsearch.store import rows
-from hpsearch.store.rescue import Source, Values
-from hpsearch.store.schema import (
+from hpsearch.store.optuna_tables import (
     optuna_attributes,
     optuna_directions,
     optuna_intermediate,
@@ -24,6 +23,7 @@ from hpsearch.store.schema import (
     optuna_trials,
     optuna_values,
 )
+from hpsearch.store.rescue import Source, Values
 from hpsearch.store.writing import Target
 
 Difference = tuple[str, str]

@@ -26,7 +26,6 @@ from hpsearch.records import (
     Scoring,
     Segment,
     Trials,
-    joined,
     time_of,
 )
 from hpsearch.store import rows
@@ -145,11 +144,10 @@ def read_curves(
             told = {n: epochs for n, epochs in zip(of.number, of.epochs, strict=True) if epochs}
         pieces, having, begin, ends = _pieces(connection, place, numbers, told)
         columns, epochs = _integers(pieces, 4), np.diff(ends, prepend=0)
-        if (columns != np.repeat(columns[begin], np.diff(begin, append=len(pieces)))).any():
-            parts: dict[int, list[FloatArray]] = {}
-            for row in pieces:
-                parts.setdefault(row[1], []).append(rows.curve_of(row))
-            return Curves.join({number: joined(each) for number, each in parts.items()})
+        of_trial = np.repeat(columns[begin], np.diff(begin, append=len(pieces)))
+        for at in np.flatnonzero(columns != of_trial).tolist():
+            what = f"expected a curve of {of_trial[at]} columns; found {columns[at]}"
+            raise place.damaged(f"trial {pieces[at][1]}", what)
         return Curves(having, epochs, columns[begin], *_unpacked(pieces))
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.storages._rdb.models import TrialIntermediateValueModel, TrialValueModel
 from optuna.trial import TrialState
 
 from hpsearch.errors import StorageError
@@ -31,6 +30,7 @@ from hpsearch.records import (
     microseconds,
     time_of,
 )
+from hpsearch.store.optuna_tables import stored_intermediate, stored_value
 from hpsearch.store.schema import CHECKED, checksum
 from hpsearch.store.tally import Tally
 
@@ -285,7 +285,7 @@ def optuna_values_of(study: str, trial: Trial, objectives: int) -> list[tuple[fl
         )
     if trial.state not in (State.COMPLETE, State.PRUNED) or missing:
         return []
-    return [TrialValueModel.value_to_stored_repr(plain(value)) for value in values if value is not None]
+    return [stored_value(plain(value)) for value in values if value is not None]
 
 
 def intermediate_values(kept: frozenset[int], segment: Segment) -> Iterator[tuple[int, float | None, Any]]:
@@ -295,7 +295,7 @@ def intermediate_values(kept: frozenset[int], segment: Segment) -> Iterator[tupl
     """
     for epoch, metric in enumerate(segment.curve[:, VALID_METRIC].tolist(), start=segment.first_epoch):
         if epoch in kept or epoch == segment.last_epoch:
-            yield epoch, *TrialIntermediateValueModel.intermediate_value_to_stored_repr(metric)
+            yield epoch, *stored_intermediate(metric)
 
 
 def attributes(trial: Trial) -> dict[str, Any]:

@@ -1,42 +1,17 @@
-"""The tables: Optuna's own, which hpsearch fills but does not define, and those beside them.
+"""Own tables, which hold everything that hpsearch reads; Optuna's (optuna_tables.py) are a mirror of it.
 
-Own tables hold everything that hpsearch reads; Optuna's are a mirror of it for Optuna's tools. Own ones name
-a study by Optuna's `study_id` and a trial by its number. They have no foreign keys to Optuna's: on PostgreSQL
-these would keep Optuna's own commands from deleting a study.
+They name a study by Optuna's `study_id` and a trial by its number. They have no foreign keys to Optuna's: on
+PostgreSQL these would keep Optuna's own commands from deleting a study.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import sqlalchemy as sa
-from optuna.storages._rdb import models
 
 VERSION = 4
 """Of own tables, as this hpsearch has them."""
-
-optuna_studies: Any = models.StudyModel.__table__
-optuna_directions: Any = models.StudyDirectionModel.__table__
-optuna_study_attributes: Any = models.StudySystemAttributeModel.__table__
-optuna_study_user_attributes: Any = models.StudyUserAttributeModel.__table__
-optuna_trials: Any = models.TrialModel.__table__
-optuna_params: Any = models.TrialParamModel.__table__
-optuna_values: Any = models.TrialValueModel.__table__
-optuna_intermediate: Any = models.TrialIntermediateValueModel.__table__
-optuna_attributes: Any = models.TrialUserAttributeModel.__table__
-optuna_system_attributes: Any = models.TrialSystemAttributeModel.__table__
-optuna_heartbeats: Any = models.TrialHeartbeatModel.__table__
-
-OF_OPTUNA_STUDY = (optuna_directions, optuna_study_attributes, optuna_study_user_attributes)
-OF_OPTUNA_TRIAL = (
-    optuna_params,
-    optuna_values,
-    optuna_intermediate,
-    optuna_attributes,
-    optuna_system_attributes,
-    optuna_heartbeats,
-)
 
 metadata = sa.MetaData()
 """Own tables."""

@@ -20,16 +20,18 @@ from hpsearch.errors import StorageError
 from hpsearch.records import CURVE_COLUMNS, Cohort, Params, Scoring, Segment, State, Trial
 from hpsearch.store import rows
 from hpsearch.store.bulk import chunks, insert
-from hpsearch.store.schema import (
-    checkpoints,
-    cohorts,
-    curves,
+from hpsearch.store.optuna_tables import (
     optuna_attributes,
     optuna_intermediate,
     optuna_params,
     optuna_studies,
     optuna_trials,
     optuna_values,
+)
+from hpsearch.store.schema import (
+    checkpoints,
+    cohorts,
+    curves,
     queue,
     scorings,
     tallies,

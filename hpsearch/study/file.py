@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from hpsearch.errors import Complaint, HpsearchError, StudyFileError, nearest
 from hpsearch.records import Params, Task
 from hpsearch.study.arms import check_compare
+from hpsearch.study.methods import exhaustive
 from hpsearch.study.points import Forbidden, check_points, read_forbidden, read_points
 from hpsearch.study.positions import Positions
 from hpsearch.study.schema import (
@@ -264,8 +265,11 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
         check_points(enqueue, forbidden, space, _below("enqueue", complain))
         if search:
             check_search(search, space, _below("search", complain))
-            if enqueue and search.sampler == "grid":
-                complain(("enqueue",), "a grid tries every combination anyway; leave out one of the two")
+            if enqueue and exhaustive(search.sampler):
+                complain(
+                    ("enqueue",),
+                    f"a {search.sampler} tries every combination anyway; leave out one of the two",
+                )
     if search and train:
         check_train(search, train, _below("search", complain))
     if complaints:

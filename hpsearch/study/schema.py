@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hpsearch.errors import nearest
+from hpsearch.study.methods import SAMPLERS, STOPPING
 
-SAMPLERS = ("random", "qmc", "grid", "tpe", "gp", "cmaes", "nsga2", "nsga3")
-Stopping = Literal["none", "halving", "hyperband", "median", "patience"]
 Objective = Literal["parameters", "loss"]
 TaskName = Literal["binary", "multiclass", "regression", "positive_regression"]
 Loss = Literal["cross_entropy", "bce", "l1", "mse", "poisson"]
@@ -142,6 +141,14 @@ def sampler_name(written: Any) -> Any:
     return written
 
 
+def rule_name(written: Any) -> Any:
+    """Refuse what is not the name of a stopping rule."""
+    if written in STOPPING:
+        return written
+    hint = nearest(written, STOPPING) if isinstance(written, str) else ""
+    raise ValueError(f"expected one of {', '.join(STOPPING)}{hint}")
+
+
 def plain_values(written: Any) -> Any:
     """Refuse what cannot be stored with the study."""
     try:
@@ -192,7 +199,9 @@ class SearchSection(Section):
         None,
         description="no trial begins after so many `trials` that brought no improvement of more than `delta`",
     )
-    stopping: Stopping = Field("halving", description="how bad trials are stopped early")
+    stopping: Annotated[str, BeforeValidator(rule_name)] = Field(
+        "halving", description=f"how bad trials are stopped early: {', '.join(STOPPING)}"
+    )
     factor: int = Field(3, ge=2, description="halving, hyperband: one in so many goes on at a rung")
     min_epochs: int | None = Field(
         None,

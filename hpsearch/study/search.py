@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from hpsearch.errors import nearest
+from hpsearch.study.methods import SAMPLERS, exhaustive
 from hpsearch.study.schema import SearchSection, TrainSection
 from hpsearch.study.space import Complain, Space
 
@@ -13,8 +14,8 @@ _MOST_COMBINATIONS = 64
 
 def check_search(search: SearchSection, space: Space, complain: Complain) -> None:
     """Complain of keys that mean nothing together."""
-    by_path = ":" in search.sampler
-    if search.options and not by_path:
+    sampler = SAMPLERS.get(search.sampler)
+    if search.options and sampler is not None:
         complain("options", f"are for a sampler by its import path; {search.sampler} has none")
     if search.objectives and search.stopping != "none" and "stopping" in search.model_fields_set:
         complain(
@@ -22,11 +23,15 @@ def check_search(search: SearchSection, space: Space, complain: Complain) -> Non
             f'"{search.stopping}" judges the metric alone, and would stop trials of the Pareto front; '
             'with several objectives use "none"',
         )
-    if search.objectives and search.sampler == "cmaes":
-        complain("sampler", "cmaes knows one objective; with several use nsga2, nsga3, tpe or random")
-    if search.sampler == "nsga3" and not search.objectives:
+    wanted = "any" if sampler is None else sampler.objectives
+    if wanted == "one" and search.objectives:
         complain(
-            "sampler", "nsga3 is for several objectives; name the others as search.objectives, or use nsga2"
+            "sampler", f"{search.sampler} knows one objective; with several use nsga2, nsga3, tpe or random"
+        )
+    if wanted == "several" and not search.objectives:
+        complain(
+            "sampler",
+            f"{search.sampler} is for several objectives; name the others as search.objectives, or use nsga2",
         )
     if len(set(search.objectives)) < len(search.objectives):
         complain("objectives", f"expected each once; found {', '.join(search.objectives)}")
@@ -48,8 +53,10 @@ def _check_scientific(search: SearchSection, space: Space, complain: Complain) -
             sizes.append(len(values))
     if prod(sizes) > _MOST_COMBINATIONS:
         complain("scientific", f"expected at most {_MOST_COMBINATIONS} combinations; found {prod(sizes):,}")
-    elif sizes and search.sampler == "grid":
-        complain("scientific", "a grid has each value equally often anyway; leave one of the two out")
+    elif sizes and exhaustive(search.sampler):
+        complain(
+            "scientific", f"a {search.sampler} has each value equally often anyway; leave one of the two out"
+        )
     elif sizes and prod(sizes) > search.trials:
         complain("scientific", f"has {prod(sizes)} combinations, more than search.trials, {search.trials}")
 

@@ -10,18 +10,17 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import cycle, islice
 from pathlib import Path
-from typing import get_args
 
 from hpsearch.records import Progress, State
 from hpsearch.store import Database
-from hpsearch.study import schema
+from hpsearch.study import methods
 from tests.faults.contract import Told
 from tests.faults.warm import Child
 from tests.studies import segments, url
 
 NAME = "small"
-SAMPLERS: tuple[str, ...] = schema.SAMPLERS
-STOPPING: tuple[str, ...] = get_args(schema.Stopping)
+SAMPLERS: tuple[str, ...] = tuple(methods.SAMPLERS)
+STOPPING: tuple[str, ...] = tuple(methods.STOPPING)
 TRIALS = 48
 
 _STUDY = """
