@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 
 from docs.losses import losses_page
 from hpsearch.cli.app import app
-from hpsearch.cli.init import TEMPLATE
 from hpsearch.data.builtin import BUILT_IN
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 from hpsearch.study.methods import SAMPLERS, STOPPING, Method
 from hpsearch.study.schema import SECTIONS, Section, SplitSection
+from hpsearch.study.starter import template
 from hpsearch.text import toml_value
 
 ROOT = Path(__file__).parents[1]
@@ -76,7 +76,7 @@ def study_file_page() -> str:
             parts.append(_COMPARE_NOTES)
     parts.append(_POINTS_NOTES)
     parts.append(_space())
-    parts.append("\n## A whole one\n\n```toml\n" + TEMPLATE.format(file="study.toml", name="study") + "```\n")
+    parts.append("\n## A whole one\n\n```toml\n" + template("study.toml", "study") + "```\n")
     return "".join(parts)
 
 
@@ -145,7 +145,7 @@ def commands_page() -> str:
     parts = [
         GENERATED,
         "# The commands\n\nData go to stdout, progress and messages to stderr. Exit codes: 0 done; 1 failed; 2 wrong "
-        "use or input; 3 nothing to show; 130 after Ctrl-C. `NO_COLOR`, a pipe and `TERM=dumb` get plain text. "
+        "use or input; 3 nothing to show; 4 a comparison found a regression; 130 after Ctrl-C. `NO_COLOR`, a pipe and `TERM=dumb` get plain text. "
         "`HPSEARCH_STORAGE` stands for `--storage`; `HPSEARCH_KERNEL=off` trains without the native kernel. "
         "`hpsearch --install-completion` sets up the shell.\n",
     ]

@@ -10,48 +10,6 @@ from typing import Annotated
 import typer
 
 from hpsearch.errors import HpsearchError
-from hpsearch.study.methods import SAMPLERS, STOPPING
-
-TEMPLATE = """\
-# A study for hpsearch. Run it:  hpsearch run {file}
-[study]
-name = "{name}"
-seed = 0                          # everything random follows from it
-
-[data]
-source = "digits"                 # digits | breast_cancer | wine | iris | diabetes | xor | spiral | paws,
-                                  # or the path of a .csv, .tsv or .parquet file (also .gz, .xz), of a folder
-                                  # (or .zip) of class folders of pictures, of IDX or .npz files
-# target = "price"                # tables: the column to predict
-# task = "regression"             # binary | multiclass | regression | positive_regression
-# image_size = [32, 32]           # pictures
-split = {{ valid = 0.2, test = 0.2 }}
-
-[space]                           # a plain value is fixed, a list is a choice, low and high are a range
-learning_rate = {{ low = 1e-3, high = 1.0, log = true }}
-momentum      = {{ low = 0.0, high = 0.95 }}
-batch_size    = [16, 32, 64, 128, 256]
-depth         = {{ low = 1, high = 4 }}   # linear layers, the last one included: depth 1 is a linear model
-activation    = ["relu", "tanh", "sigmoid"]   # also leaky_relu, prelu, elu, gelu, silu, maxout, none
-width         = 64
-weight_decay  = 1e-4
-# optimizer = ["sgd", "adam"]     # also adamw; each may have its own rate:
-# adam.learning_rate = {{ low = 1e-4, high = 0.1, log = true }}
-# dropout = [0.0, 0.2]            # also batch_norm, init, bias, schedule, warmup: see docs/study-file.md
-
-[train]
-epochs = 27                       # the most that a trial gets
-# loss = "cross_entropy"          # by task: cross_entropy | bce | mse | l1 | poisson
-# metric = "accuracy"             # what is ranked: accuracy, balanced_accuracy, f1, auc, rmse, mae, r2 …
-
-[search]
-sampler = "tpe"                   # {samplers}
-trials = 256                      # the total, also over resumes
-stopping = "halving"              # {rules}
-# time_limit = "10m"
-""".replace(
-    "{samplers}", " | ".join(name for name, sampler in SAMPLERS.items() if sampler.objectives != "several")
-).replace("{rules}", " | ".join(STOPPING))
 
 
 def init(
@@ -79,7 +37,7 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a commented study file: a template, or one that suits DATA."""
+    """Write a commented study file: a template, or for DATA."""
     if _is_data(name):
         path = out or Path(f"{_stem(name)}.toml")
         text = _suited(name, target, task, path)
@@ -87,7 +45,9 @@ def init(
         raise HpsearchError(f'--target and --task are for data; there is no file, folder or source "{name}"')
     else:
         path = out or Path(name if name.endswith(".toml") else f"{name}.toml")
-        text = TEMPLATE.format(file=path, name=path.stem)
+        from hpsearch.study.starter import template
+
+        text = template(str(path), path.stem)
     _write(path, text, force)
     typer.echo(f"wrote {path}", err=True)
     typer.echo(f"next: {'look at it' if _is_data(name) else 'edit it'}, then  hpsearch run {path}", err=True)
