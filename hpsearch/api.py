@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from hpsearch.defaults import DEFAULT_STORAGE
 from hpsearch.errors import HpsearchError
 from hpsearch.records import Progress, StudyRecord, Trial
-from hpsearch.results.frames import Report
-from hpsearch.retrain.answer import compared, with_note
+from hpsearch.results.frames import Report, with_note
 from hpsearch.retrain.stored import reload
 from hpsearch.running.pool import resources
 from hpsearch.running.prepare import prepare, train
@@ -97,36 +96,27 @@ def run(
 _TWO_FEATURES = 2
 
 
-def needs_data(record: StudyRecord, pictures: bool) -> bool:
-    """Whether the report of a study has anything that its data are needed for."""
+def needs_data(record: StudyRecord) -> bool:
+    """Whether the report of a study has pictures that its data are needed for."""
     summary = record.data_summary
     plane = summary.get("features") == _TWO_FEATURES and summary.get("classes")
-    drawable = summary.get("image") is not None or bool(plane)
-    return "compare" in record.document or (pictures and drawable)
+    return summary.get("image") is not None or bool(plane)
 
 
-def full_report(
-    report: Report, trials: Sequence[Trial], pictures: bool, say: Callable[[str], None]
-) -> tuple[Report, dict[str, bytes]]:
-    """The report with its comparison, and where they are asked for its pictures as PNGs by file name.
+def full_report(report: Report, trials: Sequence[Trial]) -> tuple[Report, dict[str, bytes]]:
+    """The report, and its pictures as PNGs by file name; nothing is trained for it but what they show.
 
-    What cannot be had, since the data are gone or changed, is a line in the report's notes. say: is told what
-    takes a while.
+    What cannot be had, since the data are gone or changed, is a line in the report's notes.
     """
-    if not needs_data(report.record, pictures):
+    if not needs_data(report.record):
         return report, {}
     try:
         study, dataset = reload(report.record)
     except HpsearchError as error:
-        asked = "no comparison" if "compare" in report.record.document else "no pictures of the data"
-        return with_note(report, f"{asked}: {error}"), {}
-    device, workers = resources("auto", None)
-    if study.compare is not None:
-        report = compared(report, study, dataset, trials, device, workers, say)
-    if not pictures:
-        return report, {}
+        return with_note(report, f"no pictures of the data: {error}"), {}
     from hpsearch.reporting.images import illustrations
 
+    device, _ = resources("auto", None)
     try:
         return report, illustrations(study, dataset, {t.number: t for t in trials}, report, device)
     except HpsearchError as error:

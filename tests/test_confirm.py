@@ -264,7 +264,9 @@ def test_looks_go_with_a_dump_and_with_a_fork(
 
 
 def of_scores(*scores: list[float], part: str = "test", uses: int = 1) -> Confirmation:
-    finalists = tuple(Finalist(n, 0.99, 5, np.array(own), np.array(own)) for n, own in enumerate(scores))
+    finalists = tuple(
+        Finalist(n, 5, np.array(own), np.array(own), selected=0.99) for n, own in enumerate(scores)
+    )
     use = (Use("confirmation", len(scores), len(scores[0])),) * uses
     return Confirmation("accuracy", True, part, 100, len(scores[0]), False, 40, finalists, use)
 

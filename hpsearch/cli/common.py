@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -110,16 +111,19 @@ def report_of(
 ) -> tuple[Report, Sequence[Trial]]:
     """`read_study` of a study that is open."""
     from hpsearch.results.frames import Report, check_finished, trials_frame
-    from hpsearch.results.scorings import confirmation_of
+    from hpsearch.results.scorings import answered, confirmation_of
 
     record, counts = store.record, store.counts()
     check_finished(record, counts)
     for number in only:
         check_trial(record.name, number, sum(counts.values()), "--trial")
     trials, lines = store.read(only or None, curves=curves)
-    confirmation = None if only else confirmation_of(record, trials, store.scorings())
-    frame, runs = trials_frame(record, trials), tuple(store.runs())
-    return Report(record, frame, lines, confirmation=confirmation, runs=runs), trials
+    report = Report(record, trials_frame(record, trials), lines, runs=tuple(store.runs()))
+    if only:
+        return report, trials
+    scorings = store.scorings()
+    report = replace(report, confirmation=confirmation_of(record, trials, scorings))
+    return answered(report, trials, scorings), trials
 
 
 def make_console(stream: TextIO) -> Console:

@@ -25,8 +25,8 @@ from hpsearch.defaults import COMPARE_SEEDS, LEAST_SEEDS
 from hpsearch.errors import HpsearchError, RegressionError
 
 if TYPE_CHECKING:
-    from hpsearch.results.versus import Versus
-    from hpsearch.retrain.versus import Subject
+    from hpsearch.results.contrast import Contrast
+    from hpsearch.retrain.contrast import Subject
 
 
 class CompareFormat(StrEnum):
@@ -60,6 +60,10 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Exit with 4 unless it is excluded that B is worse by more."),
+    ] = False,
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="S", min=LEAST_SEEDS, help="Train both on S fresh seeds.")
     ] = COMPARE_SEEDS,
@@ -78,24 +82,29 @@ def compare(
 
     A study stands for its best trial: the best confirmed one, or the best by
     validation before `hpsearch confirm`. Both are trained again on fresh seeds
-    and scored on the test part. Studies with the same data, split and seed are
-    compared seed by seed, others with intervals that cover other rows, too.
+    and scored on the test part. Studies with the same rows (in files with other
+    columns, too), split and seed are compared seed by seed, others with intervals
+    that cover other rows, too.
 
     Exits with 4 if B is worse by more than --fail-if-worse allows; seeds alone
-    bring that about in at most 5 % of comparisons. Each look at the test part is
-    counted.
+    bring that about in at most 5 % of comparisons. That B passes does not exclude
+    such a loss: the outcome says which one is not excluded, and with --strict B
+    passes only if a loss of more than is allowed is. Each look at the test part
+    is counted.
     """
     from hpsearch.cli.reading import reading
-    from hpsearch.results.versus import read_margin
-    from hpsearch.retrain.versus import versus
+    from hpsearch.results.contrast import read_margin
+    from hpsearch.retrain.contrast import compare_two
     from hpsearch.running.pool import resources
 
+    if strict and fail_if_worse is None:
+        raise HpsearchError("--strict: expected --fail-if-worse, too, which says how much worse B may be")
     margin = None if fail_if_worse is None else read_margin(fail_if_worse)
     progress = reading(make_console(sys.stderr), what="training both again")
     with ExitStack() as stack:
         one, other = _open(stack, a, b, storage_url(storage), storage_b)
         device, workers = resources(device, workers)
-        found = versus(
+        found = compare_two(
             one,
             other,
             metric=metric,
@@ -106,12 +115,12 @@ def compare(
             watch=stack.enter_context(progress),
         )
     _print(found, format_)
-    _judge(found)
+    _judge(found, strict)
 
 
 def _open(stack: ExitStack, a: str, b: str, storage: str, storage_b: str | None) -> tuple[Subject, Subject]:
     """What A and B name; databases and a study that they share are opened once."""
-    from hpsearch.retrain.versus import Subject
+    from hpsearch.retrain.contrast import Subject
     from hpsearch.store import Database
 
     (name_a, trial_a), (name_b, trial_b) = _named(a), _named(b)
@@ -131,31 +140,36 @@ def _named(text: str) -> tuple[str, int | None]:
     return study_name(found[1]), int(found[2])
 
 
-def _print(found: Versus, format_: CompareFormat) -> None:
+def _print(found: Contrast, format_: CompareFormat) -> None:
+    from hpsearch.reporting.head_to_head import two_document, two_markdown, two_view
     from hpsearch.reporting.json_csv import json_text
-    from hpsearch.reporting.versus_output import versus_document, versus_markdown, versus_view
 
     if format_ is CompareFormat.JSON:
-        write_out(json_text(versus_document(found)))
+        write_out(json_text(two_document(found)))
     elif format_ is CompareFormat.MARKDOWN:
-        write_out(versus_markdown(found))
+        write_out(two_markdown(found))
     else:
         console = make_console(sys.stdout)
-        show(versus_view(found, console.width), console)
+        show(two_view(found, console.width), console)
 
 
-def _judge(found: Versus) -> None:
+def _judge(found: Contrast, strict: bool) -> None:
     """Raise what the regression test says against B.
 
+    strict: also where a loss of more than is allowed is not excluded.
+
     Raises:
-        RegressionError: B is worse than is allowed.
+        RegressionError: B is worse than is allowed, or may be if that is strict.
         HpsearchError: that cannot be told.
     """
-    from hpsearch.reporting.versus import gate_sentence, undecided
+    from hpsearch.reporting.head_to_head import gate_sentence, strict_sentence, undecided
 
     if found.regression is None:
         return
     if found.regression.tripped:
         raise RegressionError(gate_sentence(found))
+    more = f"Compare on more seeds: --seeds {4 * found.seeds}"
+    if strict and not found.regression.excluded:
+        raise RegressionError(f"{strict_sentence(found)} {more}")
     if undecided(found):
-        raise HpsearchError(f"{gate_sentence(found)} Compare on more seeds: --seeds {4 * found.seeds}")
+        raise HpsearchError(f"{gate_sentence(found)} {more}")

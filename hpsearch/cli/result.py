@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpsearch.cli.common import make_console, report_of, show, storage_words
@@ -58,22 +59,23 @@ def show_complete(
         with suppress(NothingToShowError), reading(err, what="training finalists again") as watch:
             own = resources(device, workers)
             confirm_stored(study, dataset, store, *own, top=TOP, seeds=CONFIRM_SEEDS, watch=watch)
-    report, trials = report_of(store)
+    note = None
     if study.compare is not None:
-        from hpsearch.results.scorings import count_comparison
-        from hpsearch.retrain.answer import compared
+        from hpsearch.retrain.contrast import answer
         from hpsearch.running.pool import resources
 
-        report = compared(
-            report,
+        note = answer(
             study,
             dataset,
-            trials,
+            store,
             *resources(device, workers),
             lambda text: err.print(text, soft_wrap=not err.is_terminal),
         )
-        if report.comparison is not None:
-            count_comparison(store, report.comparison)
+    report, _ = report_of(store)
+    if note is not None:
+        from hpsearch.results.frames import with_note
+
+        report = with_note(replace(report, notes=()), note)
     _show(report, storage)
 
 

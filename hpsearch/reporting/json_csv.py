@@ -9,15 +9,13 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.records import StudyRecord
-from hpsearch.reporting.comparison import conclusion, remarks
+from hpsearch.reporting.comparison import comparison_document
 from hpsearch.reporting.finalists import confirmation_document
 from hpsearch.reporting.lessons_document import lessons_document
 from hpsearch.results.advice import advice, remedy_command
-from hpsearch.results.comparison import Comparison
 from hpsearch.results.confirmation import confirmed_frame
 from hpsearch.results.frames import PARAM, Report, curves_frame
 from hpsearch.results.lessons import Lessons, lessons
-from hpsearch.stats import LEVEL, Estimate
 from hpsearch.text import json_value, plain
 
 REPORT_FORMAT = "hpsearch.report/1"
@@ -48,51 +46,6 @@ def report_document(report: Report, top: int = 0, found: Lessons | None = None) 
         "advice": [{**vars(each), "command": remedy_command(report, each.remedy)} for each in advice(report)],
         "trials": rows[:top] if top else rows,
     }
-
-
-def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as JSON-able values; differences are in the metric's own unit, shares not in points."""
-    c, found = comparison, {each.arm: each for each in comparison.differences}
-    arms = []
-    for arm in c.arms:
-        each = found.get(arm.name)
-        own: dict[str, Any] = {
-            "arm": arm.name,
-            "trials": arm.trials,
-            "complete": arm.complete,
-            "trial": arm.trial,
-            "epochs": arm.epochs,
-            "diverged": arm.diverged,
-            "scores": arm.scores.tolist(),
-            **_estimate_document(arm.estimate),
-            "difference": None,
-        }
-        if each is not None:
-            difference = {"seeds": each.seeds, **_estimate_document(each.estimate)}
-            own["difference"] = {**difference, "p": each.p, "verdict": each.verdict}
-        arms.append(own)
-    document: dict[str, Any] = json_value(
-        {
-            "by": c.by,
-            "metric": c.metric,
-            "baseline": c.baseline,
-            "seeds": c.seeds,
-            "part": c.part,
-            "rows": c.rows,
-            "level": LEVEL,
-            "comparisons": len(found),
-            "arms": arms,
-            "conclusion": conclusion(c),
-            "remarks": remarks(c),
-        }
-    )
-    return document
-
-
-def _estimate_document(found: Estimate | None) -> dict[str, Any]:
-    if found is None:
-        return dict.fromkeys(("mean", "sd", "low", "high"))
-    return {"mean": found.mean, "sd": found.sd, "low": found.low, "high": found.high}
 
 
 def curves_document(report: Report) -> dict[str, Any]:

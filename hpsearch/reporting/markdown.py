@@ -31,8 +31,8 @@ from hpsearch.reporting.grids import (
 )
 from hpsearch.reporting.lessons import lessons_blocks
 from hpsearch.results.advice import advice_lines
-from hpsearch.results.comparison import Comparison
 from hpsearch.results.confirmation import Confirmation
+from hpsearch.results.contrast import Contrast
 from hpsearch.results.frames import Report
 from hpsearch.results.lessons import Lessons, lessons
 from hpsearch.text import plain
@@ -139,7 +139,7 @@ def _front(report: Report, top: int, pictures: Collection[str]) -> list[str]:
     ]
 
 
-def _compared(comparison: Comparison, pictures: Collection[str]) -> list[str]:
+def _compared(comparison: Contrast, pictures: Collection[str]) -> list[str]:
     notes = [f"- {escaped(line)}" for line in remarks(comparison)]
     return [
         f"## Comparison: {escaped(plain(comparison.subject))}",

@@ -40,8 +40,8 @@ from hpsearch.reporting.grids import (
 )
 from hpsearch.reporting.lessons import brief_blocks, lessons_blocks
 from hpsearch.results.advice import advised
-from hpsearch.results.comparison import Comparison
 from hpsearch.results.confirmation import Confirmation
+from hpsearch.results.contrast import Contrast
 from hpsearch.results.frames import Report
 from hpsearch.results.lessons import Lessons, lessons
 from hpsearch.text import plain
@@ -243,7 +243,7 @@ def _front(report: Report, width: int, top: int) -> RenderableType:
     return Group(caption, *table, *_dim(front_more_line(report, top)), Text(front_sentence(report)))
 
 
-def _compared(comparison: Comparison, width: int) -> list[RenderableType]:
+def _compared(comparison: Contrast, width: int) -> list[RenderableType]:
     caption = Text(f" {plain(comparison.subject)}: each one's best trial, trained again", style="dim")
     table = fitted(comparison_grid(comparison), width, "--format json")
     sentence = Text(conclusion(comparison), style="bold")

@@ -13,7 +13,7 @@ from hpsearch.records import Trial
 from hpsearch.results.confirmation import Confirmation
 from hpsearch.results.frames import trials_frame
 from hpsearch.results.scorings import CONFIRMATION, confirmation_of, pack
-from hpsearch.retrain.fresh_seeds import Candidate, Watch, scored_part, train_fresh
+from hpsearch.retrain.fresh_seeds import Watch, candidate_of, scored_part, train_fresh
 from hpsearch.retrain.stored import reload
 from hpsearch.running.pool import resources
 from hpsearch.store import Database, StudyStore
@@ -78,10 +78,7 @@ def confirm_stored(
             f"To train more: hpsearch run {store.record.origin or study.name}"
         )
     finalists = complete[:top]
-    candidates = [
-        Candidate(study.space.configuration(trial.params), trial.best_epoch or trial.epochs)
-        for trial in finalists
-    ]
+    candidates = [candidate_of(study, trial) for trial in finalists]
     part, rows = scored_part(dataset)
     about = {
         "trials": [trial.number for trial in finalists],
