@@ -22,7 +22,7 @@ from hpsearch.errors import (
 )
 from hpsearch.records import Params, Progress, StudyRecord, Trial
 from hpsearch.result import Queue, Result
-from hpsearch.results.frames import Report, curves_frame, trials_frame
+from hpsearch.results.frames import Report, curves_frame, trials_frame, with_note
 from hpsearch.results.scorings import CONFIRMATION
 from hpsearch.results.stored import report_of
 from hpsearch.running.watch import Beginning, Ending, Progressing, Watch
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from hpsearch.model.export import Exported
     from hpsearch.model.model import Model
     from hpsearch.results.confirmation import Confirmation
+    from hpsearch.results.contrast import Contrast
     from hpsearch.results.replay import Replay
-    from hpsearch.results.versus import Versus
     from hpsearch.running.estimate import Estimate
     from hpsearch.running.fork import Forked
-    from hpsearch.running.prepare import Outcome
+    from hpsearch.running.machine import Machine
     from hpsearch.search import SamplerFactory
 
 _SILENT = Watch()
@@ -119,33 +119,48 @@ def run(
     Raises:
         HpsearchError: with a message for the user; nothing is left half-written.
     """
-    from hpsearch.running.prepare import prepare
+    from hpsearch.running.machine import Machine
+    from hpsearch.running.prepare import prepare, train
+    from hpsearch.running.provenance import run_provenance
     from hpsearch.running.resume import is_complete, open_study
 
-    _check_least(workers=(workers, 1))
     watch = watch if isinstance(watch, Watch) else Progressing(watch)
+    machine = Machine.of(device, workers)
     if not isinstance(study, Study):
         study = find_study(study, storage)
     study, dataset = prepare(study, watch.reads)
     with Database.open(storage, create=True) as database:
         if fork is not None:
-            study = _forked(database, study, dataset, fork, device, watch)
+            study = _forked(database, study, dataset, fork, machine, watch)
         asked, store = study.search.trials, database.find(study.name)
         nothing_left = None if store is None else is_complete(study, store)
-        outcome: Outcome | None = None
         if store is not None and nothing_left:
-            # Nothing to train, so that torch need not even be imported.
             store, study = open_study(database, study, dataset, {})
-            watch.begins(_beginning(study, dataset, store, device, workers or 0, asked, nothing_left, None))
+            watch.begins(_beginning(study, dataset, store, machine, asked, nothing_left=nothing_left))
             confirm = confirm and not any(each.purpose == CONFIRMATION for each in store.scorings())
-        else:
-            store, study, outcome, stopped = _train(
-                database, study, dataset, asked, device, workers, time_limit, checkpoints, sampler, watch
-            )
-            watch.ends(Ending(study, store.counts(), database.url, outcome.enough))
-            if not outcome.complete:
-                return _result(store, outcome, stopped)
-        return _finish(study, dataset, store, outcome, device, workers, confirm, watch)
+            return _finish(study, dataset, store, machine, confirm, watch)
+        said, warnings = run_provenance(study, dataset, machine), list[str]()
+        store, study = open_study(database, study, dataset, said, warnings.append)
+        limit = study.search.time_limit if time_limit is None else time_limit
+        beginning = _beginning(study, dataset, store, machine, asked, limit, tuple(warnings))
+        watch.begins(beginning)
+        outcome = train(
+            study,
+            dataset,
+            store,
+            machine,
+            stop=beginning.stop,
+            watch=watch.progresses,
+            warn=watch.warns,
+            provenance=said,
+            checkpoints=checkpoints,
+            sampler=sampler,
+        )
+        watch.ends(Ending(study, store.counts(), database.url, outcome.enough))
+        if outcome.complete:
+            return replace(_finish(study, dataset, store, machine, confirm, watch), profile=outcome.profile)
+        stopped = beginning.stop.asked
+        return Result(_report_so_far(store), False, stopped=stopped, profile=outcome.profile)
 
 
 def estimate(
@@ -157,16 +172,16 @@ def estimate(
     watch: Watch = _SILENT,
 ) -> tuple[Beginning, Estimate]:
     """What a run would do with the trials that are stored; nothing is trained but a probe, and stored."""
-    from hpsearch.running.pool import resources
+    from hpsearch.running.machine import Machine
     from hpsearch.running.prepare import prepare
 
     if not isinstance(study, Study):
         study = find_study(study, storage)
     study, dataset = prepare(study, watch.reads)
-    device, workers = resources(device, workers)
+    machine = Machine.of(device, workers)
     with Database.open(storage, create=True) as database:
         store = database.find(study.name)
-        beginning = _beginning(study, dataset, store, device, workers, study.search.trials, None, None, True)
+        beginning = _beginning(study, dataset, store, machine, study.search.trials, dry=True)
         watch.begins(beginning)
         return beginning, beginning.left()
 
@@ -252,40 +267,27 @@ def report(study: Study | str | Path, *, storage: str = DEFAULT_STORAGE, images:
         found, trials = report_of(store)
         stored = study_from_document(store.record.document, store.record.origin)
         complete = is_complete(stored, store) is not None
-    found, drawn = full_report(found, trials, images, _SILENT.says)
+    found, drawn = with_images(found, trials) if images else (found, {})
     return Result(found, complete, drawn)
 
 
-def full_report(
-    report: Report, trials: Sequence[Trial], images: bool, say: Callable[[str], None]
-) -> tuple[Report, dict[str, bytes]]:
-    """The report with its comparison, and where they are asked for its images as PNGs by file name.
+def with_images(report: Report, trials: Sequence[Trial]) -> tuple[Report, dict[str, bytes]]:
+    """The report, and its images as PNGs by file name; nothing is trained for it but what they show.
 
-    What cannot be had, since the data are gone or changed, is a line in the report's notes. say: is told what
-    takes a while.
+    What cannot be had, since the data are gone or changed, is a line in the report's notes.
     """
-    from hpsearch.retrain.answer import compared, with_note
-    from hpsearch.retrain.stored import reload
-    from hpsearch.running.pool import resources
-
-    if not ("compare" in report.record.document or (images and _drawable(report.record))):
-        return report, {}
-    try:
-        study, dataset = reload(report.record)
-    except HpsearchError as error:
-        asked = "no comparison" if "compare" in report.record.document else "no images of the data"
-        return with_note(report, f"{asked}: {error}"), {}
-    device, workers = resources("auto", None)
-    if study.compare is not None:
-        report = compared(report, study, dataset, trials, device, workers, say)
-    if not images:
+    if not _drawable(report.record):
         return report, {}
     from hpsearch.reporting.images import illustrations
+    from hpsearch.retrain.stored import reload
+    from hpsearch.train import choose_device
 
     try:
-        return report, illustrations(study, dataset, {t.number: t for t in trials}, report, device)
+        study, dataset = reload(report.record)
+        by_number = {trial.number: trial for trial in trials}
+        return report, illustrations(study, dataset, by_number, report, choose_device("auto"))
     except HpsearchError as error:
-        return with_note(report, f"no images: {error}"), {}
+        return with_note(report, f"no images of the data: {error}"), {}
 
 
 def _drawable(record: StudyRecord) -> bool:
@@ -378,7 +380,7 @@ def compare(
     device: str = "auto",
     workers: int | None = None,
     watch: Callable[[int, int], None] = _SILENT.retrains,
-) -> Versus:
+) -> Contrast:
     """Retrain two studies or trials on fresh seeds and score them on the test set: is B better than A?
 
     Args:
@@ -391,11 +393,13 @@ def compare(
         NothingToShowError: a study has no complete trial.
         HpsearchError: they cannot be compared, or data cannot be read or have changed.
     """
-    from hpsearch.results.versus import read_margin
-    from hpsearch.retrain.versus import Subject, versus
-    from hpsearch.running.pool import resources
+    from hpsearch.results.contrast import read_margin
+    from hpsearch.retrain.contrast import Subject, compare_two
+    from hpsearch.running.machine import Machine
 
-    _check_least(seeds=(seeds, LEAST_SEEDS), workers=(workers, 1))
+    if seeds < LEAST_SEEDS:
+        raise HpsearchError(f"seeds: expected at least {LEAST_SEEDS}; found {seeds}")
+    machine = Machine.of(device, workers)
     allowed = None if margin is None else read_margin(margin)
     (name_a, trial_a), (name_b, trial_b) = _subject(a), _subject(b)
     with ExitStack() as stack:
@@ -405,15 +409,13 @@ def compare(
         second = first if shared else stack.enter_context(Database.open(storage_b or storage))
         store = first.study(name_a)
         other = store if shared and name_a == name_b else second.study(name_b)
-        device, workers = resources(device, workers)
-        return versus(
+        return compare_two(
             Subject(store, trial_a),
             Subject(other, trial_b),
             metric=metric,
             seeds=seeds,
             margin=allowed,
-            device=device,
-            workers=workers,
+            machine=machine,
             watch=watch,
         )
 
@@ -510,19 +512,12 @@ def predict(model: Model | str | Path, data: Path | str | DataFrame) -> DataFram
 # -- parts of a run ------------------------------------------------------------------------------
 
 
-def _check_least(**given: tuple[int | None, int]) -> None:
-    for name, (value, least) in given.items():
-        if value is not None and value < least:
-            raise HpsearchError(f"{name}: expected at least {least}; found {value}")
-
-
 def _forked(
-    database: Database, study: Study, dataset: Dataset, name: str, device: str, watch: Watch
+    database: Database, study: Study, dataset: Dataset, name: str, machine: Machine, watch: Watch
 ) -> Study:
     from hpsearch.running import fork as forking
-    from hpsearch.train import choose_device
 
-    made = forking.fork(database, study, dataset, name, choose_device(device))
+    made = forking.fork(database, study, dataset, name, machine.device)
     watch.forks(study.name, made.taken, made.finished)
     return made.study
 
@@ -531,104 +526,54 @@ def _beginning(
     study: Study,
     dataset: Dataset,
     store: StudyStore | None,
-    device: str,
-    workers: int,
+    machine: Machine,
     asked: int,
-    nothing_left: str | None,
-    time_limit: float | None,
-    ask: bool = False,
+    time_limit: float | None = None,
+    warnings: tuple[str, ...] = (),
+    *,
+    nothing_left: str | None = None,
+    dry: bool = False,
 ) -> Beginning:
     from hpsearch.running.pool import StopFlag
 
     def left() -> Estimate:
         from hpsearch.running.estimate import estimate
-        from hpsearch.running.machine import Machine
 
         last = None if store is None else store.last_cohort()
         trials = [] if store is None else store.trials()
         cohort = 0 if last is None else last.number + 1
-        return estimate(study, dataset, trials, cohort, Machine(device, workers), ask=ask)
+        # A dry run shows what the sampler would choose; a run is about to ask it anyway.
+        return estimate(study, dataset, trials, cohort, machine, ask=dry)
 
     counts = {} if store is None else store.counts()
     stop = StopFlag(time_limit)
-    return Beginning(study, dataset, device, workers, asked, counts, nothing_left, left, stop, dry=ask)
-
-
-def _train(
-    database: Database,
-    study: Study,
-    dataset: Dataset,
-    asked: int,
-    device: str,
-    workers: int | None,
-    time_limit: float | None,
-    checkpoints: bool,
-    sampler: SamplerFactory | None,
-    watch: Watch,
-) -> tuple[StudyStore, Study, Outcome, bool]:
-    """Open the study, train what is missing, and say whether somebody stopped it."""
-    from hpsearch.running.machine import Machine
-    from hpsearch.running.prepare import train
-    from hpsearch.running.provenance import run_provenance
-    from hpsearch.running.resume import open_study
-
-    machine = Machine.of(device, workers)
-    said = run_provenance(study, dataset, machine)
-    warnings: list[str] = []
-    store, study = open_study(database, study, dataset, said, warnings.append)
-    limit = study.search.time_limit if time_limit is None else time_limit
-    beginning = _beginning(study, dataset, store, machine.device, machine.workers, asked, None, limit)
-    watch.begins(replace(beginning, warnings=tuple(warnings)))
-    outcome = train(
-        study,
-        dataset,
-        store,
-        machine,
-        stop=beginning.stop,
-        watch=watch.progresses,
-        warn=watch.warns,
-        provenance=said,
-        checkpoints=checkpoints,
-        sampler=sampler,
-    )
-    return store, study, outcome, beginning.stop.asked
+    return Beginning(study, dataset, machine, asked, counts, nothing_left, left, stop, warnings, dry)
 
 
 def _finish(
-    study: Study,
-    dataset: Dataset,
-    store: StudyStore,
-    outcome: Outcome | None,
-    device: str,
-    workers: int | None,
-    confirm: bool,
-    watch: Watch,
+    study: Study, dataset: Dataset, store: StudyStore, machine: Machine, confirm: bool, watch: Watch
 ) -> Result:
     """Confirm the best of a complete study, and answer the question that it asks."""
-    from hpsearch.running.pool import resources
-
     if confirm:
         from hpsearch.retrain.confirm import confirm_stored
 
         # Without a complete trial there is nothing to confirm, and the report says so.
         with suppress(NothingToShowError):
-            own = resources(device, workers)
-            confirm_stored(study, dataset, store, *own, top=TOP, seeds=CONFIRM_SEEDS, watch=watch.retrains)
-    found, trials = report_of(store)
+            confirm_stored(study, dataset, store, machine, top=TOP, seeds=CONFIRM_SEEDS, watch=watch.retrains)
+    note = None
     if study.compare is not None:
-        from hpsearch.results.scorings import count_comparison
-        from hpsearch.retrain.answer import compared
+        from hpsearch.retrain.contrast import answer
 
-        found = compared(found, study, dataset, trials, *resources(device, workers), watch.says)
-        if found.comparison is not None:
-            count_comparison(store, found.comparison)
-    return Result(found, True, profile=None if outcome is None else outcome.profile)
+        note = answer(study, dataset, store, machine, watch.says)
+    found = _report_so_far(store)
+    if note is not None:
+        found = with_note(replace(found, notes=()), note)
+    return Result(found, True)
 
 
-def _result(store: StudyStore, outcome: Outcome, stopped: bool) -> Result:
-    """A study that is not complete yet."""
+def _report_so_far(store: StudyStore) -> Report:
+    """The report of a study, of which perhaps nothing is finished."""
     try:
-        found, _ = report_of(store)
-    except NothingToShowError:  # stopped before anything was finished
-        found = Report(store.record, trials_frame(store.record, []), {})
-    return Result(found, outcome.complete, stopped=stopped, profile=outcome.profile)
+        return report_of(store)[0]
+    except NothingToShowError:
+        return Report(store.record, trials_frame(store.record, []), {})

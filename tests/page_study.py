@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from hpsearch.records import Curves, Run, State, StudyRecord, Trials, time_of
-from hpsearch.results.comparison import Arm, Comparison
 from hpsearch.results.confirmation import Confirmation, Finalist, Use
+from hpsearch.results.contrast import Arm, Contrast
 from hpsearch.results.frames import Report, finished_report
 from hpsearch.results.lessons import Lessons, lessons
 from tests.report_study import DOCUMENT, EPOCHS, RECORD, example, made_up_curve
@@ -57,20 +57,29 @@ def confirmation(report: Report, finalists: int = 6) -> Confirmation:
         scores = random.normal(0.95 - 0.01 * place, 0.004, SEEDS)
         if place == 2:
             scores[1] = np.nan
-        found.append(Finalist(row["trial"], row["value"], 20 + place, scores, 1 - scores, curves, params))
+        found.append(
+            Finalist(row["trial"], 20 + place, scores, 1 - scores, curves, params, selected=row["value"])
+        )
     uses = (Use("confirmation", finalists, SEEDS),)
     values = tuple(report.ranked["value"].tolist())
     return Confirmation("accuracy", True, "test", 360, SEEDS, False, len(values), tuple(found), uses, values)
 
 
-def comparison(names: tuple[str, ...] = ("relu", "tanh", "sigmoid")) -> Comparison:
+def comparison(names: tuple[str, ...] = ("relu", "tanh", "sigmoid")) -> Contrast:
     """Of activations, the last one worse."""
     random = np.random.default_rng(4)
     arms = tuple(
-        Arm(name, 30, 20, place, 12, random.normal(0.95 - 0.1 * (place == len(names) - 1), 0.005, 12))
+        Arm(
+            place,
+            12,
+            random.normal(0.95 - 0.1 * (place == len(names) - 1), 0.005, 12),
+            name=name,
+            trials=30,
+            complete=20,
+        )
         for place, name in enumerate(names)
     )
-    return Comparison("activation", "accuracy", True, names[0], arms, 12, "test", 360)
+    return Contrast("activation", "accuracy", True, arms, 0, 12, "test", 360)
 
 
 def hostile_report() -> tuple[Report, Lessons]:

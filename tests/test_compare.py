@@ -15,15 +15,16 @@ from typer.testing import CliRunner
 from hpsearch.api import run
 from hpsearch.cli.app import app
 from hpsearch.data import Dataset
-from hpsearch.errors import StudyChangedError, StudyFileError
+from hpsearch.errors import StorageError, StudyChangedError, StudyFileError
 from hpsearch.records import State, Trial
-from hpsearch.reporting.comparison import comparison_grid, conclusion, remarks
-from hpsearch.results.comparison import BETTER, EQUAL, WORSE, Arm, Comparison
+from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, remarks
+from hpsearch.results.contrast import Arm, Contrast
 from hpsearch.results.frames import Report, finished_report
-from hpsearch.retrain.compare import compare
+from hpsearch.results.scorings import COMPARISON, comparison_of, store_comparison, uses_of
+from hpsearch.retrain.contrast import answer, compare_arms
 from hpsearch.retrain.fresh_seeds import fresh_seed
 from hpsearch.running.prepare import make_problem, prepare
-from hpsearch.stats import estimate
+from hpsearch.stats import BETTER, EQUAL, WORSE, estimate
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
 from hpsearch.train.lanes import Lane
@@ -151,14 +152,14 @@ def test_the_guides_studies_give_every_arm_its_share_of_whole_trials(path: Path)
 # -- statistics ----------------------------------------------------------------------------------
 
 
-def compared(scores: dict[str, Any], **settings: Any) -> Comparison:
+def compared(scores: dict[str, Any], **settings: Any) -> Contrast:
     arms = tuple(
-        Arm(name, 10, 10, at, 5, np.asarray(values, dtype=np.float64))
+        Arm(at, 5, np.asarray(values, dtype=np.float64), name=name, trials=10, complete=10)
         for at, (name, values) in enumerate(scores.items())
     )
     given: dict[str, Any] = {"by": "activation", "metric": "accuracy", "maximize": True, "part": "test"}
-    given |= {"baseline": next(iter(scores)), "seeds": len(arms[0].scores), "rows": 80}
-    return Comparison(arms=arms, **(given | settings))
+    given |= {"base": 0, "seeds": len(arms[0].scores), "rows": 80}
+    return Contrast(arms=arms, **(given | settings))
 
 
 def test_intervals_and_p_are_those_of_a_paired_t_test_divided_by_the_comparisons() -> None:
@@ -166,17 +167,17 @@ def test_intervals_and_p_are_those_of_a_paired_t_test_divided_by_the_comparisons
     base = random.normal(0.9, 0.02, 12)
     near, far = base + random.normal(0.001, 0.02, 12), base + random.normal(0.05, 0.02, 12)
     found = compared({"base": base, "near": near, "far": far})
-    for each, values in zip(found.differences, (near, far), strict=True):
+    for each, values in zip(found.differences[1:], (near, far), strict=True):
         mean, error = (values - base).mean(), stats.sem(values - base)
         half = stats.t.ppf(1 - 0.025 / 2, 11) * error
-        ends = (each.estimate.mean, each.estimate.low, each.estimate.high)
+        ends = (each.mean, each.low, each.high)
         assert ends == pytest.approx((mean, mean - half, mean + half))
         p = stats.ttest_rel(values, base).pvalue
         assert each.p == pytest.approx(min(1, 2 * p))
-        assert (each.verdict == EQUAL) == (each.estimate.low < 0 < each.estimate.high) == (2 * p >= 0.05)
-    assert [each.verdict for each in found.differences] == [EQUAL, BETTER]
+        assert (each.verdict == EQUAL) == (each.low < 0 < each.high) == (2 * p >= 0.05)
+    assert [each.verdict for each in found.differences[1:]] == [EQUAL, BETTER]
     lower = compared({"base": base, "far": far}, metric="rmse", maximize=False)
-    assert lower.differences[0].verdict == WORSE
+    assert lower.differences[1].verdict == WORSE
 
 
 def test_equal_arms_are_seldom_told_apart_and_intervals_cover() -> None:
@@ -186,10 +187,10 @@ def test_equal_arms_are_seldom_told_apart_and_intervals_cover() -> None:
     for noise in random.normal(0, 1, (studies, 4, seeds)):
         scores = noise + random.normal(0, 2, seeds)  # what a seed does to all arms cancels
         equal = compared(dict(zip("abcd", scores, strict=True))).differences
-        found_any += any(each.verdict != EQUAL for each in equal)
+        found_any += any(each.verdict != EQUAL for each in equal[1:])
         scores[1:] += gain
         better = compared(dict(zip("abcd", scores, strict=True))).differences
-        covered += all(each.estimate.low < gain < each.estimate.high for each in better)
+        covered += all(each.low < gain < each.high for each in better[1:])
     tolerance = 3 * np.sqrt(0.05 * 0.95 / studies)
     assert found_any / studies <= 0.05 + tolerance
     assert covered / studies >= 0.95 - tolerance
@@ -200,9 +201,9 @@ def test_equal_arms_are_seldom_told_apart_and_intervals_cover() -> None:
 def test_differences_that_are_all_equal_have_no_interval(n: int, verdict: str) -> None:
     seeds = 0.5 + 0.01 * np.arange(n)
     found = compared({"a": seeds, "b": seeds + 0.1, "c": seeds}, rows=1000)
-    b, c = found.differences
+    _, b, c = found.differences
     assert (b.verdict, c.verdict) == (verdict, EQUAL)
-    assert b.estimate.low is None
+    assert b.low is None
     assert b.p == pytest.approx(min(1.0, 2 * 2 * 0.5**n))  # all n signs equal, either way, two comparisons
     text = conclusion(found)
     assert "b +10.0 points (the same with every seed)" in text
@@ -213,8 +214,8 @@ def test_differences_that_are_all_equal_have_no_interval(n: int, verdict: str) -
 def test_retrainings_that_diverged_are_counted_and_said() -> None:
     random, lost = np.random.default_rng(2), np.array([np.nan] * 3 + [0.5] * 5)
     found = compared({"a": random.normal(0.9, 0.01, 8), "b": lost, "c": np.full(8, np.nan)})
-    assert [each.arm for each in found.differences] == ["b"]
-    assert found.differences[0].seeds == 5
+    assert [arm.name for arm, _ in found.compared] == ["b"]
+    assert found.compared[0][1].seeds == (5, 5)
     said = "\n".join(remarks(found))
     assert "b: diverged with 3 of 8 seeds; its numbers are those of the other 5." in said
     assert "c: diverged with all 8 seeds; it is not compared." in said
@@ -227,11 +228,14 @@ def test_better_in_its_whole_runs_but_diverging_more_often_is_no_clear_answer() 
     base = np.array([0.5, 0.52, 0.51, 0.49, 0.5, 0.51])
     lost = np.where(np.arange(6) < 2, np.nan, base + np.array((0.2, 0.21, 0.2, 0.22, 0.2, 0.21)))
     found = compared({"a": base, "b": lost})
-    assert found.differences[0].verdict == "no clear answer"
-    assert conclusion(found).endswith(": no clear answer.")
-    assert compared({"a": lost, "b": base}).differences[0].verdict == "no clear answer"
+    assert found.differences[1].verdict == "no clear answer"
+    assert conclusion(found).endswith(
+        ": no clear answer: better where both were trained to the end, but it diverged with 2 of 6 seeds, "
+        "a with 0."
+    )
+    assert compared({"a": lost, "b": base}).differences[1].verdict == "no clear answer"
     above = base + np.array((0.3, 0.31, 0.3, 0.32, 0.3, 0.33))
-    assert compared({"a": above, "b": lost}).differences[0].verdict == "worse"
+    assert compared({"a": above, "b": lost}).differences[1].verdict == "worse"
 
 
 def test_words_carry_sign_unit_and_rows() -> None:
@@ -268,7 +272,7 @@ def stored(folder: Path, test: float = 0.3) -> tuple[Study, Dataset, list[Trial]
 
 def test_arms_are_their_best_trials_trained_again_by_the_book(tmp_path: Path) -> None:
     study, dataset, trials, report = stored(tmp_path)
-    found = compare(study, dataset, trials, report, "cpu", 2)
+    found = compare_arms(study, dataset, trials, report, "cpu", 2)
     assert (found.part, found.rows) == ("test", len(dataset.test))
     tops = {}
     for arm in found.arms:
@@ -288,15 +292,18 @@ def test_arms_are_their_best_trials_trained_again_by_the_book(tmp_path: Path) ->
             )
             (alone,) = train_solo(problem, [Lane(0, configuration)], arm.epochs or 0)
             assert score == pytest.approx(alone.curve[-1, 3], abs=1.5 / len(dataset.test))
-    assert found.baseline == max(tops.values(), key=lambda t: (t.value, -(t.loss or 0))).params["activation"]
+    assert (
+        found.baseline.name
+        == max(tops.values(), key=lambda t: (t.value, -(t.loss or 0))).params["activation"]
+    )
     assert len({fresh_seed(0, n) for n in range(50)} | {0}) == 51
-    again = compare(study, dataset, list(reversed(trials)), report, "cpu", 1)
+    again = compare_arms(study, dataset, list(reversed(trials)), report, "cpu", 1)
     assert all(np.array_equal(a.scores, b.scores) for a, b in zip(found.arms, again.arms, strict=True))
 
 
 def test_without_a_test_part_the_validation_part_scores_and_the_reader_is_told(tmp_path: Path) -> None:
     study, dataset, trials, report = stored(tmp_path, test=0)
-    found = compare(study, dataset, trials, report, "cpu", 1)
+    found = compare_arms(study, dataset, trials, report, "cpu", 1)
     assert (found.part, found.rows) == ("validation", len(dataset.valid))
     assert any("no test part" in line for line in remarks(found))
 
@@ -309,10 +316,10 @@ def test_an_arm_without_a_complete_trial_is_told_and_not_compared(tmp_path: Path
     ]
     with Database.open(url(tmp_path / "x.db")) as database:
         report = finished_report(database.study("small").record, lost, {})
-    found = compare(study, dataset, lost, report, "cpu", 1)
+    found = compare_arms(study, dataset, lost, report, "cpu", 1)
     (sigmoid,) = (arm for arm in found.arms if arm.name == "sigmoid")
     assert (sigmoid.trial, len(sigmoid.scores), sigmoid.complete) == (None, 0, 0)
-    assert found.differences == ()
+    assert found.compared == []
     assert any("sigmoid: none of its" in line for line in remarks(found))
     assert "nothing can be compared" in conclusion(found)
 
@@ -350,11 +357,95 @@ def test_run_and_report_end_with_the_same_answer_and_files(tmp_path: Path) -> No
     assert document["conclusion"] in " ".join(report().split())
 
     (tmp_path / "data.csv").unlink()
-    gone = report()
-    assert "12 trials: 12 complete" in gone
-    (note,) = json.loads(report("--format", "json"))["notes"]
-    assert note.startswith("no comparison: study small: its data, which this needs, cannot be read again: ")
-    assert "".join(note.split()) in "".join(gone.split())  # wrapped, even within a path
+    assert report("--format", "json") == written  # it is read: nothing is trained for a report
+    page = report("--format", "json", "--out", tmp_path / "again")
+    assert page == written
+
+
+def test_what_run_found_is_stored_once_and_read_bit_for_bit(tmp_path: Path) -> None:
+    path, storage = tmp_path / "small.toml", url(tmp_path / "x.db")
+    path.write_text(STUDY.format(test=0.3), encoding="utf-8")
+    study, dataset = prepare(load_study(path))
+    run(study, storage=storage)
+
+    def says() -> str:
+        return CliRunner().invoke(app, ["report", "small", "--storage", storage]).stdout
+
+    assert "no comparison yet: `hpsearch run" in " ".join(says().split())
+    trained: list[str] = []
+    with Database.open(storage) as database:
+        store = database.study("small")
+        assert answer(study, dataset, store, "cpu", 1, trained.append) is None
+        assert answer(study, dataset, store, "cpu", 1, trained.append) is None
+        assert len(trained) == 1
+        trials = store.trials()
+        found = compare_arms(
+            study, dataset, trials, finished_report(store.record, trials, store.curves()), "cpu", 2
+        )
+        again = comparison_of(store.record, trials, store.scorings())
+        assert len(store.scorings()) == len(uses_of(store.record, store.scorings())) == 1
+    assert again is not None
+    assert comparison_document(again) == comparison_document(found)
+    for one, other in zip(found.arms, again.arms, strict=True):
+        assert one.scores.tobytes() == other.scores.tobytes()
+        assert one.losses.tobytes() == other.losses.tobytes()
+        assert one.params == other.params
+    assert conclusion(again) in " ".join(says().split())
+
+
+def test_an_answer_is_of_the_study_as_it_was_and_of_what_is_asked(tmp_path: Path) -> None:
+    path, storage = tmp_path / "small.toml", url(tmp_path / "x.db")
+    text = STUDY.format(test=0.3)
+    path.write_text(text, encoding="utf-8")
+    assert hpsearch("run", path, "--no-confirm", "--storage", storage).returncode == 0
+
+    def notes_and_answer() -> tuple[list[str], Any]:
+        words = ["report", "small", "--format", "json", "--storage", storage]
+        document = json.loads(CliRunner().invoke(app, words).stdout)
+        return document.get("notes", []), document.get("comparison")
+
+    def looks() -> int:
+        with Database.open(storage) as database:
+            store = database.study("small")
+            return len(uses_of(store.record, store.scorings()))
+
+    nothing, first = notes_and_answer()
+    assert (nothing, looks()) == ([], 1)
+    path.write_text(text.replace("trials = 12", "trials = 14"), encoding="utf-8")
+    run(path, storage=storage)
+    (note,), earlier = notes_and_answer()
+    assert note.startswith("the comparison is of the 12 trials that were finished then, of 14 now")
+    assert earlier == first
+    assert hpsearch("run", path, "--no-confirm", "--storage", storage).returncode == 0
+    nothing, now = notes_and_answer()
+    assert nothing == []
+    assert sum(arm["trials"] for arm in now["arms"]) == 14
+    same = [arm["trial"] for arm in now["arms"]] == [arm["trial"] for arm in first["arms"]]
+    assert looks() == (1 if same else 2)  # the same trials have the same scores: no new look
+    path.write_text(path.read_text().replace("seeds = 4", "seeds = 5"), encoding="utf-8")
+    run(path, storage=storage)
+    (note,), gone = notes_and_answer()
+    assert note.startswith("no comparison yet")
+    assert gone is None
+
+
+def test_a_look_without_numbers_is_no_answer_and_no_second_look(tmp_path: Path) -> None:
+    study, dataset, trials, report = stored(tmp_path)
+    found = compare_arms(study, dataset, trials, report, "cpu", 1)
+    with Database.open(url(tmp_path / "x.db")) as database:
+        store = database.study("small")
+        # As it was noted before answers were stored.
+        numbers = [arm.trial for arm in found.arms]
+        about = {"by": found.by, "trials": numbers, "seeds": found.seeds, "rows": found.rows}
+        store.add_scoring(COMPARISON, about)
+        assert comparison_of(store.record, trials, store.scorings()) is None
+        store_comparison(store, found)
+        assert comparison_of(store.record, trials, store.scorings()) is not None
+        assert len(store.scorings()) == 2
+        assert len(uses_of(store.record, store.scorings())) == 1
+        damaged = [replace(each, data=each.data[:-9]) for each in store.scorings()]
+        with pytest.raises(StorageError, match="scoring 2 is not as hpsearch writes it"):
+            comparison_of(store.record, trials, damaged)
 
 
 def test_a_comparison_may_be_added_to_a_stored_study_and_changed(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hpsearch.reporting.finalists import finalists_remarks, rank_text, uses_sent
 from hpsearch.results.confirmation import Confirmation, Finalist, Use
 from hpsearch.retrain.confirm import confirm, confirm_stored
 from hpsearch.retrain.fresh_seeds import Candidate, fresh_seed, redivided, train_fresh
+from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem, prepare
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
@@ -81,7 +82,7 @@ def test_the_test_part_changes_scores_and_nothing_else(opened: tuple[Study, Data
     candidates = [Candidate(study.space.configuration({**FIXED, "depth": depth}), 5) for depth in (1, 2)]
     shuffled = replace(dataset, test=Part(dataset.test.x, np.roll(dataset.test.y, 7)))
     as_it_is, other = (
-        train_fresh(study, each, candidates, 3, device="cpu", workers=1) for each in (dataset, shuffled)
+        train_fresh(study, each, candidates, 3, machine=Machine("cpu", 1)) for each in (dataset, shuffled)
     )
     for a, b in zip(as_it_is, other, strict=True):
         assert [curve.tobytes() for curve in a.curves] == [curve.tobytes() for curve in b.curves]
@@ -94,7 +95,7 @@ FIXED = {"learning_rate": 0.1, "momentum": 0.5, "batch_size": 16, "activation": 
 def test_candidates_with_equal_configurations_come_out_equal_and_apart(opened: tuple[Study, Dataset]) -> None:
     study, dataset = opened
     same = Candidate(study.space.configuration({**FIXED, "depth": 2}), 3)
-    a, b, c = train_fresh(study, dataset, [same, same, replace(same, epochs=2)], 3, device="cpu", workers=2)
+    a, b, c = train_fresh(study, dataset, [same, same, replace(same, epochs=2)], 3, machine=Machine("cpu", 2))
     assert a.curves[0].tobytes() == b.curves[0].tobytes()
     assert [len(curve) for curve in c.curves] == [2, 2, 2]
     assert c.curves[1].tobytes() == a.curves[1][:2].tobytes()
@@ -106,7 +107,7 @@ def test_what_diverges_has_no_score_and_keeps_its_curve(opened: tuple[Study, Dat
         study.space.configuration({**FIXED, "learning_rate": 1e30, "depth": 3, "activation": "relu"}), 9
     )
     calm = Candidate(study.space.configuration({**FIXED, "depth": 3}), 9)
-    lost, kept = train_fresh(study, dataset, [wild, calm], 3, device="cpu", workers=1)
+    lost, kept = train_fresh(study, dataset, [wild, calm], 3, machine=Machine("cpu", 1))
     assert np.isnan(lost.scores).all()
     assert all(1 <= len(curve) < 9 for curve in lost.curves)
     assert np.isfinite(kept.scores).all()
@@ -264,7 +265,9 @@ def test_looks_go_with_a_dump_and_with_a_fork(
 
 
 def of_scores(*scores: list[float], part: str = "test", uses: int = 1) -> Confirmation:
-    finalists = tuple(Finalist(n, 0.99, 5, np.array(own), np.array(own)) for n, own in enumerate(scores))
+    finalists = tuple(
+        Finalist(n, 5, np.array(own), np.array(own), selected=0.99) for n, own in enumerate(scores)
+    )
     use = (Use("confirmation", len(scores), len(scores[0])),) * uses
     return Confirmation("accuracy", True, part, 100, len(scores[0]), False, 40, finalists, use)
 
@@ -290,7 +293,7 @@ def test_confirming_leaves_a_running_study_alone(database: Path, opened: tuple[S
         trainer = stored.study("small")
         trainer.begin()
         other = stored.study("small")
-        confirm_stored(study, dataset, other, top=2, seeds=3, device="cpu", workers=1)
+        confirm_stored(study, dataset, other, top=2, seeds=3, machine=Machine("cpu", 1))
         trainer.commit(seconds=1.0)
         trainer.end()
         assert len(trainer.scorings()) == 1

@@ -331,7 +331,9 @@ def confirmed(report: Report, scores: dict[int, list[float]], curves: int = 0) -
             if curves
             else ()
         )
-        finalists.append(Finalist(trial, 0.9, max(1, curves), np.array(own), np.zeros(len(own)), lines))
+        finalists.append(
+            Finalist(trial, max(1, curves), np.array(own), np.zeros(len(own)), lines, selected=0.9)
+        )
     return Confirmation("accuracy", True, "test", 360, 5, False, len(report.ranked), tuple(finalists))
 
 

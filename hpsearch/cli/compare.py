@@ -21,7 +21,7 @@ from hpsearch.defaults import COMPARE_SEEDS, LEAST_SEEDS
 from hpsearch.errors import HpsearchError, RegressionError
 
 if TYPE_CHECKING:
-    from hpsearch.results.versus import Versus
+    from hpsearch.results.contrast import Contrast
 
 
 class CompareFormat(StrEnum):
@@ -55,6 +55,10 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Exit with 4 unless it is excluded that B is worse by more."),
+    ] = False,
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="S", min=LEAST_SEEDS, help="Train both on S fresh seeds.")
     ] = COMPARE_SEEDS,
@@ -69,20 +73,25 @@ def compare(
         typer.Option("--storage-b", metavar="URL", help="Database of B.", show_default="that of A"),
     ] = None,
 ) -> None:
-    """Compare two studies or trials: is B better than A, and how surely?
+    """Compare two studies or trials: is B better than A?
 
     A study stands for its best trial: the best confirmed one, or the best by
-    validation before `hpsearch confirm`. Both are trained again on fresh seeds
-    and scored on the test part. Studies with the same data, split and seed are
-    compared seed by seed, others with intervals that cover other rows, too.
+    validation before `hpsearch confirm`. Both are retrained on fresh seeds and
+    scored on the test set. Studies with the same rows (in files with other
+    columns, too), split and seed are compared seed by seed, others with intervals
+    that cover other rows, too.
 
     Exits with 4 if B is worse by more than --fail-if-worse allows; seeds alone
-    bring that about in at most 5 % of comparisons. Each look at the test part is
+    bring that about in at most 5 % of comparisons. That B passes does not exclude
+    such a loss: you are told which loss is not excluded, and with --strict B
+    passes only if a loss of more than is allowed is. Each look at the test set is
     counted.
     """
     from hpsearch import api
     from hpsearch.cli.reading import reading
 
+    if strict and fail_if_worse is None:
+        raise HpsearchError("--strict: expected --fail-if-worse, too, which says how much worse B may be")
     with reading(make_console(sys.stderr), what="retraining both") as watch:
         found = api.compare(
             a,
@@ -97,34 +106,39 @@ def compare(
             watch=watch,
         )
     _print(found, format_)
-    _judge(found)
+    _judge(found, strict)
 
 
-def _print(found: Versus, format_: CompareFormat) -> None:
+def _print(found: Contrast, format_: CompareFormat) -> None:
+    from hpsearch.reporting.head_to_head import two_document, two_markdown, two_view
     from hpsearch.reporting.json_csv import json_text
-    from hpsearch.reporting.versus_output import versus_document, versus_markdown, versus_view
 
     if format_ is CompareFormat.JSON:
-        write_out(json_text(versus_document(found)))
+        write_out(json_text(two_document(found)))
     elif format_ is CompareFormat.MARKDOWN:
-        write_out(versus_markdown(found))
+        write_out(two_markdown(found))
     else:
         console = make_console(sys.stdout)
-        show(versus_view(found, console.width), console)
+        show(two_view(found, console.width), console)
 
 
-def _judge(found: Versus) -> None:
+def _judge(found: Contrast, strict: bool) -> None:
     """Raise what the regression test says against B.
 
+    strict: also where a loss of more than is allowed is not excluded.
+
     Raises:
-        RegressionError: B is worse than is allowed.
+        RegressionError: B is worse than is allowed, or may be if that is strict.
         HpsearchError: that cannot be told.
     """
-    from hpsearch.reporting.versus import gate_sentence, undecided
+    from hpsearch.reporting.head_to_head import gate_sentence, strict_sentence, undecided
 
     if found.regression is None:
         return
     if found.regression.tripped:
         raise RegressionError(gate_sentence(found))
+    more = f"Compare on more seeds: --seeds {4 * found.seeds}"
+    if strict and not found.regression.excluded:
+        raise RegressionError(f"{strict_sentence(found)} {more}")
     if undecided(found):
-        raise HpsearchError(f"{gate_sentence(found)} Compare on more seeds: --seeds {4 * found.seeds}")
+        raise HpsearchError(f"{gate_sentence(found)} {more}")

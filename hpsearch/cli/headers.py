@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from hpsearch.data import Dataset
     from hpsearch.running.estimate import Estimate
+    from hpsearch.running.machine import Machine
 
 _SAMPLES = 5
 _RUNGS = 8
@@ -50,7 +51,7 @@ def _batch_notes(study: Study, dataset: Dataset) -> list[str]:
     return [f"batch_size {', '.join(large)} is more than the {rows:,} training rows: all rows make one batch"]
 
 
-def dry_run_view(study: Study, left: Estimate, device: str, workers: int) -> RenderableType:
+def dry_run_view(study: Study, left: Estimate, machine: Machine) -> RenderableType:
     """The resolved study as TOML; then, as comments, what would be done and the first trials."""
     from rich.console import Group
     from rich.text import Text
@@ -73,7 +74,9 @@ def dry_run_view(study: Study, left: Estimate, device: str, workers: int) -> Ren
     pauses = "results are stored" if study.search.stopping == "none" else "rungs"
     blocks.append(Text(f"# {pauses} at epochs {shown}; up to {plural(at_once, 'lane')} at once"))
     blocks.append(
-        Text(f"# {plural(workers, 'thread')} on {device}, about {left.bytes / 1e6:,.0f} MB of memory")
+        Text(
+            f"# {plural(machine.workers, 'thread')} on {machine.device}, about {left.bytes / 1e6:,.0f} MB of memory"
+        )
     )
     first = study.search.trials - left.trials
     for number, params in enumerate(left.asked[:_SAMPLES], start=first):

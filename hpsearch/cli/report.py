@@ -22,7 +22,6 @@ from hpsearch.cli.common import (
 from hpsearch.errors import HpsearchError
 
 if TYPE_CHECKING:
-    from hpsearch.results.comparison import Comparison
     from hpsearch.results.frames import Report
 
 _TABLE_ROWS = 10
@@ -69,12 +68,8 @@ def report(
 
     found, trials = api.read_report(study, storage=storage_url(storage), curves=not rows_alone)
     pictures: dict[str, bytes] = {}
-    if format_ is not ReportFormat.PARQUET and (out is not None or format_ not in _ROWS):
-        found, pictures = api.full_report(
-            found, trials, out is not None, lambda text: typer.echo(text, err=True)
-        )
-        if found.comparison is not None:
-            _count(found.comparison, found.record.name, storage)
+    if out is not None and format_ is not ReportFormat.PARQUET:
+        found, pictures = api.with_images(found, trials)
     if out is not None:
         paths = _write(found, format_, out, top, pictures)
         charts = [path for path in paths if path.parent != out]
@@ -102,19 +97,6 @@ def _write(
 
         return write_into(out, {TRIALS: parquet_bytes(report_rows(found))})
     return write_report(found, out, _TABLE_ROWS if top is None else top, pictures)
-
-
-def _count(comparison: Comparison, study: str, storage: str | None) -> None:
-    """Note that the comparison has looked at the test part, if the database can be written."""
-    from hpsearch.errors import StorageError
-    from hpsearch.results.scorings import count_comparison
-    from hpsearch.store import Database
-
-    try:
-        with Database.open(storage_url(storage)) as database:
-            count_comparison(database.study(study), comparison)
-    except StorageError as error:
-        typer.echo(f"warning: this look at the test part cannot be noted: {error}", err=True)
 
 
 def _print(found: Report, format_: ReportFormat, top: int | None, storage: str) -> None:

@@ -86,7 +86,7 @@ def run(
             from hpsearch.cli.headers import dry_run_view
 
             beginning, left = api.estimate(found, storage=url, device=device, workers=workers, watch=watch)
-            show(dry_run_view(beginning.study, left, beginning.device, beginning.workers), out)
+            show(dry_run_view(beginning.study, left, beginning.machine), out)
             return
         result = api.run(
             found,

@@ -72,13 +72,15 @@ class TerminalWatch(Watch):
         if b.dry:
             self._say(header_lines(study, b.dataset))
             return
-        self._say(header_lines(study, b.dataset, f"{b.device}, {plural(b.workers, 'thread')}"))
+        self._say(
+            header_lines(study, b.dataset, f"{b.machine.device}, {plural(b.machine.workers, 'thread')}")
+        )
         self._say(f"warning  {text}" for text in b.warnings)
         self._say(_notes(b))
         if sum(b.counts.values()) <= _ESTIMATED:
             self._say([f"left     {estimate_text(b.left())}"])
         _keep_memory_flat()
-        self._started, self._cpu = age(), b.device == "cpu"
+        self._started, self._cpu = age(), b.machine.device == "cpu"
         metric = study.train.metric or ""
         self._display = Display(self._err, metric, percent=is_share(metric)).__enter__()
         self._catch_signals(b.stop)
@@ -161,7 +163,7 @@ def _notes(b: Beginning) -> Iterable[str]:
     from hpsearch.train import missing_kernel
 
     total = b.study.search.trials
-    if b.device == "cpu" and (reason := missing_kernel()):
+    if b.machine.device == "cpu" and (reason := missing_kernel()):
         yield f"note     small networks train through torch, several times slower: {reason}"
     if before := _finished(b.counts):
         yield f"resuming: {before:,} of {total:,} trials are finished"

@@ -1,15 +1,18 @@
-"""The answer to a study's question, in words and as a table."""
+"""Arms against a baseline in words and as a table: the answer to a study's question."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from hpsearch.errors import plural
 from hpsearch.reporting.grids import Column, Grid
-from hpsearch.results.comparison import EQUAL, UNCLEAR, Arm, Comparison, Difference
-from hpsearch.stats import Estimate
+from hpsearch.results.contrast import Arm, Contrast
+from hpsearch.stats import EQUAL, LEVEL, UNCLEAR, Difference, Estimate
 from hpsearch.text import (
     MISSING,
     interval_text,
     is_share,
+    json_value,
     metric_text,
     plain,
     signed_texts,
@@ -19,42 +22,86 @@ from hpsearch.text import (
 _UNEQUAL = 2
 """Arms with so many times the trials of another were tuned better."""
 
+NO_TEST = (
+    "There is no test part: the scores are from the validation part, on which the trials were chosen, too, "
+    "and flatter."
+)
 
-def conclusion(comparison: Comparison) -> str:
+
+# -- of every contrast ---------------------------------------------------------------------------
+
+
+def verdict_text(c: Contrast, arm: Arm, found: Difference, name: str, baseline: str) -> str:
+    """The verdict on an arm, with what makes it unclear: "no detectable difference", "relu is better"."""
+    if found.verdict == EQUAL:
+        return EQUAL
+    return unclear_text(c, arm, found, baseline) or f"{name} is {found.verdict}"
+
+
+def unclear_text(c: Contrast, arm: Arm, found: Difference, baseline: str) -> str | None:
+    """Why there is no clear answer, although a difference was found; None where the answer is clear."""
+    if found.verdict != UNCLEAR:
+        return None
+    what = "better" if (found.mean > 0) == c.maximize else "worse"
+    return (
+        f"{UNCLEAR}: {what} where both were trained to the end, but it diverged with {arm.diverged} of "
+        f"{c.seeds} seeds, {baseline} with {c.baseline.diverged}"
+    )
+
+
+def change_text(metric: str, found: Difference, before: str = "", after: str = "") -> str:
+    """ "+47.1 points (+46.2 … +48.0)", or that it was the same with every seed."""
+    mean, *interval = signed_texts(metric, found.mean, *found.ends)
+    unit = " points" if is_share(metric) else ""
+    inside = f"{before}{' … '.join(interval)}" if interval else "the same with every seed"
+    return f"{mean}{unit} ({inside}{after})"
+
+
+def level_cells(metric: str, found: Estimate | None) -> tuple[str, str]:
+    """Mean and interval of an arm."""
+    if found is None:
+        return MISSING, MISSING
+    mean = metric_text(metric, found.mean)
+    return mean, interval_text(metric, found.low, found.high)
+
+
+# -- of the arms of a study ----------------------------------------------------------------------
+
+
+def conclusion(comparison: Contrast) -> str:
     """One sentence with the numbers that answer the question."""
-    c, found = comparison, comparison.differences
+    c, found = comparison, comparison.compared
     if not found:
         return f"{plain(c.by)}: fewer than two arms were trained to their end; nothing can be compared."
     about = f"{plural(c.seeds, 'seed')}, {plural(c.rows, f'{c.part} row')}"
+    base = plain(c.baseline.name)
     if len(found) == 1:
-        (only,) = found
-        change = _change(c, only.estimate, "95 % interval ", f", {about}")
-        open_ = only.verdict in (EQUAL, UNCLEAR)
-        tail = only.verdict if open_ else f"{plain(only.arm)} is {only.verdict}"
-        return f"{plain(only.arm)} against {plain(c.baseline)}: {c.metric} {change}: {tail}."
-    (base,) = (arm for arm in c.arms if arm.name == c.baseline)
-    assert base.estimate is not None
-    parts = [f"{plain(each.arm)} {_change(c, each.estimate)}, {each.verdict}" for each in found]
+        ((arm, only),) = found
+        change = change_text(c.metric, only, "95 % interval ", f", {about}")
+        said = verdict_text(c, arm, only, plain(arm.name), base)
+        return f"{plain(arm.name)} against {base}: {c.metric} {change}: {said}."
+    assert c.baseline.estimate is not None
+    parts = [
+        f"{plain(arm.name)} {change_text(c.metric, each)}, {unclear_text(c, arm, each, base) or each.verdict}"
+        for arm, each in found
+    ]
     return (
-        f"Against {plain(c.baseline)} ({c.metric} {metric_text(c.metric, base.estimate.mean)}; {about}; "
+        f"Against {base} ({c.metric} {metric_text(c.metric, c.baseline.estimate.mean)}; {about}; "
         f"95 % intervals that hold for all {len(found)} together): {'; '.join(parts)}."
     )
 
 
-def remarks(comparison: Comparison) -> list[str]:
+def remarks(comparison: Contrast) -> list[str]:
     """What the reader must know to take the numbers for no more than they are."""
     c = comparison
     lines = [
         "The intervals are about other initial weights and orders of the rows, for these trials'"
         " hyper-parameters on this split; another search or other data would differ by more."
     ]
-    if len(c.differences) > 1:
-        lines.append(f"Intervals and p are corrected for {len(c.differences)} comparisons (Bonferroni).")
+    if len(c.compared) > 1:
+        lines.append(f"Intervals and p are corrected for {len(c.compared)} comparisons (Bonferroni).")
     if c.part != "test":
-        lines.append(
-            "There is no test part: the scores are from the validation part, on which the trials were "
-            "chosen, too, and flatter."
-        )
+        lines.append(NO_TEST)
     for arm in c.arms:
         name = plain(arm.name)
         if arm.trial is None:
@@ -78,9 +125,9 @@ def remarks(comparison: Comparison) -> list[str]:
     return lines
 
 
-def comparison_grid(comparison: Comparison) -> Grid:
+def comparison_grid(comparison: Contrast) -> Grid:
     """One row an arm: mean and interval, difference to the baseline, verdict, and what it was chosen from."""
-    c, found = comparison, {each.arm: each for each in comparison.differences}
+    c = comparison
     any_diverged = any(arm.diverged for arm in c.arms)
     columns = (
         Column(c.subject, numeric=False),
@@ -89,13 +136,13 @@ def comparison_grid(comparison: Comparison) -> Grid:
     )
     last = ("p", "95 % interval", "sd", *(["diverged"] if any_diverged else []), "trials", "trial", "epochs")
     rows = []
-    for arm in c.arms:
-        mean, interval = _level_cells(c.metric, arm.estimate)
+    for arm, found in zip(c.arms, c.differences, strict=True):
+        mean, interval = level_cells(c.metric, arm.estimate)
         rows.append(
             (
                 plain(arm.name).removeprefix(f"{c.by} "),
                 mean,
-                *_difference_cells(c, arm, found.get(arm.name)),
+                *_difference_cells(c, arm, found),
                 interval,
                 MISSING if arm.estimate is None else _sd_text(c.metric, arm.estimate.sd),
                 *([str(arm.diverged) if arm.diverged else ""] if any_diverged else []),
@@ -107,36 +154,60 @@ def comparison_grid(comparison: Comparison) -> Grid:
     return Grid((*columns, *map(Column, last)), tuple(rows))
 
 
-def _level_cells(metric: str, found: Estimate | None) -> tuple[str, str]:
-    """Mean and interval of an arm."""
-    if found is None:
-        return MISSING, MISSING
-    mean = metric_text(metric, found.mean)
-    return mean, interval_text(metric, found.low, found.high)
-
-
-def _difference_cells(comparison: Comparison, arm: Arm, found: Difference | None) -> tuple[str, ...]:
+def _difference_cells(c: Contrast, arm: Arm, found: Difference | None) -> tuple[str, ...]:
     """Difference, its interval, verdict and p."""
-    if arm.name == comparison.baseline:
+    if arm is c.baseline:
         return "", "", "(baseline)", ""
     if found is None:
         return MISSING, MISSING, "not compared", ""
-    mean, *interval = signed_texts(comparison.metric, *_ends(found.estimate))
+    mean, *interval = signed_texts(c.metric, found.mean, *found.ends)
     p = "<0.001" if found.p < 0.001 else f"{found.p:.3f}"
     return mean, " … ".join(interval) or "the same", found.verdict, p
 
 
-def _change(comparison: Comparison, found: Estimate, before: str = "", after: str = "") -> str:
-    """ "+47.1 points (+46.2 … +48.0)", or that it was the same with every seed."""
-    mean, *interval = signed_texts(comparison.metric, *_ends(found))
-    unit = " points" if is_share(comparison.metric) else ""
-    inside = f"{before}{' … '.join(interval)}" if interval else "the same with every seed"
-    return f"{mean}{unit} ({inside}{after})"
-
-
-def _ends(found: Estimate) -> list[float]:
-    return [value for value in (found.mean, found.low, found.high) if value is not None]
-
-
 def _sd_text(metric: str, sd: float) -> str:
     return f"{100 * sd:.1f}" if is_share(metric) else significant(sd, 3)
+
+
+def comparison_document(comparison: Contrast) -> dict[str, Any]:
+    """The comparison as JSON-able values; differences are in the metric's own unit, shares not in points."""
+    c, arms = comparison, []
+    for arm, each in zip(c.arms, c.differences, strict=True):
+        own: dict[str, Any] = {
+            "arm": arm.name,
+            "trials": arm.trials,
+            "complete": arm.complete,
+            "trial": arm.trial,
+            "epochs": arm.epochs,
+            "diverged": arm.diverged,
+            "scores": arm.scores.tolist(),
+            **estimate_document(arm.estimate),
+            "difference": None,
+        }
+        if each is not None:
+            difference = {"seeds": each.seeds[1], **estimate_document(each)}
+            own["difference"] = {**difference, "p": each.p, "verdict": each.verdict}
+        arms.append(own)
+    document: dict[str, Any] = json_value(
+        {
+            "by": c.by,
+            "metric": c.metric,
+            "baseline": c.baseline.name,
+            "seeds": c.seeds,
+            "part": c.part,
+            "rows": c.rows,
+            "level": LEVEL,
+            "comparisons": len(c.compared),
+            "arms": arms,
+            "conclusion": conclusion(c),
+            "remarks": remarks(c),
+        }
+    )
+    return document
+
+
+def estimate_document(found: Estimate | Difference | None) -> dict[str, Any]:
+    """Mean, standard deviation and interval, as JSON-able values."""
+    if found is None:
+        return dict.fromkeys(("mean", "sd", "low", "high"))
+    return {"mean": found.mean, "sd": found.sd, "low": found.low, "high": found.high}

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hpsearch.records import StudyRecord
-from hpsearch.reporting.comparison import conclusion, remarks
-from hpsearch.results.comparison import Comparison
 from hpsearch.results.frames import PARAM, Report
 from hpsearch.results.lessons import Lessons
-from hpsearch.stats import LEVEL, Estimate
+from hpsearch.stats import Estimate
 from hpsearch.text import json_value
 
 
@@ -50,45 +48,6 @@ def trial_row(row: dict[Any, Any], objectives: Sequence[str]) -> dict[str, Any]:
 
 def _only(values: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     return {key: values[key] for key in keys}
-
-
-def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as JSON-able values; differences are in the metric's own unit, shares not in points."""
-    c, found = comparison, {each.arm: each for each in comparison.differences}
-    arms = []
-    for arm in c.arms:
-        each = found.get(arm.name)
-        own: dict[str, Any] = {
-            "arm": arm.name,
-            "trials": arm.trials,
-            "complete": arm.complete,
-            "trial": arm.trial,
-            "epochs": arm.epochs,
-            "diverged": arm.diverged,
-            "scores": arm.scores.tolist(),
-            **_estimate_document(arm.estimate),
-            "difference": None,
-        }
-        if each is not None:
-            difference = {"seeds": each.seeds, **_estimate_document(each.estimate)}
-            own["difference"] = {**difference, "p": each.p, "verdict": each.verdict}
-        arms.append(own)
-    document: dict[str, Any] = json_value(
-        {
-            "by": c.by,
-            "metric": c.metric,
-            "baseline": c.baseline,
-            "seeds": c.seeds,
-            "part": c.part,
-            "rows": c.rows,
-            "level": LEVEL,
-            "comparisons": len(found),
-            "arms": arms,
-            "conclusion": conclusion(c),
-            "remarks": remarks(c),
-        }
-    )
-    return document
 
 
 def _estimate_document(found: Estimate | None) -> dict[str, Any]:

@@ -43,8 +43,8 @@ from hpsearch.reporting.charts.lessons import importances_chart, interaction_cha
 from hpsearch.reporting.charts.parallel import parallel_chart
 from hpsearch.reporting.charts.seeds import seeds_chart
 from hpsearch.reporting.charts.spec import Chart
-from hpsearch.reporting.comparison import comparison_grid, conclusion, remarks
-from hpsearch.reporting.documents import comparison_document, lessons_document, study_document, trial_row
+from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, remarks
+from hpsearch.reporting.documents import lessons_document, study_document, trial_row
 from hpsearch.reporting.finalists import (
     confirmation_document,
     finalists_curves_grid,

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hpsearch.records import FloatArray, valid_place
-from hpsearch.stats import Ranking, Scored, rank_arms
+from hpsearch.results.retrained import Retrained
+from hpsearch.stats import Ranking, rank_arms
 
 
 @dataclass(frozen=True)
-class Finalist(Scored):
-    """One of the best trials by validation, trained again on fresh seeds.
+class Finalist(Retrained):
+    """One of the best trials by validation, trained again on fresh seeds for the epochs after which it was
+    best.
 
-    selected: the validation metric for which it was chosen. epochs: for which it is trained, those after
-    which it was best. scores, losses: [seeds] on the part that is scored; NaN where it diverged. curves: one
-    a seed, [epochs, columns] as records.Segment has them, on the training and validation parts; up to the
-    epoch in which it diverged.
+    selected: the validation metric for which it was chosen.
     """
 
     trial: int
-    selected: float
     epochs: int
-    scores: FloatArray
-    losses: FloatArray
-    curves: tuple[FloatArray, ...] = ()
-    params: dict[str, Any] = field(default_factory=dict)
-
-    def validation(self, metric: str) -> FloatArray:
-        """[seeds] the metric on the validation part after the last epoch; NaN where it diverged."""
-        place = valid_place(metric)
-        values = np.array([curve[-1, place] for curve in self.curves])
-        return np.where(np.isnan(self.scores), np.nan, values) if len(values) else values
+    selected: float = math.nan
 
 
 @dataclass(frozen=True)

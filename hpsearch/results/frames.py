@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +33,8 @@ from hpsearch.study.space import Space
 from hpsearch.text import counts_text
 
 if TYPE_CHECKING:
-    from hpsearch.results.comparison import Comparison
     from hpsearch.results.confirmation import Confirmation
+    from hpsearch.results.contrast import Contrast
 
 PARAM = "param_"
 _DTYPES = {"float": "float64", "int": "Int64", "bool": "boolean", "name": "str", "layers": "str"}
@@ -54,7 +54,7 @@ class Report:
     record: StudyRecord
     trials: pd.DataFrame
     curves: Mapping[int, FloatArray]
-    comparison: Comparison | None = None
+    comparison: Contrast | None = None
     confirmation: Confirmation | None = None
     notes: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
@@ -112,6 +112,11 @@ class Report:
         curve = self.curves.get(trial, np.empty((0, len(CURVE_COLUMNS))))
         values: FloatArray = curve[:, valid_place(self.record.metric)]
         return values
+
+
+def with_note(report: Report, text: str) -> Report:
+    """The report with one more line of notes."""
+    return replace(report, notes=(*report.notes, " ".join(text.split())))
 
 
 def finished_report(

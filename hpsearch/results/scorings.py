@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hpsearch.errors import StorageError
-from hpsearch.records import FloatArray, Scoring, State, StudyRecord, Trial, Trials
-from hpsearch.results.comparison import Comparison
+from hpsearch.records import FloatArray, IntArray, Scoring, State, StudyRecord, Trial, Trials
 from hpsearch.results.confirmation import Confirmation, Finalist, Use
+from hpsearch.results.contrast import Arm, Contrast
+from hpsearch.results.frames import Report, with_note
 from hpsearch.store import StudyStore
 
 CONFIRMATION, COMPARISON = "confirmation", "comparison"
@@ -73,25 +75,123 @@ def confirmation_of(
             study=record.name,
         )
     except (SafetensorError, LookupError, ValueError) as error:
-        raise StorageError(
-            f'study "{record.name}": scoring {last.number} is not as hpsearch writes it ({error!r})'
-        ) from None
+        raise _damaged(record, last, error) from None
 
 
-def count_comparison(store: StudyStore, comparison: Comparison) -> None:
-    """Note that a comparison has looked at the test part; the same one is no new look.
+def store_comparison(store: StudyStore, found: Contrast) -> None:
+    """Store the answer to what `[compare]` asks; it counts as a look at the part that was scored.
 
     Raises:
         StorageError: the database cannot be written.
     """
-    if comparison.part == TEST:
-        about = {
-            "by": comparison.by,
-            "trials": [arm.trial for arm in comparison.arms if arm.trial is not None],
-            "seeds": comparison.seeds,
-            "rows": comparison.rows,
-        }
-        store.add_scoring(COMPARISON, about)
+    from safetensors.numpy import save
+
+    scored = [place for place, arm in enumerate(found.arms) if arm.trial is not None]
+    arms = [found.arms[place] for place in scored]
+    about = {
+        "by": found.by,
+        "trials": [arm.trial for arm in arms],
+        "seeds": found.seeds,
+        "rows": found.rows,
+        "part": found.part,
+        "epochs": [arm.epochs for arm in arms],
+        "arms": [arm.name for arm in found.arms],
+        "baseline": found.base,
+        "finished": found.finished,
+        "compare": store.record.document["compare"],
+    }
+    arrays = {
+        "scores": np.array([arm.scores for arm in arms]),
+        "losses": np.array([arm.losses for arm in arms]),
+        "places": np.array(scored),
+        "counts": np.array([(arm.trials, arm.complete) for arm in found.arms]),
+    }
+    store.add_scoring(COMPARISON, about, save(arrays))
+
+
+def comparison_of(
+    record: StudyRecord, trials: Sequence[Trial], scorings: Sequence[Scoring]
+) -> Contrast | None:
+    """The last answer to what the study's `[compare]` asks now; None if it was not stored.
+
+    trials: the study's, in number order. scorings: all of them; those of earlier versions have no numbers.
+
+    Raises:
+        StorageError: what is stored of it cannot be read.
+    """
+    asked = record.document.get("compare")
+    stored = (each for each in reversed(scorings) if each.purpose == COMPARISON and each.data)
+    last = next((each for each in stored if asked and each.about.get("compare") == asked), None)
+    if last is None:
+        return None
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        arrays, about = load(last.data), last.about
+        scored = {int(place): at for at, place in enumerate(arrays["places"])}
+        return Contrast(
+            by=about["by"],
+            metric=record.metric,
+            maximize=record.direction == "maximize",
+            arms=tuple(
+                _stored_arm(name, scored.get(place), arrays["counts"][place], about, arrays, trials)
+                for place, name in enumerate(about["arms"])
+            ),
+            base=about["baseline"],
+            seeds=about["seeds"],
+            part=about["part"],
+            rows=about["rows"],
+            finished=about["finished"],
+        )
+    except (SafetensorError, LookupError, ValueError) as error:
+        raise _damaged(record, last, error) from None
+
+
+def _stored_arm(
+    name: str,
+    at: int | None,
+    counts: IntArray,
+    about: Mapping[str, Any],
+    arrays: Mapping[str, Any],
+    trials: Sequence[Trial],
+) -> Arm:
+    """The arm that is the scored one number `at`, or none of them."""
+    there, complete = map(int, counts)
+    if at is None:
+        return Arm(None, None, np.empty(0), name=name, trials=there, complete=complete)
+    return Arm(
+        trial=about["trials"][at],
+        epochs=about["epochs"][at],
+        scores=arrays["scores"][at],
+        losses=arrays["losses"][at],
+        params=trials[about["trials"][at]].params,
+        name=name,
+        trials=there,
+        complete=complete,
+    )
+
+
+def answered(report: Report, trials: Sequence[Trial], scorings: Sequence[Scoring]) -> Report:
+    """The report with the stored answer to what `[compare]` asks, or a line that says how to get it."""
+    if "compare" not in report.record.document:
+        return report
+    found, now = comparison_of(report.record, trials, scorings), finished(trials)
+    again = f"`hpsearch run {report.record.origin or report.record.name}`"
+    if found is None:
+        return with_note(report, f"no comparison yet: {again} trains what [compare] asks, at its end")
+    if found.finished < now:
+        earlier = (
+            f"the comparison is of the {found.finished:,} trials that were finished then, of {now:,} now: "
+            f"{again} compares again, at its end"
+        )
+        report = with_note(report, earlier)
+    return replace(report, comparison=found)
+
+
+def finished(trials: Sequence[Trial]) -> int:
+    """How many trials will not change any more."""
+    return sum(state.finished for state in Trials.join(trials).state)
 
 
 def uses_of(record: StudyRecord, scorings: Sequence[Scoring]) -> tuple[Use, ...]:
@@ -100,7 +200,7 @@ def uses_of(record: StudyRecord, scorings: Sequence[Scoring]) -> tuple[Use, ...]
         Use(f"{each['purpose']} of {record.parent['study']}", each["trials"], each["seeds"])
         for each in record.parent.get("scorings", ())
     )
-    own = (Use(each.purpose, *_extent(each.about), each.when) for each in scorings)
+    own = (Use(each.purpose, *_extent(each.about), each.when) for each in _looks(scorings))
     return (*before, *own)
 
 
@@ -108,10 +208,28 @@ def inherited(scorings: Sequence[Scoring], parent: Mapping[str, Any]) -> list[di
     """What a fork's record keeps of its parent's looks and those before: all have the same rows kept back."""
     own = [
         {"purpose": each.purpose, "trials": trials, "seeds": seeds}
-        for each in scorings
+        for each in _looks(scorings)
         for trials, seeds in [_extent(each.about)]
     ]
     return [*parent.get("scorings", ()), *own]
+
+
+def _looks(scorings: Sequence[Scoring]) -> list[Scoring]:
+    """Scorings that are looks of their own.
+
+    An answer on the validation part is none: all trials were chosen there. One that has the numbers of an
+    earlier one, since other trials that were added since changed no arm's best, is no new look.
+    """
+    looks, seen = [], []
+    for each in scorings:
+        about = each.about
+        if each.purpose == COMPARISON and "by" in about:
+            numbers = [about[name] for name in ("by", "trials", "seeds", "rows")]
+            if about.get("part", TEST) != TEST or numbers in seen:
+                continue
+            seen.append(numbers)
+        looks.append(each)
+    return looks
 
 
 def _values(trials: Sequence[Trial]) -> tuple[float, ...]:
@@ -131,4 +249,10 @@ def _finalist(trial: Trial, epochs: int, place: int, arrays: Mapping[str, Any]) 
     scores, losses = arrays["scores"][place], arrays["losses"][place]
     curves = tuple(arrays[f"curve.{place}.{index}"] for index in range(len(scores)))
     selected = float("nan") if trial.value is None else trial.value
-    return Finalist(trial.number, selected, epochs, scores, losses, curves, trial.params)
+    return Finalist(trial.number, epochs, scores, losses, curves, trial.params, selected)
+
+
+def _damaged(record: StudyRecord, scoring: Scoring, error: Exception) -> StorageError:
+    return StorageError(
+        f'study "{record.name}": scoring {scoring.number} is not as hpsearch writes it ({error!r})'
+    )

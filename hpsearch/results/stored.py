@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hpsearch.errors import check_trial
 from hpsearch.records import Trial
 from hpsearch.results.frames import Report, check_finished, trials_frame
-from hpsearch.results.scorings import confirmation_of
+from hpsearch.results.scorings import answered, confirmation_of
 from hpsearch.store import StudyStore
 
 
@@ -29,7 +30,10 @@ def report_of(
     for number in only:
         check_trial(record.name, number, sum(counts.values()), "--trial")
     trials, lines = store.read(only or None, curves=curves)
-    confirmation = None if only else confirmation_of(record, trials, store.scorings())
-    frame, runs = trials_frame(record, trials), tuple(store.runs())
+    report = Report(record, trials_frame(record, trials), lines, runs=tuple(store.runs()))
+    if not only:
+        scorings = store.scorings()
+        report = replace(report, confirmation=confirmation_of(record, trials, scorings))
+        report = answered(report, trials, scorings)
     gc.freeze()  # very many objects that stay to the end, through which no search for garbage need go
-    return Report(record, frame, lines, confirmation=confirmation, runs=runs), trials
+    return report, trials

@@ -13,9 +13,9 @@ from hpsearch.records import Trial
 from hpsearch.results.confirmation import Confirmation
 from hpsearch.results.frames import trials_frame
 from hpsearch.results.scorings import CONFIRMATION, confirmation_of, pack
-from hpsearch.retrain.fresh_seeds import Candidate, Watch, scored_part, train_fresh
+from hpsearch.retrain.fresh_seeds import Watch, candidate_of, scored_part, train_fresh
 from hpsearch.retrain.stored import reload
-from hpsearch.running.pool import resources
+from hpsearch.running.machine import Machine
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study
 
@@ -45,15 +45,15 @@ def confirm(
         NothingToShowError: no trial is complete.
         HpsearchError: there is no such study, or its data cannot be read or have changed.
     """
-    for name, value, least in (("top", top, 1), ("seeds", seeds, LEAST_SEEDS), ("workers", workers, 1)):
+    for name, value, least in (("top", top, 1), ("seeds", seeds, LEAST_SEEDS)):
         if value is not None and value < least:
             raise HpsearchError(f"{name}: expected at least {least}; found {value}")
     with Database.open(storage) as database:
         store = database.study(study)
         own, dataset = reload(store.record)
-        machine = resources(device, workers)
+        machine = Machine.of(device, workers)
         return confirm_stored(
-            own, dataset, store, *machine, top=top, seeds=seeds, resampled=resampled, watch=watch
+            own, dataset, store, machine, top=top, seeds=seeds, resampled=resampled, watch=watch
         )
 
 
@@ -61,8 +61,7 @@ def confirm_stored(
     study: Study,
     dataset: Dataset,
     store: StudyStore,
-    device: str,
-    workers: int,
+    machine: Machine,
     *,
     top: int,
     seeds: int,
@@ -78,10 +77,7 @@ def confirm_stored(
             f"To train more: hpsearch run {store.record.origin or study.name}"
         )
     finalists = complete[:top]
-    candidates = [
-        Candidate(study.space.configuration(trial.params), trial.best_epoch or trial.epochs)
-        for trial in finalists
-    ]
+    candidates = [candidate_of(study, trial) for trial in finalists]
     part, rows = scored_part(dataset)
     about = {
         "trials": [trial.number for trial in finalists],
@@ -99,8 +95,7 @@ def confirm_stored(
             dataset,
             candidates,
             seeds,
-            device=device,
-            workers=workers,
+            machine=machine,
             resampled=resampled,
             watch=watch,
         )

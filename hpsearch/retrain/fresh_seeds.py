@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch import seeds
 from hpsearch.data import Dataset, Part
-from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray
+from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, Params, Trial
+from hpsearch.results.retrained import Retrained
 from hpsearch.results.scorings import TEST, VALIDATION
+from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem
 from hpsearch.study.file import Study
 from hpsearch.study.hyperparameters import Configuration
@@ -28,23 +30,18 @@ Watch = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration, and the epochs after which it is scored."""
+    """A configuration, the epochs after which it is scored, and the trial and parameters that it is of."""
 
     configuration: Configuration
     epochs: int
+    trial: int | None = None
+    params: Params = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Repeats:
-    """A candidate on each seed.
-
-    scores, losses: [seeds] on the part that is scored, NaN where it diverged. curves: one a seed, as
-    records.Segment has them, on the training and validation parts, up to the epoch in which it diverged.
-    """
-
-    scores: FloatArray
-    losses: FloatArray
-    curves: tuple[FloatArray, ...]
+def candidate_of(study: Study, trial: Trial) -> Candidate:
+    """The trial, to be trained for the epochs after which it was best."""
+    epochs = trial.best_epoch or trial.epochs
+    return Candidate(study.space.configuration(trial.params), epochs, trial.number, trial.params)
 
 
 def scored_part(dataset: Dataset) -> tuple[str, Part]:
@@ -63,12 +60,11 @@ def train_fresh(
     candidates: Sequence[Candidate],
     count: int,
     *,
-    device: str,
-    workers: int,
+    machine: Machine,
     resampled: bool = False,
     first: int = 0,
     watch: Watch = lambda done, total: None,
-) -> list[Repeats]:
+) -> list[Retrained]:
     """Train all candidates on `count` fresh seeds; with a seed, all see the same mini-batches.
 
     The part that is scored is looked at once, after a candidate's last epoch; curves are those of validation.
@@ -83,14 +79,14 @@ def train_fresh(
         seed = fresh_seed(study.seed, first + index)
         own = redivided(dataset, seed) if resampled else dataset
         _, part = scored_part(own)
-        problem = replace(make_problem(study, own, device), seed=seed)
-        kept_back = replace(make_problem(study, replace(own, valid=part), device), seed=seed)
+        problem = replace(make_problem(study, own, machine.device), seed=seed)
+        kept_back = replace(make_problem(study, replace(own, valid=part), machine.device), seed=seed)
         lanes = [Lane(n, each.configuration, None, _WEIGHTS) for n, each in enumerate(candidates)]
         tiles = plan(problem, lanes, [each.epochs for each in candidates], 1)
         work += [_Work(index, problem, kept_back, tile) for tile in tiles]
     scores, losses = np.full((2, len(candidates), count), np.nan)
     curves: dict[tuple[int, int], FloatArray] = {}
-    with ThreadPoolExecutor(workers) as threads:
+    with ThreadPoolExecutor(machine.workers) as threads:
         for done, (piece, found) in enumerate(zip(work, threads.map(_train, work), strict=True), start=1):
             for number, (curve, last) in found.items():
                 curves[number, piece.index] = curve
@@ -99,8 +95,15 @@ def train_fresh(
                     losses[number, piece.index] = last[VALID_LOSS]
             watch(done, len(work))
     return [
-        Repeats(scores[number], losses[number], tuple(curves[number, index] for index in range(count)))
-        for number in range(len(candidates))
+        Retrained(
+            each.trial,
+            each.epochs,
+            scores[number],
+            losses[number],
+            tuple(curves[number, index] for index in range(count)),
+            dict(each.params),
+        )
+        for number, each in enumerate(candidates)
     ]
 
 

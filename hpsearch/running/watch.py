@@ -11,6 +11,7 @@ from hpsearch.records import Progress, State
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
     from hpsearch.running.estimate import Estimate
+    from hpsearch.running.machine import Machine
     from hpsearch.running.pool import StopFlag
     from hpsearch.study.file import Study
 
@@ -27,8 +28,7 @@ class Beginning:
 
     study: Study
     dataset: Dataset
-    device: str
-    workers: int
+    machine: Machine
     asked: int
     counts: dict[State, int]
     nothing_left: str | None

@@ -10,14 +10,15 @@ from hpsearch.errors import plural
 from hpsearch.reporting.charts.spec import Chart, Spec, domain_of, metric_axis, tip_format, values
 from hpsearch.reporting.comparison import comparison_grid, conclusion
 from hpsearch.reporting.theme import var
-from hpsearch.results.comparison import BETTER, EQUAL, UNCLEAR, WORSE, Comparison
+from hpsearch.results.contrast import Contrast
+from hpsearch.stats import BETTER, EQUAL, UNCLEAR, WORSE
 from hpsearch.text import is_share, plain
 
 COMPARISON, DIFFERENCES = "comparison", "comparison-differences"
 _LINE, _MARGINS = 42, 10
 
 
-def comparison_charts(c: Comparison) -> list[Chart]:
+def comparison_charts(c: Contrast) -> list[Chart]:
     """Scores with means and intervals; and differences to the baseline, where there are any."""
     names = [row[0] for row in comparison_grid(c).rows]
     height = _MARGINS + _LINE * len(names)
@@ -31,12 +32,12 @@ def comparison_charts(c: Comparison) -> list[Chart]:
     charts = []
     if any(len(arm.scores) for arm in c.arms):
         charts.append(_scores(c, names, y, height))
-    if c.differences:
+    if c.compared:
         charts.append(_differences(c, names, y, height))
     return charts
 
 
-def _scores(c: Comparison, names: list[str], y: Spec, height: int) -> Chart:
+def _scores(c: Contrast, names: list[str], y: Spec, height: int) -> Chart:
     means, seeds = [], []
     for name, arm in zip(names, c.arms, strict=True):
         seeds += [{"s": name, "v": value} for value in arm.scores]
@@ -81,18 +82,18 @@ def _scores(c: Comparison, names: list[str], y: Spec, height: int) -> Chart:
     )
 
 
-def _differences(c: Comparison, names: list[str], y: Spec, height: int) -> Chart:
+def _differences(c: Contrast, names: list[str], y: Spec, height: int) -> Chart:
     shown = dict(zip((arm.name for arm in c.arms), names, strict=True))
     factor, unit = (100.0, "points") if is_share(c.metric) else (1.0, c.metric)
     rows: list[dict[str, Any]] = [
         {
-            "s": shown[each.arm],
-            "mean": factor * each.estimate.mean,
-            "lo": None if each.estimate.low is None else factor * each.estimate.low,
-            "hi": None if each.estimate.high is None else factor * each.estimate.high,
+            "s": shown[arm.name],
+            "mean": factor * each.mean,
+            "lo": None if each.low is None else factor * each.low,
+            "hi": None if each.high is None else factor * each.high,
             "w": each.verdict,
         }
-        for each in c.differences
+        for arm, each in c.compared
     ]
     verdicts = [BETTER, EQUAL, WORSE, UNCLEAR]
     colour = {
@@ -103,7 +104,7 @@ def _differences(c: Comparison, names: list[str], y: Spec, height: int) -> Chart
     }
     tips = [("mean", "difference"), ("lo", "from"), ("hi", "to")]
     tooltip = [*_tooltip(tips, ".3~g", "arm"), {"field": "w", "type": "nominal", "title": "verdict"}]
-    baseline = plain(shown[c.baseline])
+    baseline = plain(shown[c.baseline.name])
     return Chart(
         DIFFERENCES,
         f"Difference to {baseline}",

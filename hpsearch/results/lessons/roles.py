@@ -14,7 +14,8 @@ from hpsearch.records import FloatArray, IntArray, State
 from hpsearch.results.confirmation import Confirmation
 from hpsearch.results.frames import Report
 from hpsearch.results.lessons.factors import Factor
-from hpsearch.stats import LEVEL, estimate, rank_arms
+from hpsearch.stats import EQUAL, LEVEL, UNCLEAR, WORSE, rank_arms
+from hpsearch.stats import verdict as verdict_of
 from hpsearch.text import listed, metric_text, signed_texts
 
 FRESH, SEARCH = "fresh seeds", "search"
@@ -33,7 +34,8 @@ class Verdict:
 
     values: one row a value, best first: value (in words), trials, complete, best (the best trial's value on
     validation), trial (its number), expected, low, high (see below), difference, difference_low,
-    difference_high (to the first row, all together with 95 % confidence), p, source.
+    difference_high (to the first row, all together with 95 % confidence), p, source, verdict (on the value
+    against the first row, in the words of stats.contrast).
     source "fresh seeds": the best trial's score on the part that is kept back, from the confirmation, where
     its best trials of at least two values are finalists. source "search": the expected best of equally many
     trials, so that a value with more of them is not favoured. sentence: the verdict.
@@ -79,7 +81,7 @@ def _values(report: Report, factor: Factor) -> pd.DataFrame:
         )
     names = ("expected", "low", "high", "difference", "difference_low", "difference_high", "p")
     for row in rows:
-        row |= {**dict.fromkeys(names, np.nan), "source": SEARCH}
+        row |= {**dict.fromkeys(names, np.nan), "source": SEARCH, "verdict": EQUAL}
     confirmed = [] if report.confirmation is None else _confirmed(rows, report.confirmation)
     others = [place for place in range(count) if place not in confirmed]
     if others:
@@ -96,19 +98,22 @@ def _sorted(rows: pd.DataFrame, maximize: bool) -> pd.DataFrame:
 
 def _confirmed(rows: list[dict[str, Any]], confirmation: Confirmation) -> list[int]:
     """Fill in what fresh seeds say, where the best trials of at least two values have them; which ones."""
-    scores = {each.trial: each.scores for each in confirmation.finalists}
-    there = [at for at, row in enumerate(rows) if row["trial"] in scores]
+    arms = {each.trial: each for each in confirmation.finalists}
+    there = [at for at, row in enumerate(rows) if row["trial"] in arms]
     if len(there) < 2:
         return []
-    ranking = rank_arms(np.array([scores[rows[at]["trial"]] for at in there]), confirmation.maximize)
+    own = [arms[rows[at]["trial"]] for at in there]
+    ranking = rank_arms(np.array([each.scores for each in own]), confirmation.maximize)
+    best = own[ranking.order[0]]
     for arm, at in enumerate(there):
-        own = scores[rows[at]["trial"]]
-        found, to_best = estimate(own[~np.isnan(own)]), ranking.to_best[arm]
+        found, to_best = own[arm].estimate, ranking.to_best[arm]
         if found is not None:
             rows[at] |= {"expected": found.mean, "low": found.low, "high": found.high}
         if to_best is not None:
             ends = {"difference_low": to_best.low, "difference_high": to_best.high}
-            rows[at] |= {"difference": to_best.mean, "p": to_best.p, **ends}
+            more = own[arm].diverged - best.diverged
+            said = verdict_of(to_best.mean, to_best.p, confirmation.maximize, more)
+            rows[at] |= {"difference": to_best.mean, "p": to_best.p, "verdict": said, **ends}
         rows[at]["source"] = FRESH
     return there
 
@@ -148,7 +153,8 @@ def _searched(
         if arm != first:
             difference = sign * (best[arm] - best[first])
             ends = {"difference_low": difference - reach, "difference_high": difference + reach}
-            rows[at] |= {"difference": difference, "p": chances[arm], **ends}
+            said = verdict_of(difference, chances[arm], maximize)
+            rows[at] |= {"difference": difference, "p": chances[arm], "verdict": said, **ends}
 
 
 def _compared(
@@ -204,8 +210,8 @@ def _sentence(report: Report, name: str, values: pd.DataFrame) -> str:
     said = f"{name}: {_compared_text(metric, rows)}."
     if fresh.any() and not fresh.all():
         others = values[~fresh].to_dict("records")
-        worse = [row["value"] for row in others if row["p"] <= 1 - LEVEL]
-        same = [row["value"] for row in others if not row["p"] <= 1 - LEVEL]
+        worse = [row["value"] for row in others if row["verdict"] == WORSE]
+        same = [row["value"] for row in others if row["verdict"] != WORSE]
         parts = [f"{listed(worse)} worse than the best"] if worse else []
         parts += [f"{listed(same)} not told from the best"] if same else []
         said += f" Without fresh seeds, by the search alone: {'; '.join(parts)}."
@@ -215,14 +221,18 @@ def _sentence(report: Report, name: str, values: pd.DataFrame) -> str:
 def _compared_text(metric: str, rows: Sequence[dict[Any, Any]]) -> str:
     """What is told apart of values on one scale, the best one first."""
     first, *rest = rows
-    clear = [row for row in rest if row["p"] <= 1 - LEVEL]
-    same = listed([first["value"], *(row["value"] for row in rest if not row["p"] <= 1 - LEVEL)])
+    clear = [row for row in rest if row["verdict"] == WORSE]
+    unclear = [row["value"] for row in rest if row["verdict"] == UNCLEAR]
+    same = listed([first["value"], *(row["value"] for row in rest if row["verdict"] == EQUAL)])
+    diverged = (
+        f"; {listed(unclear)}: {UNCLEAR}, since {first['value']} diverged more often" if unclear else ""
+    )
     if not clear:
-        return f"no detectable difference between {same}"
+        return f"{EQUAL} between {same}{diverged}" if same != first["value"] else diverged.removeprefix("; ")
     worse = listed([f"{row['value']} ({_difference(metric, row)})" for row in clear])
-    against = f"; {same}: no detectable difference" if len(clear) < len(rest) else ""
+    against = f"; {same}: {EQUAL}" if same != first["value"] else ""
     best = f"{first['value']} has {metric} {metric_text(metric, first['expected'])}"
-    return f"{best}, better than {worse}{against}"
+    return f"{best}, better than {worse}{against}{diverged}"
 
 
 def _difference(metric: str, row: dict[Any, Any]) -> str:

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import special, stats
 
 from hpsearch.records import FloatArray
-from hpsearch.stats import gap, regression
+from hpsearch.stats import BETTER, EQUAL, UNCLEAR, WORSE, by_seed, difference, regression, verdict
 
 STUDIES = 1000
 ERROR = 2.6
@@ -49,7 +49,7 @@ def test_intervals_cover_the_difference(world: World, paired: bool) -> None:
     inside, told = 0, 0
     for _ in range(STUDIES):
         a, b = world(random, paired)
-        found = gap(a, b - 0.01, maximize=True, paired=paired)
+        found = difference(a, b - 0.01, maximize=True, paired=paired)
         assert found is not None
         assert found.low is not None
         assert found.high is not None
@@ -99,7 +99,7 @@ def test_other_rows_trip_no_regression_where_they_are_counted_in() -> None:
         for known in tripped:
             size = (rows, rows) if known else None
             tripped[known] += regression(a, b, maximize=True, paired=False, rows=size).tripped
-        found = gap(a, b, maximize=True, paired=False, rows=(rows, rows))
+        found = difference(a, b, maximize=True, paired=False, rows=(rows, rows))
         assert found is not None
         assert found.low is not None
         assert found.high is not None
@@ -117,7 +117,7 @@ def test_the_chance_to_be_better_lies_in_its_interval(paired: bool) -> None:
         inside = 0
         for _ in range(400):
             a, b = random.normal(size=(2, 10))
-            found = gap(a, b + shift, maximize=True, paired=paired)
+            found = by_seed(a, b + shift, maximize=True, paired=paired)
             assert found is not None
             inside += found.better.low <= truth <= found.better.high
         assert inside / 400 >= 0.95 - NEAR
@@ -130,7 +130,7 @@ def test_numbers_are_scipys() -> None:
         (True, stats.ttest_rel(b, a)),
         (False, stats.ttest_ind(b, a, equal_var=False)),
     ):
-        found = gap(a, b, maximize=True, paired=paired)
+        found = difference(a, b, maximize=True, paired=paired)
         assert found is not None
         interval = by_scipy.confidence_interval(0.95)
         assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
@@ -139,9 +139,11 @@ def test_numbers_are_scipys() -> None:
         assert bound == pytest.approx(by_scipy.confidence_interval(0.90).high)
         correction = special.gamma(8) / (np.sqrt(8) * special.gamma(7.5))
         pooled = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
-        assert found.effect == pytest.approx(correction * (b.mean() - a.mean()) / pooled, rel=1e-3)
+        seeds = by_seed(a, b, maximize=True, paired=paired)
+        assert seeds is not None
+        assert seeds.effect == pytest.approx(correction * (b.mean() - a.mean()) / pooled, rel=1e-3)
         wins = (b > a).mean() if paired else stats.mannwhitneyu(b, a).statistic / 81
-        assert found.better.value == pytest.approx(wins)
+        assert seeds.better.value == pytest.approx(wins)
 
 
 def test_seeds_that_diverged() -> None:
@@ -149,10 +151,14 @@ def test_seeds_that_diverged() -> None:
     lost = b.copy()
     lost[[2, 7]] = np.nan
     kept = np.isfinite(lost)
-    assert gap(a, lost, maximize=True, paired=True) == gap(a[kept], b[kept], maximize=True, paired=True)
-    assert gap(a, lost, maximize=True, paired=False) == gap(a, b[kept], maximize=True, paired=False)
+    assert difference(a, lost, maximize=True, paired=True) == difference(
+        a[kept], b[kept], maximize=True, paired=True
+    )
+    assert difference(a, lost, maximize=True, paired=False) == difference(
+        a, b[kept], maximize=True, paired=False
+    )
     for paired in (True, False):
-        found = gap(a, np.where(np.arange(10) < 2, b, np.nan), maximize=True, paired=paired)
+        found = difference(a, np.where(np.arange(10) < 2, b, np.nan), maximize=True, paired=paired)
         assert found is None
         nothing = np.full(10, np.nan)
         gone = regression(a, nothing, maximize=True, paired=paired, margin=0.1)
@@ -176,9 +182,12 @@ def test_divergence_alone_trips_in_at_most_one_of_twenty(paired: bool) -> None:
 
 def test_scores_without_spread() -> None:
     same = np.full(10, 0.9)
-    found = gap(same, same, maximize=True, paired=True)
+    found = difference(same, same, maximize=True, paired=True)
     assert found is not None
-    assert (found.mean, found.low, found.p, found.effect, found.better.value) == (0.0, None, 1.0, None, 0.5)
+    assert (found.mean, found.sd, found.low, found.p) == (0.0, 0.0, None, 1.0)
+    even = by_seed(same, same, maximize=True, paired=True)
+    assert even is not None
+    assert (even.effect, even.better.value) == (None, 0.5)
     assert not regression(same, same, maximize=True, paired=True).tripped
     for paired in (True, False):
         assert regression(same, same - 0.1, maximize=True, paired=paired).tripped
@@ -186,11 +195,11 @@ def test_scores_without_spread() -> None:
         assert not regression(
             same[:4], same[:4] - 0.1, maximize=True, paired=paired
         ).tripped  # by chance 1/16
-        clear = gap(same, same - 0.1, maximize=True, paired=paired)
+        clear = by_seed(same, same - 0.1, maximize=True, paired=paired)
         assert clear is not None
         assert (clear.better.value, clear.better.low) == (0.0, 0.0)
         assert clear.better.high == pytest.approx(1 - 0.025**0.1)
-    apart = gap(np.arange(5.0), np.arange(5.0) + 10, maximize=True, paired=False)
+    apart = by_seed(np.arange(5.0), np.arange(5.0) + 10, maximize=True, paired=False)
     assert apart is not None
     assert (apart.better.value, apart.better.high) == (1.0, 1.0)
     assert apart.better.low < 0.6
@@ -205,19 +214,82 @@ def test_the_other_way_round_all_is_turned(
     a: FloatArray, b: FloatArray, paired: bool, maximize: bool
 ) -> None:
     assume(np.ptp(a) > 0 and np.ptp(b) > 0)
-    found, turned = (gap(x, y, maximize, paired=paired) for x, y in ((a, b), (b, a)))
-    mirrored = gap(-a, -b, not maximize, paired=paired)
+    found, turned = (difference(x, y, maximize, paired=paired) for x, y in ((a, b), (b, a)))
     assert found is not None
     assert turned is not None
-    assert mirrored is not None
     assert turned.mean == pytest.approx(-found.mean)
     assert turned.p == pytest.approx(found.p)
-    assert turned.better.value == pytest.approx(1 - found.better.value)
-    assert turned.better.low == pytest.approx(1 - found.better.high)
-    assert mirrored.better == found.better
+    seeds, others = (by_seed(x, y, maximize, paired=paired) for x, y in ((a, b), (b, a)))
+    assert seeds is not None
+    assert others is not None
+    assert others.better.value == pytest.approx(1 - seeds.better.value)
+    assert others.better.low == pytest.approx(1 - seeds.better.high)
+    mirrored = by_seed(-a, -b, not maximize, paired=paired)
+    assert mirrored is not None
+    assert mirrored.better == seeds.better
     one, other = (
         regression(x, y, m, paired=paired, margin=1.0)
         for x, y, m in ((a, b, maximize), (-a, -b, not maximize))
     )
     assert one == other
     assert not (one.tripped and regression(b, a, maximize, paired=paired).tripped)
+
+
+@PAIRING
+@WORLDS
+def test_a_loss_that_is_there_is_excluded_in_at_most_one_of_twenty(world: World, paired: bool) -> None:
+    """What --strict passes: arms just as bad as allowed seldom, arms that are better by far always."""
+    random = np.random.default_rng(12)
+    passed = better = inside = 0
+    for _ in range(STUDIES):
+        a, b = world(random, paired)
+        passed += regression(a, b - 0.5, maximize=True, paired=paired, margin=0.5).excluded
+        better += regression(a, b + 9, maximize=True, paired=paired, margin=0.5).excluded
+        found = regression(a, b - 0.5, maximize=True, paired=paired)
+        assert found.loss is not None
+        inside += found.loss >= 0.5  # the loss that is there is one of those that are not excluded
+    assert 0.02 <= passed / STUDIES <= at_most(0.05, STUDIES)
+    assert better / STUDIES >= 0.9
+    assert inside / STUDIES >= 0.95 - NEAR
+
+
+def test_no_loss_is_excluded_by_an_arm_that_diverged_more_often() -> None:
+    a = 0.9 + 0.01 * np.random.default_rng(5).normal(size=10)
+    once = np.where(np.arange(10) == 0, np.nan, a + 0.1)
+    assert not regression(a, once, maximize=True, paired=True).excluded
+    assert regression(once, once + 0.1, maximize=True, paired=True).excluded
+    same, few = np.full(10, 0.9), np.full(4, 0.9)
+    assert regression(same, same, maximize=True, paired=True).excluded
+    unsure = regression(few, few, maximize=True, paired=True, margin=0.1)  # by chance 1/16
+    assert (unsure.excluded, unsure.loss) == (False, None)
+
+
+def test_bonferroni_widens_the_interval_and_multiplies_p() -> None:
+    random = np.random.default_rng(6)
+    a, b = random.normal(size=9), 0.8 + random.normal(size=9)
+    one = difference(a, b, maximize=True, paired=False)
+    several = difference(a, b, maximize=True, paired=False, comparisons=4)
+    assert one is not None
+    assert several is not None
+    assert several.p == pytest.approx(min(1.0, 4 * one.p))
+    interval = stats.ttest_ind(b, a, equal_var=False).confidence_interval(1 - 0.05 / 4)
+    assert (several.low, several.high) == pytest.approx((interval.low, interval.high))
+
+
+@pytest.mark.parametrize(
+    ("mean", "p", "more", "said"),
+    [
+        (1, 0.2, 0, EQUAL),
+        (1, 0.01, 0, BETTER),
+        (-1, 0.01, 0, WORSE),
+        (1, 0.01, 2, UNCLEAR),
+        (1, 0.01, -2, BETTER),
+        (-1, 0.01, -2, UNCLEAR),
+        (-1, 0.01, 2, WORSE),
+        (1, 0.2, 2, EQUAL),
+        (1, float("nan"), 0, EQUAL),
+    ],
+)
+def test_verdicts(mean: float, p: float, more: int, said: str) -> None:
+    assert verdict(mean, p, maximize=True, more=more) == said
+    assert verdict(-mean, p, maximize=False, more=more) == said

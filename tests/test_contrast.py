@@ -14,14 +14,23 @@ import pytest
 import hpsearch as package
 from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray, Segment, State, StudyRecord, Trial
-from hpsearch.reporting.versus import gate_sentence, verdict
-from hpsearch.reporting.versus_output import anytime_grid, versus_document, versus_markdown, versus_view
-from hpsearch.results.versus import Anytime, Choice, Margin, Side, Versus, read_margin
+from hpsearch.reporting.head_to_head import (
+    anytime_grid,
+    gate_sentence,
+    sentences,
+    strict_sentence,
+    two_document,
+    two_markdown,
+    two_view,
+    verdict,
+)
+from hpsearch.results.anytime import Anytime, anytime
+from hpsearch.results.contrast import Arm, Choice, Contrast, Margin, Pairing, read_margin
 from hpsearch.retrain.confirm import confirm
-from hpsearch.retrain.versus import Subject, anytime, versus
+from hpsearch.retrain.contrast import Subject, compare_two
 from hpsearch.running.prepare import make_problem
 from hpsearch.store import Database
-from hpsearch.text import is_share
+from hpsearch.text import is_share, plain
 from tests.studies import hpsearch, url, write_study
 
 NO_STOPPING = 'stopping = "none"\n'
@@ -57,13 +66,13 @@ def database(made: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def compared(path: Path, a: str, b: str, **settings: Any) -> Versus:
+def compared(path: Path, a: str, b: str, **settings: Any) -> Contrast:
     """A and B, such as "small" or "small:3", on five seeds."""
     with Database.open(url(path)) as stored:
         names = [text.partition(":") for text in (a, b)]
         stores = {name: stored.study(name) for name, _, _ in names}
         one, other = (Subject(stores[name], int(n) if n else None) for name, _, n in names)
-        return versus(one, other, **{"seeds": 5, "device": "cpu", "workers": 1, **settings})
+        return compare_two(one, other, **{"seeds": 5, "device": "cpu", "workers": 1, **settings})
 
 
 def best_trial(path: Path, name: str) -> Trial:
@@ -75,19 +84,18 @@ def best_trial(path: Path, name: str) -> Trial:
 
 def test_studies_stand_for_their_best_trials_on_seeds_that_nothing_was_chosen_on(database: Path) -> None:
     found = compared(database, "small", "slow")
-    assert [side.trial for _, side in found.sides] == [
-        best_trial(database, n).number for n in ("small", "slow")
-    ]
-    assert (found.paired, found.part, found.a.choice) == (True, "test", Choice.VALIDATION)
-    assert found.a.epochs == best_trial(database, "small").best_epoch
+    assert [side.trial for side in found.arms] == [best_trial(database, n).number for n in ("small", "slow")]
+    assert (found.paired, found.part, found.arms[0].choice) == (True, "test", Choice.VALIDATION)
+    assert found.arms[0].epochs == best_trial(database, "small").best_epoch
     assert found.finding == "worse"
-    assert found.gap is not None
-    assert found.gap.mean == pytest.approx(np.mean(found.b.scores - found.a.scores))
+    gap = found.differences[1]
+    assert gap is not None
+    assert gap.mean == pytest.approx(np.mean(found.arms[1].scores - found.arms[0].scores))
     confirmed = confirm("small", storage=url(database), top=3, seeds=5, workers=1)
     again = compared(database, "small", "slow")
-    assert (again.a.trial, again.a.choice) == (confirmed.best.trial, Choice.CONFIRMED)
+    assert (again.arms[0].trial, again.arms[0].choice) == (confirmed.best.trial, Choice.CONFIRMED)
     seen = {curve.tobytes() for curve in confirmed.best.curves}
-    assert not seen & {curve.tobytes() for curve in again.a.curves}
+    assert not seen & {curve.tobytes() for curve in again.arms[0].curves}
 
 
 def test_a_trial_is_scored_as_if_it_were_trained_on_its_own(database: Path) -> None:
@@ -100,7 +108,7 @@ def test_a_trial_is_scored_as_if_it_were_trained_on_its_own(database: Path) -> N
     with Database.open(url(database)) as stored:
         study, dataset = reload(stored.study("small").record)
         trials = stored.study("small").trials()
-    for _, side in found.sides:
+    for side in found.arms:
         assert side.epochs == trials[side.trial].best_epoch
         for index in range(3):
             problem = replace(
@@ -115,10 +123,10 @@ def test_a_trial_is_scored_as_if_it_were_trained_on_its_own(database: Path) -> N
 
 def test_another_metric_is_the_one_that_is_scored(database: Path) -> None:
     found = compared(database, "small", "by-loss", metric="log_loss")
-    for _, side in found.sides:
+    for side in found.arms:
         assert side.scores == pytest.approx(side.losses)
     assert not found.maximize
-    assert (found.a.search, found.b.search is None) == (None, False)
+    assert (found.arms[0].search, found.arms[1].search is None) == (None, False)
     with pytest.raises(HpsearchError, match=r"found accuracy and log_loss.*--metric accuracy"):
         compared(database, "small", "by-loss")
 
@@ -126,14 +134,15 @@ def test_another_metric_is_the_one_that_is_scored(database: Path) -> None:
 def test_other_splits_do_not_pair_and_widen_the_interval(database: Path) -> None:
     found = compared(database, "small", "other")
     assert not found.paired
-    assert found.gap is not None
-    assert found.gap.low is not None
-    assert found.gap.high is not None
-    share = np.mean(found.a.scores)
-    assert (found.gap.high - found.gap.low) / 2 >= 1.9 * np.sqrt(share * (1 - share) / found.a.rows)
-    assert any("test rows" in line for line in versus_document(found)["remarks"])
+    gap = found.differences[1]
+    assert gap is not None
+    assert gap.low is not None
+    assert gap.high is not None
+    share = np.mean(found.arms[0].scores)
+    assert (gap.high - gap.low) / 2 >= 1.9 * np.sqrt(share * (1 - share) / found.arms[0].rows)
+    assert any("test rows" in line for line in two_document(found)["remarks"])
     numbers = compared(database, "numbers", "numbers-other")
-    assert any("is not known" in line for line in versus_document(numbers)["remarks"])
+    assert any("is not known" in line for line in two_document(numbers)["remarks"])
     with pytest.raises(HpsearchError, match="rmse on different rows"):
         compared(database, "numbers", "numbers-other", margin=Margin(1, True))
 
@@ -149,10 +158,8 @@ def test_looks_at_the_test_part_are_counted_once(database: Path) -> None:
     found = compared(database, "small:1", "slow:4")
     assert [about["trials"] for about in looks("small")] == [[1, 4], [1]]
     assert [about["trials"] for about in looks("slow")] == [[4]]
-    assert (len(found.a.uses), len(found.b.uses)) == (2, 1)
-    assert any(
-        "small has looked at its test part 2 times" in line for line in versus_document(found)["remarks"]
-    )
+    assert (len(found.arms[0].uses), len(found.arms[1].uses)) == (2, 1)
+    assert any("small has looked at its test part 2 times" in line for line in two_document(found)["remarks"])
 
 
 def test_what_a_search_had_at_any_time() -> None:
@@ -190,7 +197,7 @@ def test_anytime_curves_end_at_what_is_stored(database: Path) -> None:
     with Database.open(url(database)) as stored:
         store = stored.study("small")
         trials, seconds = store.trials(), store.record.seconds
-    search = found.a.search
+    search = found.arms[0].search
     assert search is not None
     assert search.best[-1] == max(trial.value or 0 for trial in trials)
     assert search.spent("trials") == len(trials)
@@ -270,12 +277,18 @@ def test_trials_and_metrics_that_are_not_there(made: Path) -> None:
 # -- words ---------------------------------------------------------------------------------------
 
 
-def of_scores(a: FloatArray, b: FloatArray, metric: str = "accuracy", margin: Margin | None = None) -> Versus:
-    sides = (
-        Side(name, 1, Choice.ASKED, 2, {"depth": depth}, own, own, (), 100)
+def of_scores(
+    a: FloatArray,
+    b: FloatArray,
+    metric: str = "accuracy",
+    margin: Margin | None = None,
+    pairing: Pairing = Pairing.SEEDS,
+) -> Contrast:
+    sides = tuple(
+        Arm(1, 2, own, own, (), {"depth": depth}, f"{plain(name)} #1", study=name, rows=100)
         for name, depth, own in (("old", 1, a), ("new\x1b[31m|<b>", 2, b))
     )
-    return Versus(*sides, metric, is_share(metric), "test", len(a), True, margin)
+    return Contrast("", metric, is_share(metric), sides, 0, len(a), "test", 100, pairing, margin)
 
 
 def test_margins() -> None:
@@ -316,11 +329,139 @@ def test_names_are_shown_and_not_obeyed() -> None:
     found = of_scores(np.linspace(0.8, 0.9, 5), np.linspace(0.7, 0.9, 5), margin=Margin(1, True))
     console = Console(width=80, force_terminal=True, color_system=None)
     with console.capture() as capture:
-        console.print(versus_view(found, 80))
+        console.print(two_view(found, 80))
     assert "\x1b[31m" not in capture.get()
-    text = versus_markdown(found)
+    text = two_markdown(found)
     assert "\x1b" not in text
     assert "<b>" not in text.replace("\\<b", "")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert {line.replace("\\|", "").count("|") for line in rows[:4]} == {rows[0].count("|")}
     assert Anytime(*np.zeros((2, 0), np.int64), *np.zeros((2, 0))).spent("trials") == 0
+
+
+# -- rows, and what may be said of them ----------------------------------------------------------
+
+
+def tables(folder: Path, classes: np.ndarray[Any, Any], **columns: FloatArray) -> Path:
+    """A study file `small` of a table with these columns and classes."""
+    names = list(columns)
+    lines = [",".join(map(str, row)) for row in zip(*columns.values(), classes, strict=True)]
+    folder.mkdir(exist_ok=True)
+    (folder / "rows.csv").write_text("\n".join([",".join([*names, "label"]), *lines]) + "\n")
+    path = write_study(folder, name=folder.name, source="rows.csv", trials=4, more=NO_STOPPING)
+    path.write_text(path.read_text().replace("[space]", 'target = "label"\n[space]'))
+    return path
+
+
+def test_files_with_the_same_rows_pair_and_those_with_others_do_not(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    kind = np.array(["no", "yes"])[(random.random(120) < 0.5).astype(int)]
+    one, two, three = random.normal(size=(3, 120)) + (kind == "yes")
+    place = np.arange(120)
+    in_order = np.sort(kind)
+    written = {
+        "narrow": (kind, {"a": one, "b": two}),
+        "other-columns": (kind, {"b": 1000 + 7 * two, "c": three}),
+        "no-column-shared": (kind, {"d": three}),
+        "other-rows": (kind, {"a": three, "b": three}),  # the targets alone are the same
+        "shuffled": (random.permutation(kind), {"d": three}),
+        "by-class": (in_order, {"a": one}),
+        "by-class-too": (in_order, {"d": two}),  # of sorted targets the order says nothing
+        "by-class-shared": (in_order, {"a": one, "e": place + 0.0}),
+    }
+    for name, (classes, columns) in written.items():
+        package.run(tables(tmp_path / name, classes, **columns), storage=url(tmp_path / "x.db"), workers=1)
+
+    def pairing(a: str, b: str) -> Pairing:
+        return compared(tmp_path / "x.db", a, b, seeds=3).pairing
+
+    assert pairing("narrow", "other-columns") is Pairing.SEEDS
+    assert pairing("narrow", "no-column-shared") is Pairing.SEEDS
+    assert pairing("by-class", "by-class-shared") is Pairing.SEEDS
+    assert pairing("narrow", "other-rows") is Pairing.NOTHING
+    assert pairing("no-column-shared", "shuffled") is Pairing.NOTHING
+    assert pairing("by-class", "by-class-too") is Pairing.NOTHING
+    found = compared(tmp_path / "x.db", "narrow", "other-columns", seeds=3)
+    document = two_document(found)
+    assert (document["paired"], document["same_rows"]) == (True, True)
+    assert any("files differ, but hold the same rows" in line for line in document["remarks"])
+
+
+def test_the_same_test_rows_with_other_seeds_count_no_other_rows(tmp_path: Path) -> None:
+    """`digits` with parts of its own: another study.seed divides training and validation alone."""
+    random = np.random.default_rng(4)
+    parts = {name: (random.normal(size=(rows, 3)), rows) for name, rows in (("train", 80), ("test", 60))}
+    arrays = {f"x_{name}": x.astype(np.float32) for name, (x, _) in parts.items()}
+    arrays |= {f"y_{name}": (x[:, 0] + x[:, 1] ** 2 > 0.5).astype(int) for name, (x, _) in parts.items()}
+    np.savez(tmp_path / "rows.npz", **arrays)
+    for name, seed in (("one", 3), ("two", 4)):
+        path = write_study(tmp_path, name=name, source="rows.npz", trials=4, more=NO_STOPPING)
+        path.write_text(path.read_text().replace("seed = 3", f"seed = {seed}"))
+        package.run(path, storage=url(tmp_path / "x.db"), workers=1)
+    found = compared(tmp_path / "x.db", "one", "two", seeds=3, metric="log_loss", margin=Margin(1, False))
+    assert found.pairing is Pairing.ROWS
+    assert not found.counts_rows
+    document = two_document(found)
+    assert (document["paired"], document["same_rows"]) == (False, True)
+    assert any("on these test rows" in line for line in document["remarks"])
+
+
+def test_what_is_said_of_seeds_does_not_contradict_what_is_said_of_rows() -> None:
+    random = np.random.default_rng(3)
+    a, b = 0.93 + 0.002 * random.normal(size=10), 0.90 + 0.002 * random.normal(size=10)
+    apart = of_scores(a, b, pairing=Pairing.NOTHING)
+    assert apart.finding == "no detectable difference"  # 100 other rows would change as much
+    assert apart.by_seed is not None
+    assert apart.by_seed.better.value == 0  # and yet each seed is worse
+    said = " ".join(sentences(apart))
+    assert "no detectable difference" in said
+    assert "probability" not in said
+    assert "standard deviations" not in said
+    document = two_document(apart)["difference"]
+    assert (document["interval_about"], document["b_better_about"]) == ("seeds and rows", "seeds")
+    assert "probability" in " ".join(sentences(of_scores(a, b)))
+    few = of_scores(np.array([0.9, 0.9, 0.9, 0.9, 0.9, 0.9]), np.array([0.91, 0.91, 0.91, 0.91, 0.91, 0.98]))
+    assert few.finding == "no detectable difference"
+    assert "probability" not in " ".join(sentences(few))  # 100 % (54 … 100 %) would say the opposite
+
+
+def test_a_gate_says_what_loss_it_cannot_exclude() -> None:
+    random = np.random.default_rng(3)
+    a = 0.93 + 0.02 * random.normal(size=10)
+    noisy = of_scores(a, a - 0.01 + 0.05 * random.normal(size=10), margin=Margin(0.5, True))
+    gate = noisy.regression
+    assert gate is not None
+    assert gate.loss is not None
+    assert (gate.tripped, gate.excluded, gate.loss > 0.005) == (False, False, True)
+    loss = (
+        f"with these 100 test rows and 10 seeds a loss of up to {100 * gate.loss:.2g} points is not excluded"
+    )
+    assert loss in (gate_sentence(noisy) or "")
+    assert strict_sentence(noisy) == f"A loss of more than 0.5 points is not excluded: {loss}."
+    even = of_scores(a, a + 0.0001 * random.normal(size=10), margin=Margin(0.5, True))
+    assert strict_sentence(even) is None
+    assert "is excluded with 95 % confidence" in (gate_sentence(even) or "")
+    document = two_document(noisy)["regression"]
+    assert (document["loss_not_excluded"], document["excluded"]) == (gate.loss, False)
+
+
+def test_strict_fails_where_a_loss_is_not_excluded(database: Path) -> None:
+    words = ("compare", "small", "other", "--seeds", 3, "--storage", url(database), "--fail-if-worse")
+    loose = hpsearch(*words, "0.5%")
+    assert loose.returncode == 0, loose.stderr
+    assert "is not excluded" in " ".join(loose.stdout.split())
+    strict = hpsearch(*words, "0.5%", "--strict")
+    assert strict.returncode == 4
+    assert strict.stderr.startswith("hpsearch: A loss of more than 0.5 points is not excluded: with these")
+    assert hpsearch(*words, "90%", "--strict").returncode == 0
+    alone = hpsearch("compare", "small", "other", "--strict", "--storage", url(database))
+    assert (alone.returncode, "--strict: expected --fail-if-worse" in alone.stderr) == (2, True)
+
+
+def test_no_clear_answer_says_why() -> None:
+    a = np.linspace(0.50, 0.52, 12)
+    lost = np.where(np.arange(12) < 4, np.nan, a + 0.4 + 0.01 * np.sin(np.arange(12)))
+    assert verdict(of_scores(a, lost)).endswith(
+        "no clear answer: better where both were trained to the end, but it diverged with 4 of 12 seeds, "
+        "A with 0."
+    )

@@ -1,4 +1,4 @@
-"""Two arms on fresh seeds: how far apart they are, how surely, and whether the second is a regression."""
+"""Arms on fresh seeds against a baseline: how far apart, how surely, and whether one is a regression."""
 
 from __future__ import annotations
 
@@ -13,6 +13,26 @@ from hpsearch.stats.estimates import FEWEST, LEVEL, SAME
 ERROR = 0.05
 """Of the studies in which the second arm is not worse than allowed, at most this share trips the test."""
 
+BETTER, WORSE, EQUAL = "better", "worse", "no detectable difference"
+UNCLEAR = "no clear answer"
+"""Better where both arms were trained to the end, but it diverged more often; or worse, and less often."""
+
+
+def verdict(mean: float, p: float, maximize: bool, more: int = 0) -> str:
+    """What a difference of means, an arm's minus the baseline's, says of the arm: one of the four above.
+
+    Seeds with which an arm diverged have no score, so that they speak here.
+
+    Args:
+        p: corrected for all comparisons. more: seeds with which the arm diverged beyond the baseline's.
+    """
+    if not p < 1 - LEVEL:
+        return EQUAL
+    better = (mean > 0) == maximize
+    if more > 0 if better else more < 0:
+        return UNCLEAR
+    return BETTER if better else WORSE
+
 
 @dataclass(frozen=True)
 class Share:
@@ -24,76 +44,126 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Gap:
-    """The second arm minus the first.
+class Difference:
+    """An arm minus the baseline.
 
-    low, high: 95 % interval of the mean; None where all seeds give the same. p: of a difference as large
-    either way between equal arms. effect: Hedges' g, the mean in standard deviations between seeds; None
-    where there are none. better: of the second arm, to be better on one more seed. seeds: of the first and of
-    the second arm that are compared, where they did not diverge; paired: they are the same ones.
+    low, high: 95 % interval of the mean; None where all seeds give the same. sd: of the differences, of arms
+    that are not paired the square root of both variances' sum. p: of a difference as large either way between
+    equal arms. Interval and p are corrected for the number of comparisons, so that all of them hold together.
+    seeds: of the baseline and of the arm that are compared, where they did not diverge. verdict: see
+    `verdict`.
     """
 
     mean: float
+    sd: float
     low: float | None
     high: float | None
     p: float
-    effect: float | None
-    better: Share
     seeds: tuple[int, int]
-    paired: bool
+    verdict: str
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """Of the interval; none where all seeds give the same."""
+        return tuple(end for end in (self.low, self.high) if end is not None)
+
+
+@dataclass(frozen=True)
+class BySeed:
+    """What seeds alone say of an arm, on the rows that it was scored on.
+
+    better: how often it is better than the baseline on one more seed. effect: Hedges' g, the difference of
+    means in standard deviations between seeds; None where there are none.
+    """
+
+    better: Share
+    effect: float | None
 
 
 @dataclass(frozen=True)
 class Regression:
-    """Whether the second arm is worse than the first by more than is allowed.
+    """Whether an arm is worse than the baseline by more than is allowed, and whether that is excluded.
 
     bound: the most by which it may still be better than what is allowed, below 0 if it is worse; an upper
-    confidence bound, None where too few seeds are left. diverges: it is worse since it diverges more often.
-    error: the rate at which arms that are just as bad as allowed trip the test.
+    confidence bound, None where too few seeds are left. loss: how much worse than the baseline it may still
+    be, in the metric's unit, at least 0; None where no loss is excluded. excluded: it is not worse by more
+    than is allowed, and did not diverge more often. diverges: it is worse since it diverges more often.
+    error: the rate at which arms that are just as bad as allowed trip the test, and of those at which a loss
+    is excluded.
     """
 
     tripped: bool
     bound: float | None
     diverges: bool
+    loss: float | None = None
+    excluded: bool = False
     error: float = ERROR
 
 
 @dataclass(frozen=True)
-class _Contrast:
+class _Means:
     """A difference of means, its standard error and the degrees of freedom of that; error 0: it is exact."""
 
     mean: float
+    sd: float
     error: float
     freedom: float
     fewest: int
 
 
-def gap(
-    a: FloatArray, b: FloatArray, maximize: bool, *, paired: bool, rows: tuple[int, int] | None = None
-) -> Gap | None:
-    """Compare scores [seeds] of two arms, NaN where one diverged; None if fewer than three of one are left.
+def difference(
+    base: FloatArray,
+    arm: FloatArray,
+    maximize: bool,
+    *,
+    paired: bool,
+    rows: tuple[int, int] | None = None,
+    comparisons: int = 1,
+) -> Difference | None:
+    """Compare scores [seeds] of an arm with the baseline's, NaN where one diverged; None if fewer than three
+    of one are left.
 
     Paired by seed: Student's t of the differences (1908). Otherwise Welch's t (1947, "The generalization of
-    Student's problem when several different population variances are involved", Biometrika 34).
+    Student's problem when several different population variances are involved", Biometrika 34). Where all
+    are equal there is no variance to go by; the sign test then says how likely n equal signs are.
 
     Args:
         rows: of the parts that the arms were scored on, where these are different rows and scores are shares
             of them; the interval is then about other rows, too.
+        comparisons: how many hold together, by Bonferroni's inequality.
     """
-    a, b = _kept(a, b, paired)
-    found = _contrast(a, b, paired, rows)
+    kept_base, kept = _kept(base, arm, paired)
+    found = _means(kept_base, kept, paired, rows)
     if found is None:
         return None
     low, high, p = None, None, _sign_test(found, "two-sided")
     if found.error:
-        from scipy import stats  # 0.3 s that a command without a comparison need not pay
+        from scipy import special  # 0.3 s that a command without a comparison need not pay
 
-        reach = float(stats.t.ppf((1 + LEVEL) / 2, found.freedom)) * found.error
-        low, high = found.mean - reach, found.mean + reach
-        p = float(2 * stats.t.sf(abs(found.mean) / found.error, found.freedom))
+        tail = (1 - (1 - (1 - LEVEL) / comparisons)) / 2
+        low, high = (
+            float(special.stdtrit(found.freedom, at)) * found.error + found.mean for at in (tail, 1 - tail)
+        )
+        p = 2 * float(special.stdtr(found.freedom, -abs(found.mean / found.error)))
+    p = min(1.0, comparisons * p)
+    more = int(np.isnan(arm).sum()) - int(np.isnan(base).sum())
+    said = verdict(found.mean, p, maximize, more)
+    return Difference(found.mean, found.sd, low, high, p, (len(kept_base), len(kept)), said)
+
+
+def comparable(base: FloatArray, arm: FloatArray, paired: bool) -> bool:
+    """Whether enough seeds of both are left for a difference."""
+    return min(map(len, _kept(base, arm, paired))) >= FEWEST
+
+
+def by_seed(base: FloatArray, arm: FloatArray, maximize: bool, *, paired: bool) -> BySeed | None:
+    """What seeds alone say of two arms that can be compared; None if they cannot. As of `difference`."""
+    base, arm = _kept(base, arm, paired)
+    if min(len(base), len(arm)) < FEWEST:
+        return None
     sign = 1.0 if maximize else -1.0
-    better = _better_paired(sign * (b - a), a) if paired else _better(sign * a, sign * b)
-    return Gap(found.mean, low, high, p, _hedges(a, b), better, (len(a), len(b)), paired)
+    better = _better_paired(sign * (arm - base), base) if paired else _better(sign * base, sign * arm)
+    return BySeed(better, _hedges(base, arm))
 
 
 def regression(
@@ -110,12 +180,13 @@ def regression(
 
     That is a test for non-inferiority turned round (Wellek 2010, "Testing statistical hypotheses of
     equivalence and noninferiority", ch. 2): it trips if the upper confidence bound of the improvement lies
-    below −margin. Where an arm diverged, the second also trips it by diverging more often, by McNemar's exact
-    test (1947) of paired seeds and Fisher's (1935) of others; each of the two tests then has half of the 5 %.
+    below −margin. A loss is excluded by the test itself: if the lower bound lies above −margin. Where an arm
+    diverged, the second also trips it by diverging more often, by McNemar's exact test (1947) of paired seeds
+    and Fisher's (1935) of others; each of the two tests then has half of the 5 %.
 
     Args:
         margin: allowed, in the metric's unit. relative: allowed besides, as a share of the first arm's score.
-        paired, rows: as of `gap`.
+        paired, rows: as of `difference`.
     """
     sign = 1.0 if maximize else -1.0
     lost_a, lost_b = np.isnan(a), np.isnan(b)
@@ -124,17 +195,32 @@ def regression(
     kept_a, kept_b = _kept(a, b, paired)
     # What is allowed is taken off the first arm seed by seed, so that its own spread is accounted for.
     allowed = kept_a - sign * (margin + relative * np.abs(kept_a))
-    found = _contrast(allowed, kept_b, paired, rows)
-    if found is None:
+    found, plain = _means(allowed, kept_b, paired, rows), _means(kept_a, kept_b, paired, rows)
+    if found is None or plain is None:
         return Regression(diverges, None, diverges)
+    least, bound = _bounds(found, sign, error)
+    loss, _ = _bounds(plain, sign, error)
+    return Regression(
+        tripped=diverges or (bound is not None and bound < 0),
+        bound=sign * found.mean if bound is None else bound,
+        diverges=diverges,
+        loss=None if loss is None else max(0.0, -loss),
+        excluded=least is not None and least >= 0 and lost_b.sum() <= lost_a.sum(),
+    )
+
+
+def _bounds(found: _Means, sign: float, error: float) -> tuple[float | None, float | None]:
+    """One-sided bounds of an improvement, each wrong with the probability `error`; None where so few seeds
+    that agree say nothing.
+    """
     improvement = sign * found.mean
     if not found.error:
-        sure = _sign_test(found, "greater") <= error
-        return Regression(diverges or (improvement < 0 and sure), improvement, diverges)
+        sure = 0.5**found.fewest <= error
+        return (improvement, improvement) if sure else (None, None)
     from scipy import stats
 
-    bound = improvement + float(stats.t.ppf(1 - error, found.freedom)) * found.error
-    return Regression(diverges or bound < 0, bound, diverges)
+    reach = float(stats.t.ppf(1 - error, found.freedom)) * found.error
+    return improvement - reach, improvement + reach
 
 
 def _kept(a: FloatArray, b: FloatArray, paired: bool) -> tuple[FloatArray, FloatArray]:
@@ -145,7 +231,7 @@ def _kept(a: FloatArray, b: FloatArray, paired: bool) -> tuple[FloatArray, Float
     return a[np.isfinite(a)], b[np.isfinite(b)]
 
 
-def _contrast(a: FloatArray, b: FloatArray, paired: bool, rows: tuple[int, int] | None) -> _Contrast | None:
+def _means(a: FloatArray, b: FloatArray, paired: bool, rows: tuple[int, int] | None) -> _Means | None:
     """The second mean minus the first.
 
     Degrees of freedom of a sum of variances are Satterthwaite's (1946, "An approximate distribution of
@@ -155,15 +241,13 @@ def _contrast(a: FloatArray, b: FloatArray, paired: bool, rows: tuple[int, int] 
     if fewest < FEWEST:
         return None
     scale = max(float(np.abs(a).max()), float(np.abs(b).max()))
-    mean = float(b.mean() - a.mean())
+    samples = [b - a] if paired else [a, b]
+    mean = float(samples[0].mean()) if paired else float(b.mean() - a.mean())
     if abs(mean) <= SAME * scale:
         mean = 0.0
-    samples = [b - a] if paired else [a, b]
-    parts = [
-        (float(values.var(ddof=1)) / len(values), len(values) - 1)
-        for values in samples
-        if np.ptp(values) > SAME * scale
-    ]
+    spread = [values for values in samples if np.ptp(values) > SAME * scale]
+    sd = float(np.sqrt(sum(values.var(ddof=1) for values in spread)))
+    parts = [(float(values.var(ddof=1)) / len(values), len(values) - 1) for values in spread]
     if rows is not None:
         parts += [
             (_share_variance(float(own.mean()), count), count)
@@ -171,9 +255,9 @@ def _contrast(a: FloatArray, b: FloatArray, paired: bool, rows: tuple[int, int] 
         ]
     variance = sum(part for part, _ in parts)
     if not variance:
-        return _Contrast(mean, 0.0, fewest - 1, fewest)
+        return _Means(mean, 0.0, 0.0, fewest - 1, fewest)
     freedom = variance**2 / sum(part**2 / own for part, own in parts)
-    return _Contrast(mean, variance**0.5, freedom, fewest)
+    return _Means(mean, sd, float(np.sqrt(variance)), freedom, fewest)
 
 
 def _share_variance(share: float, rows: int) -> float:
@@ -186,7 +270,7 @@ def _share_variance(share: float, rows: int) -> float:
     return near * (1 - near) / (rows + 2)
 
 
-def _sign_test(found: _Contrast, alternative: str) -> float:
+def _sign_test(found: _Means, alternative: str) -> float:
     """How likely so many equal signs are, where there is no variance to go by."""
     from scipy.stats import binomtest
 

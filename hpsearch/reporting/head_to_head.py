@@ -1,0 +1,437 @@
+"""`hpsearch compare`: two studies or trials against each other in words, tables, Markdown and JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.errors import plural
+from hpsearch.reporting.comparison import (
+    NO_TEST,
+    change_text,
+    estimate_document,
+    level_cells,
+    verdict_text,
+)
+from hpsearch.reporting.grids import Column, Grid, thinned_epochs
+from hpsearch.results.anytime import Anytime
+from hpsearch.results.contrast import Arm, Choice, Contrast, Pairing, gate_rows
+from hpsearch.stats import EQUAL, LEVEL
+from hpsearch.text import (
+    MISSING,
+    is_share,
+    json_value,
+    metric_text,
+    parameter_text,
+    plain,
+    seconds_text,
+    signed_texts,
+    significant,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+COMPARE_FORMAT = "hpsearch.compare/1"
+
+A, B = "A", "B"
+_AXES = ("trials", "epochs", "seconds")
+_SHARES = (1 / 16, 1 / 4, 1)
+"""Of the smaller of both searches, after which they are looked at."""
+_EPOCHS = 6
+
+_PAIRED = {
+    Pairing.SEEDS: "paired by seed",
+    Pairing.ROWS: "on the same rows, with seeds of their own",
+    Pairing.NOTHING: "on different rows or seeds",
+}
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+def _sides(v: Contrast) -> list[tuple[str, Arm]]:
+    """Both with their letters; the first is the baseline."""
+    return list(zip((A, B), v.arms, strict=True))
+
+
+def title(v: Contrast) -> str:
+    """What was done."""
+    a, b = v.arms
+    rows = plural(a.rows, f"{v.part} row")
+    if a.rows != b.rows:
+        rows = f"{a.rows:,} and {b.rows:,} {v.part} rows"
+    return f"each on {v.seeds} fresh seeds, scored on {rows}, {_PAIRED[v.pairing]}"
+
+
+def verdict(v: Contrast) -> str:
+    """One sentence: how far the second is from the first, and what that means."""
+    (a, b), found = v.arms, v.differences[-1]
+    names = f"{B} ({b.name}) against {A} ({a.name})"
+    if found is None:
+        lost = " and ".join(f"{letter} diverged with {side.diverged}" for letter, side in _sides(v))
+        return f"{names}: of {v.seeds} seeds, {lost}; what is left is too little to compare."
+    p = "p < 0.001" if found.p < 0.001 else f"p {found.p:.3f}"
+    change = change_text(v.metric, found, "95 % interval ", f", {p}" if found.ends else "")
+    return f"{names}: {v.metric} {change}: {verdict_text(v, b, found, B, A)}."
+
+
+def by_seed_sentence(v: Contrast) -> str | None:
+    """One sentence: how often the second would win, and how large the difference is beside the spread.
+
+    None where it would contradict the verdict, because that is about more than seeds: about other rows, too.
+    """
+    found = v.by_seed
+    if found is None or v.counts_rows:
+        return None
+    share = found.better
+    if v.finding == EQUAL and not share.low <= 0.5 <= share.high:
+        return None
+    low, high = (f"{100 * end:.0f}" for end in (share.low, share.high))
+    text = (
+        f"On one more seed, {B} is better with a probability of {100 * share.value:.0f} % ({low} … {high} %)"
+    )
+    if found.effect:
+        text += f"; the difference is {abs(found.effect):.2g} standard deviations between seeds (Hedges' g)"
+    return f"{text}."
+
+
+def gate_sentence(v: Contrast) -> str | None:
+    """Whether the second is a regression, why, and what loss is not excluded."""
+    found = v.regression
+    if found is None or v.margin is None:
+        return None
+    a, b = v.arms
+    allowed = f"worse than {A} by more than {v.margin.text(v.metric)}"
+    if found.diverges:
+        return f"Regression: {B} diverged with {b.diverged} of {v.seeds} fresh seeds, {A} with {a.diverged}."
+    if found.tripped and found.bound is not None:
+        unit = " points" if is_share(v.metric) else ""
+        beyond = signed_texts(v.metric, -found.bound)[0].removeprefix("+")
+        return f"Regression: {B} is {allowed}, with 95 % confidence by at least {beyond}{unit} more."
+    if found.bound is None:
+        return (
+            f"Undecided: whether {B} is {allowed} cannot be told from the seeds with which neither diverged."
+        )
+    if found.excluded:
+        still = "any loss" if not found.loss else f"a loss of more than {_loss(v.metric, found.loss)}"
+        return (
+            f"No regression: {still} is excluded with 95 % confidence, and {v.margin.text(v.metric)} allowed."
+        )
+    return (
+        f"No regression: {B} is not shown to be {allowed}. But {_open_loss(v)}. Seeds alone would call an "
+        f"equal {B} a regression in at most {100 * found.error:g} % of comparisons."
+    )
+
+
+def strict_sentence(v: Contrast) -> str | None:
+    """Why a loss of more than is allowed is not excluded, although no regression is shown; None if it is."""
+    found = v.regression
+    if found is None or v.margin is None or found.excluded:
+        return None
+    return f"A loss of more than {v.margin.text(v.metric)} is not excluded: {_open_loss(v)}."
+
+
+def _open_loss(v: Contrast) -> str:
+    """What cannot be excluded with these rows and seeds."""
+    found, (a, b) = v.regression, v.arms
+    assert found is not None
+    where = f"with these {plural(b.rows, f'{v.part} row')} and {plural(v.seeds, 'seed')}"
+    if b.diverged > a.diverged:
+        return f"{B} diverged with {b.diverged} of {v.seeds} seeds, {A} with {a.diverged}"
+    if found.loss is None:
+        return f"{where} no loss is excluded: too few have a score to tell"
+    return f"{where} a loss of up to {_loss(v.metric, found.loss)} is not excluded"
+
+
+def _loss(metric: str, value: float) -> str:
+    return f"{100 * value:.2g} points" if is_share(metric) else significant(value, 3)
+
+
+def undecided(v: Contrast) -> bool:
+    """Whether a regression was asked for and nothing is known of it, since the second diverged too often."""
+    found, (a, b) = v.regression, v.arms
+    return found is not None and found.bound is None and not found.tripped and b.diverged > a.diverged
+
+
+def remarks(v: Contrast) -> list[str]:
+    """What the reader must know to take the numbers for no more than they are."""
+    lines = [_about(v)]
+    if v.recognised:
+        lines.append(
+            "The files differ, but hold the same rows: targets, or features of the same names, are the same "
+            "in the same order."
+        )
+    if v.same:
+        lines.append("Both are the same configuration: with a seed they come out the same.")
+    if v.part != "test":
+        lines.append(NO_TEST)
+    choices = {side.choice for _, side in _sides(v)}
+    if Choice.CONFIRMED in choices and len(choices) > 1:
+        letter, other = (A, B) if v.arms[0].choice is Choice.CONFIRMED else (B, A)
+        lines.append(
+            f"{letter} was chosen by its score on the {v.part} part among finalists, {other} was not: that "
+            f"flatters {letter}. `hpsearch confirm` makes them equal."
+        )
+    for letter, side in _sides(v):
+        if side.stopped:
+            lines.append(
+                f"{letter} was stopped early in its study and is trained for "
+                f"{plural(side.epochs or 0, 'epoch')} here, too: the comparison is of so much training, not "
+                "of hyper-parameters alone."
+            )
+        if side.diverged:
+            lines.append(
+                f"{letter} diverged with {side.diverged} of {v.seeds} seeds; scores are those of the others."
+            )
+    for study, looks in _looks(v).items():
+        if looks > 1:
+            lines.append(
+                f"Study {study} has looked at its test part {looks} times: each look makes the best of "
+                "what it showed look better than it is."
+            )
+    return lines
+
+
+def _about(v: Contrast) -> str:
+    """What the interval is about, and what it rests on."""
+    end = "for these hyper-parameters; another search would choose others."
+    if v.paired:
+        return (
+            "The interval (Student's t, paired) is about other initial weights and orders of the rows on "
+            f"this split, {end}"
+        )
+    if v.pairing is Pairing.ROWS:
+        return (
+            "The interval (Welch's t) is about other initial weights and orders of the rows on these "
+            f"{v.part} rows, {end}"
+        )
+    if gate_rows(v.metric):
+        return (
+            f"The interval (Welch's t) is about other initial weights, orders of the rows and {v.part} rows "
+            f"(Agresti & Caffo 2000), as these differ, {end}"
+        )
+    return (
+        "The interval (Welch's t) is about other initial weights and orders of the rows alone, although the "
+        f"rows differ, too: how much of the difference that makes is not known. It is {end}"
+    )
+
+
+def _looks(v: Contrast) -> dict[str, int]:
+    """By study, how often its test part has been looked at."""
+    return {plain(side.study): len(side.uses) for _, side in _sides(v)}
+
+
+# -- tables --------------------------------------------------------------------------------------
+
+
+def sides_grid(v: Contrast) -> Grid:
+    """One row a side: its score, and the hyper-parameters in which the two differ."""
+    a, b = v.arms
+    names = [
+        name for name in dict.fromkeys((*a.params, *b.params)) if a.params.get(name) != b.params.get(name)
+    ]
+    diverged = ["diverged"] if a.diverged or b.diverged else []
+    columns = [
+        Column("", False),
+        Column("trial", False),
+        *map(Column, (v.metric, "95 % interval", *diverged, "epochs")),
+        Column("chosen", False),
+        *map(Column, names),
+    ]
+    rows = [
+        (
+            letter,
+            side.name,
+            *level_cells(v.metric, side.estimate),
+            *([f"{side.diverged} of {v.seeds}"] if diverged else []),
+            str(side.epochs),
+            str(side.choice),
+            *(parameter_text(side.params.get(name)) for name in names),
+        )
+        for letter, side in _sides(v)
+    ]
+    return Grid(tuple(columns), tuple(rows))
+
+
+def anytime_grid(v: Contrast) -> Grid | None:
+    """The best validation metric of both searches after equal budgets; of trials None."""
+    a, b = (arm.search for arm in v.arms)
+    if a is None or b is None:
+        return None
+    rows = []
+    for axis in _AXES:
+        for budget in _budgets(a, b, axis):
+            shown = seconds_text(budget) if axis == "seconds" else f"{budget:,.0f} {axis}"
+            cells = (metric_text(v.metric, each.at(axis, budget)) for each in (a, b))
+            rows.append((shown, *cells))
+    return Grid((Column("after"), Column("A"), Column("B")), tuple(rows))
+
+
+def _budgets(a: Anytime, b: Anytime, axis: str) -> list[float]:
+    least = min(a.spent(axis), b.spent(axis))
+    whole = (
+        [least * share for share in _SHARES]
+        if axis == "seconds"
+        else [float(max(1, round(least * share))) for share in _SHARES]
+    )
+    # Rounding in the sum of seconds must not leave the last piece out.
+    return sorted({*whole[:-1], least})
+
+
+def learning_grid(v: Contrast) -> Grid:
+    """The validation metric by epoch, on average over the fresh seeds."""
+    lines = [side.learning(v.metric) for _, side in _sides(v)]
+    epochs = sorted({*thinned_epochs(max(map(len, lines)), _EPOCHS), *map(len, lines)})
+    cells = [
+        [metric_text(v.metric, line[epoch - 1]) if epoch <= len(line) else MISSING for line in lines]
+        for epoch in epochs
+    ]
+    rows = tuple((str(epoch), *own) for epoch, own in zip(epochs, cells, strict=True))
+    return Grid((Column("epoch"), Column("A"), Column("B")), rows)
+
+
+def sentences(v: Contrast) -> list[str]:
+    """The verdict, the regression test and what else there is to say in a sentence, most important first."""
+    return [text for text in (verdict(v), gate_sentence(v), by_seed_sentence(v)) if text]
+
+
+def _tables(v: Contrast) -> list[tuple[str, Grid]]:
+    anytime = anytime_grid(v)
+    searches = [] if anytime is None else [(f"best validation {v.metric} of the search so far", anytime)]
+    return [*searches, (f"validation {v.metric} by epoch, on average over the fresh seeds", learning_grid(v))]
+
+
+# -- formats -------------------------------------------------------------------------------------
+
+
+def two_view(v: Contrast, width: int) -> RenderableType:
+    """For the terminal, at most `width` columns."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from hpsearch.reporting.tables import fitted, spaced
+
+    first, *others = sentences(v)
+    blocks: list[RenderableType] = [
+        Group(Text(f" {title(v)}", style="dim"), *fitted(sides_grid(v), width, "--format json")),
+        Group(Text(first, style="bold"), *map(Text, others)),
+        Group(*(Text(line, style="dim") for line in remarks(v))),
+    ]
+    blocks += [Group(Text(f" {caption}", style="dim"), *fitted(grid, width)) for caption, grid in _tables(v)]
+    return spaced(blocks)
+
+
+def two_markdown(v: Contrast) -> str:
+    """As Markdown with GitHub's tables, for a comment of a continuous integration."""
+    from hpsearch.reporting.markdown import escaped, markdown_table
+
+    first, *others = sentences(v)
+    lines = [
+        f"## {escaped(v.arms[1].name)} against {escaped(v.arms[0].name)}",
+        "",
+        f"**{escaped(first)}**",
+        "",
+        *(part for text in others for part in (escaped(text), "")),
+        f"{escaped(_begun(title(v)))}.",
+        "",
+        *markdown_table(sides_grid(v)),
+        "",
+        *(f"- {escaped(line)}" for line in remarks(v)),
+        "",
+    ]
+    for caption, grid in _tables(v):
+        lines += [f"{escaped(_begun(caption))}:", "", *markdown_table(grid), ""]
+    return "\n".join(lines)
+
+
+def _begun(text: str) -> str:
+    """With a capital, the rest as it is."""
+    return text[0].upper() + text[1:]
+
+
+def two_document(v: Contrast) -> dict[str, Any]:
+    """As JSON-able values; differences are in the metric's own unit, B minus A."""
+    found, gate, seeds = v.differences[-1], v.regression, v.by_seed
+    difference = (
+        found
+        and seeds
+        and {
+            "mean": found.mean,
+            "low": found.low,
+            "high": found.high,
+            "p": found.p,
+            "effect_size": seeds.effect,
+            "b_better": {
+                "probability": seeds.better.value,
+                "low": seeds.better.low,
+                "high": seeds.better.high,
+            },
+            "seeds": {"a": found.seeds[0], "b": found.seeds[1]},
+            # Effect size and probability know of no other rows, so that they may seem to say more.
+            "interval_about": "seeds and rows" if v.counts_rows else "seeds",
+            "b_better_about": "seeds",
+        }
+    )
+    regression = (
+        gate
+        and v.margin
+        and {
+            "allowed": v.margin.text(v.metric),
+            "margin": v.margin.absolute(v.metric),
+            "relative_margin": v.margin.relative(v.metric),
+            "tripped": gate.tripped,
+            "bound": gate.bound,
+            "diverges": gate.diverges,
+            "error_rate": gate.error,
+            "loss_not_excluded": gate.loss,
+            "excluded": gate.excluded,
+        }
+    )
+    document: dict[str, Any] = json_value(
+        {
+            "format": COMPARE_FORMAT,
+            "metric": v.metric,
+            "direction": "maximize" if v.maximize else "minimize",
+            "part": v.part,
+            "seeds": v.seeds,
+            "paired": v.paired,
+            "same_rows": v.pairing is not Pairing.NOTHING,
+            "level": LEVEL,
+            "finding": v.finding,
+            "verdict": verdict(v),
+            "difference": difference,
+            "regression": regression,
+            "a": _side_document(v, v.arms[0]),
+            "b": _side_document(v, v.arms[1]),
+            "remarks": remarks(v),
+        }
+    )
+    return document
+
+
+def _side_document(v: Contrast, side: Arm) -> dict[str, Any]:
+    return {
+        "study": side.study,
+        "trial": side.trial,
+        "chosen": str(side.choice),
+        "epochs": side.epochs,
+        "params": side.params,
+        "rows": side.rows,
+        "scores": side.scores.tolist(),
+        "losses": side.losses.tolist(),
+        "diverged": side.diverged,
+        **estimate_document(side.estimate),
+        "learning": side.learning(v.metric).tolist(),
+        "anytime": None if side.search is None else _anytime_document(side.search),
+        "uses_of_the_test_part": len(side.uses),
+    }
+
+
+def _anytime_document(search: Anytime) -> dict[str, Any]:
+    """Where the best so far changes, and the end: it is constant in between."""
+    changes = np.flatnonzero(np.diff(search.best, prepend=np.nan) != 0)
+    places = sorted({*changes.tolist(), len(search.best) - 1} - {-1})
+    columns = ("trials", "epochs", "seconds", "best")
+    return {name: getattr(search, name)[places].tolist() for name in columns}
