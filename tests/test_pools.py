@@ -192,6 +192,39 @@ def test_what_a_killed_worker_had_is_trained_again(tmp_path: Path) -> None:
     assert said == ["a worker died; its 3 tiles are trained again"]
 
 
+@dataclass(frozen=True)
+class _Fatal:
+    """Kills the first worker that unpickles it."""
+
+    marker: Path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle_fatal, (self.marker,)
+
+
+def _unpickle_fatal(marker: Path) -> _Fatal:
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _Fatal(marker)
+
+
+@dataclass(frozen=True)
+class Heavy(Rising):
+    """More than a pipe holds, so that nobody can write it for a worker that died before."""
+
+    fatal: _Fatal
+    weight: bytes = bytes(1 << 20)
+
+
+def test_a_worker_that_dies_before_it_has_the_workload_is_replaced(tmp_path: Path) -> None:
+    workload, said = Recorded(Heavy(EPOCHS, _Fatal(tmp_path / "died"))), list[str]()
+    with closing(Processes(workload, 1, said.append)) as pool:
+        results = list(pool.results(pool.begin(tiles_of(workload, 2)), StopFlag(), lambda: None))
+    assert sorted(trials_of(results)) == [0, 1]
+    assert len(said) <= 1  # none where it died before the second tile was given
+
+
 def test_a_tile_that_kills_all_its_workers_is_given_up(tmp_path: Path) -> None:
     script, said = Script(tmp_path, {3: "dies"}), list[str]()
     with closing(Processes(Recorded(script), 1, said.append)) as pool:
@@ -236,10 +269,13 @@ def test_workers_end_with_a_run_that_is_killed(tmp_path: Path) -> None:
         "    list(pool.results(pool.begin(tiles_of(Recorded(script), 1)), StopFlag(), int))\n"
     )
     Script(tmp_path)
-    parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    (tmp_path / "tmp").mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, env=environment)
     with _ended(int((tmp_path / "begun").read_text())):
         parent.kill()
     parent.wait()
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_an_unknown_pool_is_refused() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
+import shutil
 import signal
 import threading
 from abc import ABC, abstractmethod
@@ -17,7 +19,10 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, Protocol
 
@@ -174,23 +179,30 @@ class Processes(Futures):
 
     def __init__(self, workload: AnyWorkload, workers: int, warn: Warn = lambda text: None) -> None:
         super().__init__(workload, workers, warn)
+        # Through a file: the start of a process would wait for ever for one that dies before it has read all.
+        self._folder = TemporaryDirectory(prefix="hpsearch-")
+        self._path = Path(self._folder.name, "workload")
+        with self._path.open("wb") as file:
+            pickle.dump(workload, file, pickle.HIGHEST_PROTOCOL)
         self._executor = self._start()
         self._deaths: Counter[tuple[int, int]] = Counter()
 
     def submit(self, tile: Tile[Any]) -> Future[Trained]:
-        try:
-            return self._executor.submit(_train_here, tile)
-        except BrokenExecutor:  # a process has died since the last results
-            self._replace()
-            return self._executor.submit(_train_here, tile)
+        with _uninterrupted():  # it may start a process
+            try:
+                return self._executor.submit(_train_here, tile)
+            except BrokenExecutor:  # a process has died since the last results
+                self._replace()
+                return self._executor.submit(_train_here, tile)
 
     def close(self) -> None:
         self._executor.shutdown(cancel_futures=True)
+        self._folder.cleanup()
 
     def _start(self) -> ProcessPoolExecutor:
         # Spawned, which is the same on all systems: threads of this process may hold locks that a fork keeps.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.workers, context, _begin_worker, (self._workload,))
+        return ProcessPoolExecutor(self.workers, context, _begin_worker, (self._path,))
 
     def _replace(self) -> None:
         self._executor.shutdown()  # returns when all its futures have ended
@@ -198,7 +210,8 @@ class Processes(Futures):
 
     def _mended(self, pending: Begun, again: bool) -> dict[Future[Trained], Tile[Any]]:
         try:
-            self._executor.submit(int)
+            with _uninterrupted():
+                self._executor.submit(int)
         except BrokenExecutor:
             self._replace()
         lost = [f for f in pending if f.done() and isinstance(f.exception(), BrokenExecutor)]
@@ -233,20 +246,35 @@ _worker: AnyWorkload
 """The workload of a worker process."""
 
 
-def _begin_worker(workload: AnyWorkload) -> None:
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Processes that are started within do not hear Ctrl-C, which goes to all those of a terminal: the parent
+    decides what it means. It hears of it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_worker(path: Path) -> None:
     """What each worker process does first."""
     global _worker
-    _worker = workload
-    # Ctrl-C goes to all processes of a terminal: the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where `_uninterrupted` does nothing
+    with path.open("rb") as file:
+        _worker = pickle.load(file)
     # A parent that was killed ends nobody; and a worker holds the pipe open on which it waits for tiles.
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=_follow_parent, args=(path,), daemon=True).start()
 
 
-def _follow_parent() -> None:
+def _follow_parent(path: Path) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    shutil.rmtree(path.parent, ignore_errors=True)  # it could not do that itself
     os._exit(1)
 
 

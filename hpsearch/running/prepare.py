@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -157,20 +157,18 @@ def train(
 
     proposals, rule = make_sampler(study, sampler), make_stopping(study)
     trained = make_workload(workload, study, dataset, machine)
-    place = make_pool(pool or os.environ.get("HPSEARCH_POOL", "threads"), trained, machine.workers, warn)
-    store.begin(provenance)
-    try:
-        runner = Runner(study, store, trained, proposals, rule, place, watch, warn, checkpoints)
-        runner.run(stop)
-    except StorageError:
-        with suppress(StorageError):
-            store.end(patience=_LAST_PATIENCE)
-        raise
-    except BaseException:
+    where = pool or os.environ.get("HPSEARCH_POOL", "threads")
+    with closing(make_pool(where, trained, machine.workers, warn)) as place:
+        store.begin(provenance)
+        try:
+            runner = Runner(study, store, trained, proposals, rule, place, watch, warn, checkpoints)
+            runner.run(stop)
+        except StorageError:
+            with suppress(StorageError):
+                store.end(patience=_LAST_PATIENCE)
+            raise
+        except BaseException:
+            store.end()
+            raise
         store.end()
-        raise
-    else:
-        store.end()
-    finally:
-        place.close()
     return Outcome(runner.complete, runner.enough, runner.profile)
