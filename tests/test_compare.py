@@ -23,6 +23,7 @@ from hpsearch.results.frames import Report, finished_report
 from hpsearch.results.scorings import COMPARISON, comparison_of, store_comparison, uses_of
 from hpsearch.retrain.contrast import answer, compare_arms
 from hpsearch.retrain.fresh_seeds import fresh_seed
+from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem, prepare
 from hpsearch.stats import BETTER, EQUAL, WORSE, estimate
 from hpsearch.store import Database
@@ -272,7 +273,7 @@ def stored(folder: Path, test: float = 0.3) -> tuple[Study, Dataset, list[Trial]
 
 def test_arms_are_their_best_trials_trained_again_by_the_book(tmp_path: Path) -> None:
     study, dataset, trials, report = stored(tmp_path)
-    found = compare_arms(study, dataset, trials, report, "cpu", 2)
+    found = compare_arms(study, dataset, trials, report, Machine("cpu", 2))
     assert (found.part, found.rows) == ("test", len(dataset.test))
     tops = {}
     for arm in found.arms:
@@ -297,13 +298,13 @@ def test_arms_are_their_best_trials_trained_again_by_the_book(tmp_path: Path) ->
         == max(tops.values(), key=lambda t: (t.value, -(t.loss or 0))).params["activation"]
     )
     assert len({fresh_seed(0, n) for n in range(50)} | {0}) == 51
-    again = compare_arms(study, dataset, list(reversed(trials)), report, "cpu", 1)
+    again = compare_arms(study, dataset, list(reversed(trials)), report, Machine("cpu", 1))
     assert all(np.array_equal(a.scores, b.scores) for a, b in zip(found.arms, again.arms, strict=True))
 
 
 def test_without_a_test_part_the_validation_part_scores_and_the_reader_is_told(tmp_path: Path) -> None:
     study, dataset, trials, report = stored(tmp_path, test=0)
-    found = compare_arms(study, dataset, trials, report, "cpu", 1)
+    found = compare_arms(study, dataset, trials, report, Machine("cpu", 1))
     assert (found.part, found.rows) == ("validation", len(dataset.valid))
     assert any("no test part" in line for line in remarks(found))
 
@@ -316,7 +317,7 @@ def test_an_arm_without_a_complete_trial_is_told_and_not_compared(tmp_path: Path
     ]
     with Database.open(url(tmp_path / "x.db")) as database:
         report = finished_report(database.study("small").record, lost, {})
-    found = compare_arms(study, dataset, lost, report, "cpu", 1)
+    found = compare_arms(study, dataset, lost, report, Machine("cpu", 1))
     (sigmoid,) = (arm for arm in found.arms if arm.name == "sigmoid")
     assert (sigmoid.trial, len(sigmoid.scores), sigmoid.complete) == (None, 0, 0)
     assert found.compared == []
@@ -375,12 +376,12 @@ def test_what_run_found_is_stored_once_and_read_bit_for_bit(tmp_path: Path) -> N
     trained: list[str] = []
     with Database.open(storage) as database:
         store = database.study("small")
-        assert answer(study, dataset, store, "cpu", 1, trained.append) is None
-        assert answer(study, dataset, store, "cpu", 1, trained.append) is None
+        assert answer(study, dataset, store, Machine("cpu", 1), trained.append) is None
+        assert answer(study, dataset, store, Machine("cpu", 1), trained.append) is None
         assert len(trained) == 1
         trials = store.trials()
         found = compare_arms(
-            study, dataset, trials, finished_report(store.record, trials, store.curves()), "cpu", 2
+            study, dataset, trials, finished_report(store.record, trials, store.curves()), Machine("cpu", 2)
         )
         again = comparison_of(store.record, trials, store.scorings())
         assert len(store.scorings()) == len(uses_of(store.record, store.scorings())) == 1
@@ -431,7 +432,7 @@ def test_an_answer_is_of_the_study_as_it_was_and_of_what_is_asked(tmp_path: Path
 
 def test_a_look_without_numbers_is_no_answer_and_no_second_look(tmp_path: Path) -> None:
     study, dataset, trials, report = stored(tmp_path)
-    found = compare_arms(study, dataset, trials, report, "cpu", 1)
+    found = compare_arms(study, dataset, trials, report, Machine("cpu", 1))
     with Database.open(url(tmp_path / "x.db")) as database:
         store = database.study("small")
         # As it was noted before answers were stored.

@@ -28,6 +28,7 @@ from hpsearch.results.anytime import Anytime, anytime
 from hpsearch.results.contrast import Arm, Choice, Contrast, Margin, Pairing, read_margin
 from hpsearch.retrain.confirm import confirm
 from hpsearch.retrain.contrast import Subject, compare_two
+from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem
 from hpsearch.store import Database
 from hpsearch.text import is_share, plain
@@ -72,7 +73,7 @@ def compared(path: Path, a: str, b: str, **settings: Any) -> Contrast:
         names = [text.partition(":") for text in (a, b)]
         stores = {name: stored.study(name) for name, _, _ in names}
         one, other = (Subject(stores[name], int(n) if n else None) for name, _, n in names)
-        return compare_two(one, other, **{"seeds": 5, "device": "cpu", "workers": 1, **settings})
+        return compare_two(one, other, **{"seeds": 5, "machine": Machine("cpu", 1), **settings})
 
 
 def best_trial(path: Path, name: str) -> Trial:
