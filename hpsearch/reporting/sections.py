@@ -36,12 +36,11 @@ from hpsearch.reporting.blocks import (
     Tone,
 )
 from hpsearch.reporting.charts.arms import comparison_charts
+from hpsearch.reporting.charts.confirmed import confirmed_chart, seeds_chart
 from hpsearch.reporting.charts.curves import curves_chart
-from hpsearch.reporting.charts.finalists import confirmed_chart
 from hpsearch.reporting.charts.front import front_charts
 from hpsearch.reporting.charts.lessons import importances_chart, interaction_charts, isolation_charts
 from hpsearch.reporting.charts.parallel import parallel_chart
-from hpsearch.reporting.charts.seeds import seeds_chart
 from hpsearch.reporting.charts.spec import Chart
 from hpsearch.reporting.comparison import comparison_grid, conclusion, remarks
 from hpsearch.reporting.documents import comparison_document, lessons_document, study_document, trial_row
