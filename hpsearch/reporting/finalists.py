@@ -120,7 +120,8 @@ def shrinkage_sentence(c: Confirmation) -> str | None:
     return (
         f"Selected at {levels[0]} validation {c.metric}; retrained on fresh seeds they average {levels[1]} "
         f"({drop_text(c.metric, seed)}{unit} were luck of seed and epoch), and {levels[2]} on the {c.part} "
-        f"set (the validation rows, on which they were chosen, {sure} by {drop_text(c.metric, abs(rows))}{unit})."
+        f"set (the validation rows, on which they were chosen, {sure} by "
+        f"{drop_text(c.metric, abs(rows))}{unit})."
     )
 
 
