@@ -12,11 +12,10 @@ import pytest
 from PIL import Image
 
 from hpsearch.records import State, Trial
+from hpsearch.reporting.charts.confirmed import confirmed_chart, seeds_chart
 from hpsearch.reporting.charts.curves import curves_chart
-from hpsearch.reporting.charts.finalists import confirmed_chart
 from hpsearch.reporting.charts.front import front_charts
 from hpsearch.reporting.charts.render import chart_svg, png_of
-from hpsearch.reporting.charts.seeds import seeds_chart
 from hpsearch.reporting.charts.spec import Chart
 from hpsearch.reporting.sections import all_charts
 from hpsearch.reporting.theme import COLOURS, DARK, LIGHT

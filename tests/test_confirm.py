@@ -170,7 +170,7 @@ def test_without_a_test_part_the_reader_is_told(tmp_path: Path) -> None:
     assert found.part == "validation"
     for each in found.finalists:
         assert each.scores.tobytes() == each.validation("accuracy").tobytes()
-    assert any("no test part" in line for line in finalists_remarks(found))
+    assert any("no test set" in line for line in finalists_remarks(found))
 
 
 # -- the command line ----------------------------------------------------------------------------
@@ -283,7 +283,7 @@ def test_clear_winners_ties_and_divergence_in_words() -> None:
     assert verdict(of_scores(near[0])).startswith("Trial 0 has accuracy 9")
     assert rank_text(1, 3) == "1–3"
     assert rank_text(2, 2) == "2"
-    assert uses_sentence(of_scores(*near)) == "This is the first look at the test part."
+    assert uses_sentence(of_scores(*near)) == "This is the first look at the test set."
     assert "3 times (3 confirmations)" in uses_sentence(of_scores(*near, uses=3))
 
 

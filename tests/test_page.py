@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from hpsearch.records import State
-from hpsearch.reporting.page import page_html
-from hpsearch.reporting.page.page import trials_table
+from hpsearch.reporting.page import page_html, trials_table
 from hpsearch.reporting.provenance import study_toml
 from hpsearch.reporting.summary import summary
 from hpsearch.results.frames import Report, finished_report

@@ -167,6 +167,13 @@ class AllTrials(Block):
 
 
 @dataclass(frozen=True)
+class Later(Block):
+    """Blocks that take a while: they are made for the formats that show them alone."""
+
+    make: Callable[[], Iterable[Block]]
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of a report, the same in all formats.
 
@@ -188,7 +195,9 @@ class Section:
         """The blocks that a format shows."""
         if shown_by not in self.formats:
             return []
-        return [block for block in self.make() if shown_by in block.formats]
+        shown = [block for block in self.make() if shown_by in block.formats]
+        several = [block.make() if isinstance(block, Later) else [block] for block in shown]
+        return [block for blocks in several for block in blocks if shown_by in block.formats]
 
     def title(self, shown_by: Format) -> str:
         """The heading, or "" where a format shows none."""

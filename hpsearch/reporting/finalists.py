@@ -118,9 +118,10 @@ def shrinkage_sentence(c: Confirmation) -> str | None:
     levels = [metric_text(c.metric, value) for value in (selected, again, mean)]
     sure = "flatter" if rows > 0 else "are harder,"
     return (
-        f"On average they promised {levels[0]} on validation; with fresh seeds it is {levels[1]} there "
-        f"({drop_text(c.metric, seed)}{unit} were luck of seed and epoch) and {levels[2]} on {c.part} rows "
-        f"(the validation rows, on which they were chosen, {sure} by {drop_text(c.metric, abs(rows))}{unit})."
+        f"Selected at {levels[0]} validation {c.metric}; retrained on fresh seeds they average {levels[1]} "
+        f"({drop_text(c.metric, seed)}{unit} were luck of seed and epoch), and {levels[2]} on the {c.part} "
+        f"set (the validation rows, on which they were chosen, {sure} by "
+        f"{drop_text(c.metric, abs(rows))}{unit})."
     )
 
 
@@ -149,7 +150,7 @@ def selection_noise(c: Confirmation) -> float | None:
 
 def uses_sentence(c: Confirmation) -> str:
     """How often the part that is scored has been looked at."""
-    rows = f"the {c.part} part"
+    rows = f"the {c.part} set"
     if len(c.uses) <= 1:
         return f"This is the first look at {rows}."
     kinds = dict.fromkeys(use.purpose for use in c.uses)
@@ -170,7 +171,7 @@ def finalists_remarks(c: Confirmation) -> list[str]:
     )
     if c.part == "validation":
         lines.append(
-            "There is no test part: the scores are from the validation part, on which the trials were "
+            "There is no test set: the scores are from the validation part, on which the trials were "
             "chosen, too, and flatter."
         )
     return [*lines, uses_sentence(c)]

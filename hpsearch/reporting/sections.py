@@ -24,6 +24,7 @@ from hpsearch.reporting.blocks import (
     Charts,
     Code,
     Image,
+    Later,
     Lead,
     Pairs,
     Remarks,
@@ -36,12 +37,11 @@ from hpsearch.reporting.blocks import (
     Tone,
 )
 from hpsearch.reporting.charts.arms import comparison_charts
+from hpsearch.reporting.charts.confirmed import confirmed_chart, seeds_chart
 from hpsearch.reporting.charts.curves import curves_chart
-from hpsearch.reporting.charts.finalists import confirmed_chart
 from hpsearch.reporting.charts.front import front_charts
 from hpsearch.reporting.charts.lessons import importances_chart, interaction_charts, isolation_charts
 from hpsearch.reporting.charts.parallel import parallel_chart
-from hpsearch.reporting.charts.seeds import seeds_chart
 from hpsearch.reporting.charts.spec import Chart
 from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, remarks
 from hpsearch.reporting.documents import lessons_document, study_document, trial_row
@@ -306,8 +306,7 @@ def _lessons(source: Source) -> Section:
 
     def blocks() -> Iterator[Block]:
         found, metric = source.lessons, report.record.metric
-        for each in found.verdicts:
-            yield from _taught(verdict_block(each, metric), EVERYWHERE)
+        yield from _all_taught([verdict_block(each, metric) for each in found.verdicts], EVERYWHERE)
         yield Title("Importances", formats=PAGE)
         if any(each.share is not None for each in found.importances):
             title, grid, said = importances_block(found)
@@ -325,8 +324,7 @@ def _lessons(source: Source) -> Section:
             told = "What one value does depends on the other: medians of the trials with both."
             yield Sentence(told, formats=PAGE)
             yield Charts(lambda _: interaction_charts(found), heading=4, panels="panels wide")
-        for block in pair_blocks(found, metric):
-            yield from _taught(block, tables)
+        yield Later(lambda: _all_taught(pair_blocks(found, metric), tables), formats=tables)
         if found.isolations:
             yield Title("Each hyper-parameter by itself", formats=PAGE)
             told = (
@@ -335,8 +333,7 @@ def _lessons(source: Source) -> Section:
             )
             yield Sentence(told, formats=PAGE)
             yield Charts(lambda _: isolation_charts(found), heading=4, panels="panels")
-        for block in alone_blocks(found, metric):
-            yield from _taught(block, tables)
+        yield Later(lambda: _all_taught(alone_blocks(found, metric), tables), formats=tables)
 
     return Section(
         "lessons",
@@ -426,11 +423,11 @@ def _next(source: Source) -> Section:
     )
 
 
-def _taught(block: tuple[str, Any, list[str]], formats: frozenset[Any]) -> Iterator[Block]:
-    """A table of the lessons with the sentences below it."""
-    title, grid, lines = block
-    yield Table(grid, title, titled=True, all_with="--format html", formats=formats)
-    yield from (Sentence(line, formats=formats) for line in lines)
+def _all_taught(blocks: Iterable[tuple[str, Any, list[str]]], formats: frozenset[Any]) -> Iterator[Block]:
+    """Tables of the lessons, each with the sentences below it."""
+    for title, grid, lines in blocks:
+        yield Table(grid, title, titled=True, all_with="--format html", formats=formats)
+        yield from (Sentence(line, formats=formats) for line in lines)
 
 
 def _some(chart: Chart | None) -> list[Chart]:

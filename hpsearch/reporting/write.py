@@ -37,7 +37,7 @@ def write_report(
         HpsearchError: the directory cannot be made or written to.
     """
     from hpsearch.reporting.latex import sections_latex
-    from hpsearch.reporting.page.page import sections_page
+    from hpsearch.reporting.page import sections_page
 
     _make(directory)  # before anything that takes seconds
     shown = sections(Source(report, top, images=pictures))

@@ -26,7 +26,6 @@ from hpsearch.reporting.theme import series, var
 from hpsearch.results.frames import PARAM, Report
 from hpsearch.text import metric_text, parameter_text, plain
 
-CURVES = "curves"
 _HIGHLIGHTED = 5
 _OTHERS, _THINNED = 160, 20
 """Trials in grey, and epochs of each."""
@@ -60,7 +59,7 @@ def curves_chart(report: Report, long: bool = False) -> Chart | None:
     sampled = f", {len(others)} of them drawn" if len(others) < rest else ""
     grey = f"; {plural(rest, 'other trial')} in grey{sampled}" if rest else ""
     return Chart(
-        CURVES,
+        "curves",
         "Learning curves",
         _alt(report, best, last) + grey + ".",
         {

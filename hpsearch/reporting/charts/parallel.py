@@ -17,7 +17,6 @@ from hpsearch.results.frames import PARAM, Report, space_of
 from hpsearch.study.space import Choice, Range
 from hpsearch.text import metric_text, missing, parameter_text
 
-PARALLEL = "parallel"
 _BEST, _REST, _BRIGHT = 40, 160, 10
 """Trials that are all drawn, of the rest so many, and how many stand out."""
 _HEIGHT, _LEAST_A_AXIS = 320, 92
@@ -51,7 +50,7 @@ def parallel_chart(report: Report) -> Chart | None:
     }
     drawn = f"the best {_BRIGHT} in blue.{sampled}"
     return Chart(
-        PARALLEL,
+        "parallel",
         "Parallel coordinates",
         _alt(report, shown, names),
         {
