@@ -15,10 +15,11 @@ from hpsearch.store import reading, rows
 from hpsearch.store.connection import Connector
 from hpsearch.store.database import Database
 from hpsearch.store.mirror import Mirror
-from hpsearch.store.record import record_of
+from hpsearch.store.reading import record_of
 from hpsearch.store.rescue import FileSource, SelectSource, Source, Values
 from hpsearch.store.schema import (
     VERSION,
+    Tally,
     checkpoints,
     cohorts,
     curves,
@@ -31,7 +32,6 @@ from hpsearch.store.schema import (
     versions,
 )
 from hpsearch.store.study import target_of
-from hpsearch.store.tally import Tally
 
 _TABLES = (studies, tallies, trials, curves, cohorts, runs, queue, scorings, checkpoints)
 _MISFIT = "does not fit its checksum"

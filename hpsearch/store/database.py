@@ -27,15 +27,15 @@ from hpsearch.store.optuna_tables import (
     optuna_study_attributes,
     optuna_trials,
 )
-from hpsearch.store.record import record_columns, row_record
+from hpsearch.store.reading import record_columns, row_record
 from hpsearch.store.schema import (
     OF_STUDY,
+    Tally,
     studies,
     tallies,
     trials,
 )
 from hpsearch.store.study import Contents, StudyStore
-from hpsearch.store.tally import Tally
 
 _NAMES_SHOWN = 8
 

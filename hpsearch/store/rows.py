@@ -31,8 +31,7 @@ from hpsearch.records import (
     time_of,
 )
 from hpsearch.store.optuna_tables import stored_intermediate, stored_value
-from hpsearch.store.schema import CHECKED, checksum
-from hpsearch.store.tally import Tally
+from hpsearch.store.schema import CHECKED, Tally, checksum
 
 OPTUNA_STATE = {
     State.RUNNING: TrialState.RUNNING,

@@ -31,10 +31,8 @@ from hpsearch.records import (
 from hpsearch.store import claims, reading, rows, writing
 from hpsearch.store.bulk import insert
 from hpsearch.store.connection import Connector
-from hpsearch.store.reading import Place
-from hpsearch.store.record import record_columns, row_record
-from hpsearch.store.schema import runs, studies
-from hpsearch.store.tally import Tally
+from hpsearch.store.reading import Place, record_columns, row_record
+from hpsearch.store.schema import Tally, runs, studies
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.file import study_from_document
 

@@ -29,6 +29,7 @@ from hpsearch.store.optuna_tables import (
     optuna_values,
 )
 from hpsearch.store.schema import (
+    Tally,
     checkpoints,
     cohorts,
     curves,
@@ -38,7 +39,6 @@ from hpsearch.store.schema import (
     tallies,
     trials,
 )
-from hpsearch.store.tally import Tally
 
 
 @dataclass(frozen=True)
