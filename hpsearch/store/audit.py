@@ -15,10 +15,11 @@ from hpsearch.store import reading, rows
 from hpsearch.store.connection import Connector
 from hpsearch.store.database import Database
 from hpsearch.store.mirror import Mirror
-from hpsearch.store.record import record_of
+from hpsearch.store.reading import record_of
 from hpsearch.store.rescue import FileSource, SelectSource, Source, Values
 from hpsearch.store.schema import (
     VERSION,
+    Tally,
     checkpoints,
     cohorts,
     curves,
@@ -31,7 +32,6 @@ from hpsearch.store.schema import (
     versions,
 )
 from hpsearch.store.study import target_of
-from hpsearch.store.tally import Tally
 
 _TABLES = (studies, tallies, trials, curves, cohorts, runs, queue, scorings, checkpoints)
 _MISFIT = "does not fit its checksum"
@@ -111,9 +111,10 @@ def audit(url: str) -> Audit:
     Raises:
         StorageError: there is no such database, or it is another program's or a newer hpsearch's.
     """
-    connector = Connector(url)
+    connector, bulk = Connector(url), True
     try:
-        Database.open(url).close()
+        with Database.open(url) as database:
+            bulk = database.bulk
         trouble = None
     except StorageError as error:
         if connector.path is None or connector.missing:
@@ -124,12 +125,12 @@ def audit(url: str) -> Audit:
         try:
             if trouble is not None and not _is_ours(source):
                 raise trouble
-            found = _examined(source, connector.shown)
+            found = _examined(source, connector.shown, bulk)
         finally:
             source.close()
     else:
         with connector.reading() as connection:
-            found = _examined(SelectSource(connection), connector.shown)
+            found = _examined(SelectSource(connection), connector.shown, bulk)
         connector.close()
     if trouble is not None:
         found.damages.insert(0, Damage("", str(trouble)))
@@ -142,28 +143,31 @@ def _is_ours(source: Source) -> bool:
     return any(True for _ in source.rows(studies)) and stored in ([], [VERSION])
 
 
-def _examined(source: Source, shown: str) -> Audit:
+def _examined(source: Source, shown: str, bulk: bool) -> Audit:
+    """bulk: whether Optuna's tables are known; those of another revision are not looked at."""
     damages = [Damage("the file", text) for text in source.complaints()]
     own: dict[Any, dict[str, list[Values]]] = defaultdict(lambda: defaultdict(list))
     with reading.without_collecting():
         for table in _TABLES:
             for row in source.rows(table):
                 own[row[0]][table.name].append(row)
-        mirror = Mirror(source)
+        mirror = Mirror(source) if bulk else None
     found = []
     for study_id, rows_of in own.items():
         if not rows_of[studies.name]:
             there = ", ".join(f"{len(r)} in {name}" for name, r in rows_of.items() if r)
             damages.append(Damage("", f"rows of a study that has no record, {study_id!r}: {there}"))
-        elif mirror.knows(study_id):  # otherwise Optuna's own commands have deleted it
+        elif mirror is None or mirror.knows(study_id):  # otherwise Optuna's own commands have deleted it
             study = _examine(study_id, rows_of)
-            study.damages += [Damage(*difference) for difference in _mirrored(study, mirror)]
+            if mirror is not None:
+                study.damages += [Damage(*difference) for difference in _mirrored(study, mirror)]
             found.append(study)
     damages += [
         Damage(f"table {hole.table}" if hole.table else "", f"{hole.where} cannot be read: {hole.error}")
         for hole in source.holes
     ]
-    others = [str(name) for study_id, name in mirror.names().items() if not own[study_id][studies.name]]
+    names = {} if mirror is None else mirror.names()
+    others = [str(name) for study_id, name in names.items() if not own[study_id][studies.name]]
     return Audit(shown, found, others, damages)
 
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
 from hpsearch.errors import StorageError
+from hpsearch.store.optuna_calls import Calls
 
 BUSY_SECONDS = 30.0
 """How long SQLite waits for a lock that another process holds."""
@@ -54,7 +55,8 @@ def shown_url(url: str) -> str:
 class Connector:
     """Transactions on one database; whatever goes wrong in one is raised as a StorageError.
 
-    shown: the URL without its password. path: the file, where the database is one.
+    shown: the URL without its password. secret_url: with it. path: the file, where the database is one.
+    calls: by which Optuna's tables are written, where they cannot be in bulk.
     """
 
     def __init__(self, url: str) -> None:
@@ -81,6 +83,8 @@ class Connector:
                 f"found something that is not one{hint}"
             ) from None
         self.path = _file(self._url)
+        self.secret_url = self._url.render_as_string(hide_password=False)
+        self.calls: Calls | None = None
 
     @property
     def missing(self) -> bool:

@@ -17,7 +17,8 @@ from hpsearch.records import State, StudyRecord
 from hpsearch.store import claims, reading, rows, writing
 from hpsearch.store.bulk import insert
 from hpsearch.store.connection import Connector, check_place
-from hpsearch.store.migrations import bring_up, read_layout
+from hpsearch.store.migrations import bring_up, read_layout, unknown_revision
+from hpsearch.store.optuna_calls import Calls
 from hpsearch.store.optuna_tables import (
     OF_OPTUNA_STUDY,
     OF_OPTUNA_TRIAL,
@@ -26,15 +27,15 @@ from hpsearch.store.optuna_tables import (
     optuna_study_attributes,
     optuna_trials,
 )
-from hpsearch.store.record import record_columns, row_record
+from hpsearch.store.reading import record_columns, row_record
 from hpsearch.store.schema import (
     OF_STUDY,
+    Tally,
     studies,
     tallies,
     trials,
 )
 from hpsearch.store.study import Contents, StudyStore
-from hpsearch.store.tally import Tally
 
 _NAMES_SHOWN = 8
 
@@ -84,9 +85,17 @@ class Database:
         if connector.path is not None:
             check_place(connector.path, connector.shown, create)
         try:
-            if not connector.missing:
+            if connector.missing:
+                unknown, old = unknown_revision(), False
+            else:
                 with connector.reading() as connection:
-                    old = read_layout(connection, connector.shown).old
+                    layout = read_layout(connection, connector.shown)
+                unknown, old = layout.unknown, layout.old
+            if unknown is not None:
+                connector.calls = Calls(connector.secret_url, connector.shown, unknown)
+            if not connector.missing:
+                if connector.calls is not None:
+                    connector.calls.check()
                 if old:
                     with connector.writing() as connection, reading.readable(connector.shown, "its tables"):
                         bring_up(connection, connector.shown)
@@ -106,6 +115,11 @@ class Database:
     def close(self) -> None:
         """Close all connections; a later use opens new ones."""
         self._connector.close()
+
+    @property
+    def bulk(self) -> bool:
+        """Whether Optuna's tables are of the revision that hpsearch knows, and are written in bulk."""
+        return self._connector.calls is None
 
     def studies(self) -> list[StudySummary]:
         """All studies of hpsearch, in the order in which they were created.
@@ -153,18 +167,29 @@ class Database:
         Raises:
             StorageError: the name is taken, the contents do not fit, or the database cannot be written.
         """
+        calls = self._connector.calls
+        study_id = None
+        if calls is not None and self.find(record.name) is None:
+            study_id = calls.create(record)
         with self._connector.writing() as connection:
             bring_up(connection, self.url)
-            if connection.execute(_of_name(record.name)).first() is not None:
+            taken = (
+                study_id is None if calls else connection.execute(_of_name(record.name)).first() is not None
+            )
+            if taken:
                 owner = "" if self._rows(connection, studies.c.name == record.name) else "a plain Optuna "
                 raise StorageError(
                     f'{self.url}: {owner or "a "}study "{record.name}" is stored already; '
                     "give the new one another name (study.name)"
                 )
             created = None if contents is None else contents.created
-            store = StudyStore(self._connector, _insert_study(connection, record, created), record)
+            if study_id is None:
+                study_id = _insert_optuna_study(connection, record)
+            _insert_study(connection, study_id, record, created)
+            store = StudyStore(self._connector, study_id, record)
             if contents is not None:
                 store.fill(connection, contents)
+        store.mirror()
         return store
 
     def delete_study(self, name: str) -> None:
@@ -175,15 +200,19 @@ class Database:
             StorageError: the database cannot be written.
         """
         with self._connector.reading() as connection:
-            query = _own(connection, studies.c.study_id)
-            found = query is not None and connection.execute(query.where(studies.c.name == name)).first()
-        if not found:
-            self.study(name)  # which says that there is none
+            query = self._own(connection, studies.c.study_id)
+            found = None if query is None else connection.execute(query.where(studies.c.name == name)).first()
+        # Read as a whole it says that there is none.
+        study_id, calls = found[0] if found else self.study(name).study_id, self._connector.calls
         with self._connector.writing() as connection:
-            study_id = connection.execute(_of_name(name)).scalar_one()
-            writing.lock(connection, self.url, study_id, name)
+            writing.lock(connection, self.url, study_id, name, bulk=calls is None)
             claims.check_free(connection, study_id, name)
-            _delete(connection, study_id)
+            if calls is None:
+                _delete_mirror(connection, study_id)
+            for table in OF_STUDY:
+                connection.execute(sa.delete(table).where(table.c.study_id == study_id))
+        if calls is not None and calls.has(study_id, name):
+            calls.delete(study_id)
         self._connector.give_back()
 
     def compact(self) -> tuple[int, int]:
@@ -199,7 +228,7 @@ class Database:
                 f"{self.url}: expected an SQLite file; found a database that gives its room back itself"
             )
         with self._connector.reading() as connection:
-            query = _own(connection, studies.c.study_id, studies.c.name)
+            query = self._own(connection, studies.c.study_id, studies.c.name)
             for study_id, name in connection.execute(query) if query is not None else ():
                 claims.check_free(connection, study_id, name)
         before = path.stat().st_size
@@ -208,17 +237,32 @@ class Database:
 
     def _rows(self, connection: Connection, *where: Any) -> list[tuple[Row[Any], StudyRecord, Tally]]:
         """Own rows of studies, with what they say."""
-        query = _own(connection, studies)
+        query, calls = self._own(connection, studies), self._connector.calls
         if query is None:
             return []
         found = []
         with reading.readable(self.url, "the studies"):
             for row in connection.execute(query.where(*where)).all():
+                if calls is not None and not calls.has(row.study_id, row.name):
+                    continue
                 tally = reading.read_tally(connection, reading.Place(self.url, row.study_id, row.name))
                 found.append((row, row_record(self.url, row, tally), tally))
-            if not (where and found):
+            if calls is None and not (where and found):
                 self._check_names(connection)
         return found
+
+    def _own(self, connection: Connection, *columns: Any) -> sa.Select[Any] | None:
+        """Studies that Optuna's tables have as well, as far as these may be asked: Optuna itself may have
+        deleted some. None without tables.
+        """
+        if not sa.inspect(connection).has_table(studies.name):
+            return None
+        own, optunas = studies.c, optuna_studies.c
+        query = sa.select(*columns).order_by(own.study_id)
+        if self._connector.calls is not None:
+            return query
+        both = (optunas.study_id == own.study_id) & (_optuna_name == own.name)
+        return query.join_from(studies, optuna_studies, both)
 
     def _check_names(self, connection: Connection) -> None:
         """Check that studies that Optuna's tables lack were deleted there: then their trials are gone, too.
@@ -243,15 +287,6 @@ class Database:
                 raise reading.damaged(self.url, f'study "{name}"', "Optuna's tables do not have its name")
 
 
-def _own(connection: Connection, *columns: Any) -> sa.Select[Any] | None:
-    """Studies that Optuna's tables have as well: Optuna itself may have deleted some. None without tables."""
-    if not sa.inspect(connection).has_table(studies.name):
-        return None
-    own, optunas = studies.c, optuna_studies.c
-    both = (optunas.study_id == own.study_id) & (_optuna_name == own.name)
-    return sa.select(*columns).join_from(studies, optuna_studies, both).order_by(own.study_id)
-
-
 def _of_name(name: str) -> sa.Select[Any]:
     return sa.select(optuna_studies.c.study_id).where(_optuna_name == name)
 
@@ -268,8 +303,8 @@ def _summary(record: StudyRecord, tally: Tally, created: datetime) -> StudySumma
     )
 
 
-def _insert_study(connection: Connection, record: StudyRecord, created: datetime | None) -> int:
-    """Rows of a new study; returns its number in Optuna's tables."""
+def _insert_optuna_study(connection: Connection, record: StudyRecord) -> int:
+    """Optuna's rows of a new study; returns its number."""
     key = connection.execute(sa.insert(optuna_studies).values(study_name=record.name)).inserted_primary_key
     assert key is not None
     study_id = int(key[0])
@@ -290,18 +325,24 @@ def _insert_study(connection: Connection, record: StudyRecord, created: datetime
             study_id=study_id, key="study:metric_names", value_json=names
         )
     )
+    return study_id
+
+
+def _insert_study(
+    connection: Connection, study_id: int, record: StudyRecord, created: datetime | None
+) -> None:
+    """Own rows of a new study."""
     for table in OF_STUDY:
         # A study that Optuna itself deleted has left them, and SQLite gives numbers again.
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))
     created = created or datetime.now(UTC).replace(tzinfo=None)
     connection.execute(sa.insert(studies).values(**record_columns(study_id, record, created)))
     insert(connection, tallies, [rows.tally_row(study_id, Tally(seconds=record.seconds))])
-    return study_id
 
 
-def _delete(connection: Connection, study_id: int) -> None:
+def _delete_mirror(connection: Connection, study_id: int) -> None:
     of_study = sa.select(optuna_trials.c.trial_id).where(optuna_trials.c.study_id == study_id)
     for table in OF_OPTUNA_TRIAL:
         connection.execute(sa.delete(table).where(table.c.trial_id.in_(of_study)))
-    for table in (optuna_trials, *OF_OPTUNA_STUDY, optuna_studies, *OF_STUDY):
+    for table in (optuna_trials, *OF_OPTUNA_STUDY, optuna_studies):
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import optuna
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -20,10 +19,13 @@ release, so nothing brings them up; a migration from 4 is a function and a line 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a database has: Optuna's tables, and the version of hpsearch's own (0: none)."""
+    """What a database has: Optuna's tables, the version of hpsearch's own (0: none), and the revision of
+    Optuna's if hpsearch does not know it: of the database, or of the installed Optuna.
+    """
 
     optuna: bool
     version: int
+    unknown: str | None = None
 
     @property
     def old(self) -> bool:
@@ -38,7 +40,7 @@ def read_layout(connection: Connection, shown: str) -> Layout:
     """
     tables = set(sa.inspect(connection).get_table_names())
     if not tables:
-        return Layout(optuna=False, version=0)
+        return Layout(optuna=False, version=0, unknown=unknown_revision())
     if not {"version_info", "studies", "trials"} <= tables:
         found = ", ".join(sorted(tables)[:3])
         raise StorageError(
@@ -48,14 +50,15 @@ def read_layout(connection: Connection, shown: str) -> Layout:
     head = None
     if "alembic_version" in tables:
         head = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-    if head != OPTUNA_HEAD:
+    unknown = unknown_revision() if head == OPTUNA_HEAD else head
+    if head is None:
         raise StorageError(
             f"{shown}: expected Optuna's tables of schema {OPTUNA_HEAD} (Optuna 3.2 to 5.0); "
-            f"found schema {head or 'of before Optuna 0.9'}. An older one is brought up to date by "
-            "`optuna storage upgrade --storage URL`; a newer one needs a newer hpsearch."
+            f"found one of before Optuna 0.9. It is brought up to date by "
+            "`optuna storage upgrade --storage URL`."
         )
     if versions.name not in tables:
-        return Layout(optuna=True, version=0)
+        return Layout(True, 0, unknown)
     version = connection.execute(sa.select(versions.c.version)).scalar()
     if not isinstance(version, int) or version < 1:
         raise StorageError(
@@ -73,18 +76,24 @@ def read_layout(connection: Connection, shown: str) -> Layout:
             f"{shown}: the database is from a newer hpsearch: expected schema version {VERSION} "
             f"or older; found {version}. Update this one: pip install --upgrade hpsearch"
         )
-    return Layout(optuna=True, version=version)
+    return Layout(True, version, unknown)
+
+
+def unknown_revision() -> str | None:
+    """The revision of the installed Optuna's tables, if hpsearch does not know it."""
+    newest = newest_revision()
+    return None if newest == OPTUNA_HEAD else newest
 
 
 def bring_up(connection: Connection, shown: str) -> None:
     """Make the tables that are missing and bring own ones to this version, within a transaction.
 
     Raises:
-        StorageError: the tables are another program's, or the installed Optuna has others.
+        StorageError: the tables are another program's.
     """
     layout = read_layout(connection, shown)
     if not layout.optuna:
-        _create_optuna_tables(connection, shown)
+        create_tables(connection)
     if layout.version == VERSION:
         return
     if layout.version == 0:
@@ -94,13 +103,3 @@ def bring_up(connection: Connection, shown: str) -> None:
             MIGRATIONS[version](connection)
     connection.execute(sa.delete(versions))
     connection.execute(sa.insert(versions).values(id=1, version=VERSION))
-
-
-def _create_optuna_tables(connection: Connection, shown: str) -> None:
-    newest = newest_revision()
-    if newest != OPTUNA_HEAD:
-        raise StorageError(
-            f"{shown}: the installed Optuna {optuna.__version__} has tables of schema {newest}; expected "
-            f"{OPTUNA_HEAD}. To install one that fits: pip install 'optuna>=5.0,<5.1'"
-        )
-    create_tables(connection)

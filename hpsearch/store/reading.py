@@ -7,12 +7,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
 from hpsearch.errors import StorageError
 from hpsearch.records import (
@@ -25,13 +26,24 @@ from hpsearch.records import (
     Run,
     Scoring,
     Segment,
+    StudyRecord,
     Trials,
     time_of,
 )
 from hpsearch.store import rows
 from hpsearch.store.bulk import chunks
-from hpsearch.store.schema import checkpoints, cohorts, curves, queue, runs, scorings, tallies, trials
-from hpsearch.store.tally import Tally
+from hpsearch.store.schema import (
+    Tally,
+    checkpoints,
+    checksum,
+    cohorts,
+    curves,
+    queue,
+    runs,
+    scorings,
+    tallies,
+    trials,
+)
 
 Rows = Sequence[Sequence[Any]]
 """Rows of an own table with its columns in their order."""
@@ -328,3 +340,35 @@ def read_checkpoints(connection: Connection, place: Place) -> dict[int, tuple[in
     except (ValueError, TypeError):
         return {}
     return {row[1]: (row[2], row[3]) for row in found if rows.sound_checkpoint(row)}
+
+
+def record_columns(study_id: int, record: StudyRecord, created: datetime) -> dict[str, Any]:
+    """The columns of a study; `created` is naive UTC."""
+    fields = asdict(record)
+    del fields["seconds"]  # they are in the tally
+    text = rows.compact(fields)
+    return {
+        "study_id": study_id,
+        "name": record.name,
+        "record": text,
+        "created": created,
+        "checksum": checksum((study_id, record.name, text, created)),
+    }
+
+
+def row_record(shown: str, row: Row[Any], tally: Tally) -> StudyRecord:
+    """The record of a row of the studies.
+
+    Raises:
+        StorageError: the row is not as it was written.
+    """
+    if row.checksum != checksum((row.study_id, row.name, row.record, row.created)):
+        raise damaged(shown, f'study "{row.name}"', "its record does not fit its checksum")
+    return record_of(row.record, tally)
+
+
+def record_of(text: str, tally: Tally) -> StudyRecord:
+    """The record of its column."""
+    fields = json.loads(text)
+    fields["objectives"] = tuple(fields.get("objectives", ()))
+    return StudyRecord(**fields, seconds=tally.seconds)

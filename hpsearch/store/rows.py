@@ -31,8 +31,7 @@ from hpsearch.records import (
     time_of,
 )
 from hpsearch.store.optuna_tables import stored_intermediate, stored_value
-from hpsearch.store.schema import CHECKED, checksum
-from hpsearch.store.tally import Tally
+from hpsearch.store.schema import CHECKED, Tally, checksum
 
 OPTUNA_STATE = {
     State.RUNNING: TrialState.RUNNING,
@@ -293,9 +292,15 @@ def intermediate_values(kept: frozenset[int], segment: Segment) -> Iterator[tupl
 
     kept: epochs of `kept_epochs`; the piece's last one is there, too.
     """
+    for epoch, metric in kept_metrics(kept, segment):
+        yield epoch, *stored_intermediate(metric)
+
+
+def kept_metrics(kept: frozenset[int], segment: Segment) -> Iterator[tuple[int, float]]:
+    """Epochs and validation metrics of them."""
     for epoch, metric in enumerate(segment.curve[:, VALID_METRIC].tolist(), start=segment.first_epoch):
         if epoch in kept or epoch == segment.last_epoch:
-            yield epoch, *stored_intermediate(metric)
+            yield epoch, metric
 
 
 def attributes(trial: Trial) -> dict[str, Any]:

@@ -7,8 +7,11 @@ PostgreSQL these would keep Optuna's own commands from deleting a study.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import sqlalchemy as sa
+
+from hpsearch.records import State
 
 VERSION = 4
 """Of own tables, as this hpsearch has them."""
@@ -148,3 +151,29 @@ CHECKED = 8
 def checksum(fields: tuple[object, ...], data: bytes = b"") -> bytes:
     """8 bytes that stand for plain values and bytes, as they come back from the database."""
     return hashlib.blake2b(repr(fields).encode() + data, digest_size=CHECKED).digest()
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a study has: seconds trained, trials by state, the best value of the complete ones, and how many
+    cohorts, runs, queued points and scorings. The fields are the columns of its table.
+    """
+
+    seconds: float = 0.0
+    running: int = 0
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    best: float | None = None
+    cohorts: int = 0
+    runs: int = 0
+    queued: int = 0
+    scorings: int = 0
+
+    @property
+    def trials(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def counts(self) -> dict[State, int]:
+        return {state: getattr(self, state) for state in State}

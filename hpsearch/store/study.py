@@ -31,10 +31,8 @@ from hpsearch.records import (
 from hpsearch.store import claims, reading, rows, writing
 from hpsearch.store.bulk import insert
 from hpsearch.store.connection import Connector
-from hpsearch.store.reading import Place
-from hpsearch.store.record import record_columns, row_record
-from hpsearch.store.schema import runs, studies
-from hpsearch.store.tally import Tally
+from hpsearch.store.reading import Place, record_columns, row_record
+from hpsearch.store.schema import Tally, runs, studies
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.file import study_from_document
 
@@ -96,6 +94,11 @@ class StudyStore:
         self._connector = connector
         self._id = study_id
         self._token: str | None = None
+
+    @property
+    def study_id(self) -> int:
+        """Optuna's number of the study."""
+        return self._id
 
     # -- reading: a StorageError says which row is missing or not as it was written ------------------
 
@@ -202,6 +205,7 @@ class StudyStore:
                 insert(connection, runs, [row])
                 writing.store_tally(connection, self._id, tally)
         self._token, self.record = token, record
+        self.mirror()
         self.run = tally.runs if provenance is not None else 0
 
     def end(self, patience: float | None = None) -> None:
@@ -253,6 +257,20 @@ class StudyStore:
             tally = replace(tally, seconds=tally.seconds + seconds)
             writing.store_tally(connection, self._id, tally)
         self.record = replace(self.record, seconds=tally.seconds)
+        touched = {trial.number for trial in (*started, *updated)} | {piece.trial for piece in segments}
+        self.mirror(touched)
+
+    def mirror(self, numbers: Iterable[int] | None = None) -> None:
+        """Have Optuna know what own rows say of trials, where that could not be written with them.
+
+        numbers: of the trials that have changed; all by default.
+        """
+        if self._connector.calls is None:
+            return
+        with self._reading() as (connection, place):
+            trials = reading.read_trials(connection, place, numbers)
+            pieces = reading.read_segments(connection, place, numbers)
+        self._connector.calls.tell(self._target, trials, pieces)
 
     def fill(self, connection: Connection, contents: Contents) -> None:
         """Give a new study what it is to have, in the transaction that creates it.
@@ -353,7 +371,8 @@ class StudyStore:
         """A transaction on the study, which is locked in it."""
         place = self._place
         with self._connector.writing() as connection:
-            writing.lock(connection, place.shown, self._id, place.study)
+            bulk = self._connector.calls is None
+            writing.lock(connection, place.shown, self._id, place.study, bulk=bulk)
             yield connection, place
 
     def _row(self, connection: Connection) -> Row[Any]:
@@ -363,7 +382,7 @@ class StudyStore:
 
     @cached_property
     def _target(self) -> writing.Target:
-        return target_of(self._id, self.record)
+        return replace(target_of(self._id, self.record), bulk=self._connector.calls is None)
 
 
 def _with_weights(record: StudyRecord, trials: Trials) -> Trials:

@@ -21,9 +21,9 @@ import numpy as np
 
 from hpsearch.errors import StorageError
 from hpsearch.records import Cohort, FloatArray, Run, Scoring, Segment, State, StudyRecord, Trial
-from hpsearch.store.record import record_of
+from hpsearch.store.reading import record_of
+from hpsearch.store.schema import Tally
 from hpsearch.store.study import Contents
-from hpsearch.store.tally import Tally
 
 FORMAT = "hpsearch.study/1"
 MANIFEST = "study.json"

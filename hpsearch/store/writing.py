@@ -29,15 +29,16 @@ from hpsearch.store.optuna_tables import (
     optuna_values,
 )
 from hpsearch.store.schema import (
+    Tally,
     checkpoints,
     cohorts,
     curves,
     queue,
     scorings,
+    studies,
     tallies,
     trials,
 )
-from hpsearch.store.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Target:
 
     kept: the epochs whose validation metric goes into Optuna's tables. objectives: how many others than the
     metric. maximize: whether a higher metric is better.
+    bulk: whether Optuna's tables are written here, too (if not, see optuna_calls.py).
     """
 
     study_id: int
@@ -54,20 +56,25 @@ class Target:
     kept: frozenset[int]
     objectives: int
     maximize: bool
+    bulk: bool = True
 
     def refusal(self, trial: int, expected: str, found: str) -> StorageError:
         """The error for what would leave the study inconsistent."""
         return StorageError(f'study "{self.name}", trial {trial}: expected {expected}; found {found}')
 
 
-def lock(connection: Connection, shown: str, study_id: int, study: str) -> None:
+def lock(connection: Connection, shown: str, study_id: int, study: str, *, bulk: bool = True) -> None:
     """Keep other writers off the study until the transaction ends; on SQLite it did so by beginning.
 
     Raises:
         StorageError: the study was deleted.
     """
-    columns = optuna_studies.c
-    of_study = sa.select(columns.study_id).where(columns.study_id == study_id, columns.study_name == study)
+    optunas, own = optuna_studies.c, studies.c
+    of_study = sa.select(own.study_id).where(own.study_id == study_id, own.name == study)
+    if bulk:
+        of_study = sa.select(optunas.study_id).where(
+            optunas.study_id == study_id, optunas.study_name == study
+        )
     if connection.execute(of_study.with_for_update()).first() is None:
         raise StorageError(f'{shown}: study "{study}" is not there any more: it was deleted meanwhile')
 
@@ -108,7 +115,10 @@ def start_trials(connection: Connection, target: Target, tally: Tally, started: 
                 number, "a new trial to run and have no epoch", f"{trial.state}, {trial.epochs}"
             )
     times = [rows.stored_time(trial.started) for trial in started]
-    ids = _new_optuna_trials(connection, target.study_id, started, times)
+    if target.bulk:
+        ids = _new_optuna_trials(connection, target.study_id, started, times)
+    else:
+        ids = [0] * len(started)
     mirrored, own = [], []
     for trial, time, trial_id in zip(started, times, ids, strict=True):
         params, asked = rows.known_params(
@@ -120,7 +130,8 @@ def start_trials(connection: Connection, target: Target, tally: Tally, started: 
         ]
         row = rows.asked_row(target.study_id, trial_id, trial, params, time)
         own.append({**row, **rows.outcome_row(tuple(row.values()), trial, None)})
-    insert(connection, optuna_params, mirrored)
+    if target.bulk:
+        insert(connection, optuna_params, mirrored)
     insert(connection, trials, own)
     return replace(tally, running=tally.running + len(started))
 
@@ -164,8 +175,9 @@ def grow_trials(
         return tally
     stored = _stored(connection, target, touched)
     _check_growth(target, stored, segments, updated)
-    _insert_segments(connection, target, stored, segments)
-    _update(connection, target, stored, updated)
+    ids = _optuna_ids(connection, target, stored)
+    _insert_segments(connection, target, ids, segments)
+    _update(connection, target, stored, ids, updated)
     return _counted(target, tally, updated)
 
 
@@ -221,12 +233,25 @@ def _check_growth(
             )
 
 
+def _optuna_ids(connection: Connection, target: Target, stored: Mapping[int, Any]) -> dict[int, int]:
+    """Optuna's trial_ids by number; looked up for those that its public calls have made."""
+    ids = {number: int(row.trial_id) for number, row in stored.items()}
+    unknown = [number for number, trial_id in ids.items() if not trial_id]
+    columns = optuna_trials.c
+    for chunk in chunks(unknown) if target.bulk else ():
+        query = sa.select(columns.number, columns.trial_id).where(
+            columns.study_id == target.study_id, columns.number.in_(chunk)
+        )
+        ids.update((number, trial_id) for number, trial_id in connection.execute(query))
+    return ids
+
+
 def _insert_segments(
-    connection: Connection, target: Target, stored: Mapping[int, Any], segments: Sequence[Segment]
+    connection: Connection, target: Target, ids: Mapping[int, int], segments: Sequence[Segment]
 ) -> None:
     metrics = []
     for segment in segments:
-        trial_id = stored[segment.trial].trial_id
+        trial_id = ids[segment.trial]
         for epoch, value, kind in rows.intermediate_values(target.kept, segment):
             metrics.append(
                 {
@@ -237,15 +262,20 @@ def _insert_segments(
                 }
             )
     insert(connection, curves, [rows.curve_row(target.study_id, segment) for segment in segments])
-    insert(connection, optuna_intermediate, metrics)
+    if target.bulk:
+        insert(connection, optuna_intermediate, metrics)
 
 
 def _update(
-    connection: Connection, target: Target, stored: Mapping[int, Any], updated: Sequence[Trial]
+    connection: Connection,
+    target: Target,
+    stored: Mapping[int, Any],
+    ids: Mapping[int, int],
+    updated: Sequence[Trial],
 ) -> None:
     outcomes, finished, values, attributes = [], [], [], []
     for trial in updated:
-        trial_id = stored[trial.number].trial_id
+        trial_id = ids[trial.number]
         time = rows.stored_time(trial.finished) if trial.state.finished else None
         if time is not None:
             state = rows.OPTUNA_STATE[trial.state]
@@ -259,6 +289,8 @@ def _update(
     if outcomes:
         of_trial = (trials.c.study_id == target.study_id) & (trials.c.number == sa.bindparam("key"))
         connection.execute(sa.update(trials).where(of_trial), outcomes)
+    if not target.bulk:
+        return
     if finished:
         connection.execute(
             sa.update(optuna_trials)

@@ -1,0 +1,172 @@
+"""Optuna's tables written by its public calls: slow, and right whatever revision the tables have.
+
+Used where the installed Optuna or the database has a revision of Optuna's tables that hpsearch does not know.
+Own rows are written as ever, in one transaction, and are the truth. The calls have transactions of their own
+and come after it, so a process that is killed in between leaves Optuna's tables behind by what that commit
+had; they are brought up to date when the study is next begun. Of a study that is created, Optuna's row comes
+first, because it gives the number: killed in between, an empty study stays, which the next creation of that
+name takes.
+
+Trials are found by their numbers: own rows have 0 for Optuna's trial_id. The end of a trial that Optuna had
+running already is the time of the call, shortly after the stored one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cache, cached_property
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, create_trial
+
+from hpsearch.errors import StorageError
+from hpsearch.records import Segment, State, StudyRecord, Trial
+from hpsearch.store import rows
+
+
+@cache
+def _warn(found: str) -> None:
+    warnings.warn(
+        f"Optuna's tables are of revision {found}, which this hpsearch does not know: it fills them by "
+        "Optuna's public calls, one trial at a time, which is slower. A newer hpsearch may know them.",
+        stacklevel=2,
+    )
+
+
+class Calls:
+    """Optuna's part of one database. url: with its password. shown: without. found: its tables' revision."""
+
+    def __init__(self, url: str, shown: str, found: str) -> None:
+        self._url, self._shown, self._found = url, shown, found
+        self._known: dict[int, dict[int, int]] = {}
+
+    @cached_property
+    def _storage(self) -> RDBStorage:
+        """Optuna's own; makes the tables that are missing.
+
+        Raises:
+            StorageError: the tables are older or newer than the installed Optuna's.
+        """
+        try:
+            storage = RDBStorage(self._url)
+        except RuntimeError:
+            raise StorageError(
+                f"{self._shown}: expected tables of the installed Optuna {optuna.__version__}; found schema "
+                f"{self._found}. An older one is brought up to date by `optuna storage upgrade --storage "
+                "URL`; a newer one needs a newer Optuna."
+            ) from None
+        _warn(self._found)
+        return storage
+
+    def check(self) -> None:
+        """Check that the installed Optuna takes the database.
+
+        Raises:
+            StorageError: it does not.
+        """
+        _ = self._storage
+
+    def has(self, study_id: int, name: str) -> bool:
+        """Whether the study is there: Optuna's own commands may have deleted it."""
+        return self._id(name) == study_id
+
+    def _id(self, name: str) -> int | None:
+        try:
+            return self._storage.get_study_id_from_name(name)
+        except KeyError:
+            return None
+
+    def create(self, record: StudyRecord) -> int | None:
+        """The number of a new study, or of an empty one of this name; None if one with trials is there."""
+        study_id = self._id(record.name)
+        ways = [
+            StudyDirection[record.direction.upper()],
+            *(StudyDirection.MINIMIZE for _ in record.objectives),
+        ]
+        if study_id is None:
+            study_id = self._storage.create_new_study(ways, record.name)
+        elif self._storage.get_n_trials(study_id) or self._storage.get_study_directions(study_id) != ways:
+            return None
+        self._storage.set_study_system_attr(
+            study_id, "study:metric_names", [record.metric, *record.objectives]
+        )
+        self._known.pop(study_id, None)
+        return study_id
+
+    def delete(self, study_id: int) -> None:
+        """Delete a study with its trials."""
+        self._storage.delete_study(study_id)
+
+    def tell(self, target: Any, trials: Iterable[Trial], segments: Iterable[Segment]) -> None:
+        """Have Optuna know of trials what own rows say of them. segments: all of these trials'.
+
+        Raises:
+            StorageError: another program has added trials to the study.
+        """
+        steps: dict[int, dict[int, float]] = {}
+        for segment in segments:
+            steps.setdefault(segment.trial, {}).update(rows.kept_metrics(target.kept, segment))
+        ids = self._known.get(target.study_id)
+        if ids is None:
+            found = self._storage.get_all_trials(target.study_id, deepcopy=False)
+            ids = self._known[target.study_id] = {
+                trial.number: self._storage.get_trial_id_from_study_id_trial_number(
+                    target.study_id, trial.number
+                )
+                for trial in found
+            }
+        for trial in trials:
+            told = steps.get(trial.number, {})
+            if trial.number in ids:
+                self._renew(target, ids[trial.number], trial, told)
+                continue
+            trial_id = self._storage.create_new_trial(target.study_id, _frozen(target, trial, told))
+            if self._storage.get_trial_number_from_id(trial_id) != trial.number:
+                raise target.refusal(
+                    trial.number, "Optuna to have those before it", "trials of another program"
+                )
+            ids[trial.number] = trial_id
+
+    def _renew(self, target: Any, trial_id: int, trial: Trial, steps: dict[int, float]) -> None:
+        there = self._storage.get_trial(trial_id)
+        if there.state.is_finished():
+            return
+        for step, value in steps.items():
+            if step not in there.intermediate_values:
+                self._storage.set_trial_intermediate_value(trial_id, step, value)
+        if trial.state.finished:
+            for key, value in rows.attributes(trial).items():
+                self._storage.set_trial_user_attr(trial_id, key, value)
+            state = rows.OPTUNA_STATE[trial.state]
+            self._storage.set_trial_state_values(trial_id, state, _values(target, trial))
+
+
+def _values(target: Any, trial: Trial) -> list[float] | None:
+    known = rows.optuna_values_of(target.name, trial, target.objectives)
+    return (
+        [rows.plain(value) for value in (trial.value, *trial.others) if value is not None] if known else None
+    )
+
+
+def _frozen(target: Any, trial: Trial, steps: dict[int, float]) -> FrozenTrial:
+    """The trial as a template for Optuna; times are local, without a zone."""
+    template = create_trial(
+        state=rows.OPTUNA_STATE[trial.state],
+        params=dict(trial.params),
+        distributions={name: target.distributions[name][0] for name in trial.params},
+        values=_values(target, trial),
+        intermediate_values=steps,
+        user_attrs=rows.attributes(trial) if trial.state.finished else {},
+    )
+    template.datetime_start = _local(trial.started)
+    template.datetime_complete = _local(trial.finished) if trial.state is not State.RUNNING else None
+    return template
+
+
+def _local(time: datetime | None) -> datetime | None:
+    return None if time is None else time.astimezone().replace(tzinfo=None)
