@@ -75,7 +75,8 @@ def dry_run_view(study: Study, left: Estimate, machine: Machine) -> RenderableTy
     blocks.append(Text(f"# {pauses} at epochs {shown}; up to {plural(at_once, 'lane')} at once"))
     blocks.append(
         Text(
-            f"# {plural(machine.workers, 'thread')} on {machine.device}, about {left.bytes / 1e6:,.0f} MB of memory"
+            f"# {plural(machine.workers, 'thread')} on {machine.device}, "
+            f"about {left.bytes / 1e6:,.0f} MB of memory"
         )
     )
     first = study.search.trials - left.trials

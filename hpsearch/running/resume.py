@@ -13,6 +13,7 @@ from hpsearch.running.provenance import DECIDES_BITS, differences
 from hpsearch.running.settings import changes, may_change, plain
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study, study_from_document
+from hpsearch.study.methods import exhaustive
 
 
 def open_study(
@@ -70,11 +71,15 @@ def is_complete(study: Study, store: StudyStore) -> str | None:
         return None
     if begun >= study.search.trials:
         return f"all {begun:,} trials are finished"
-    if study.search.epoch_limit is None and study.search.give_up is None and study.search.sampler != "grid":
+    if (
+        study.search.epoch_limit is None
+        and study.search.give_up is None
+        and not exhaustive(study.search.sampler)
+    ):
         return None
     from hpsearch.search import History, enough, make_sampler
 
-    most = make_sampler(study).most if study.search.sampler == "grid" else None
+    most = make_sampler(study).most if exhaustive(study.search.sampler) else None
     if most is not None and begun >= most:
         return f"all {begun:,} trials of the grid are finished"
     return enough(study, History(study.space, store.trials()))

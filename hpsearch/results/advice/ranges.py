@@ -13,6 +13,7 @@ from hpsearch.records import FloatArray
 from hpsearch.results.advice.evidence import LEVEL, Advice, Evidence, counted, percent
 from hpsearch.results.advice.scales import Axis, Scale, narrower
 from hpsearch.results.frames import PARAM
+from hpsearch.study.methods import exhaustive
 from hpsearch.study.space import Choice, Range
 from hpsearch.text import parameter_text, toml_value
 
@@ -167,7 +168,7 @@ def unvisited(evidence: Evidence) -> Iterator[Advice]:
     one (Boole; for gaps Whitworth 1901).
     """
     study = evidence.study
-    if study.search.sampler == "grid":  # whose order leaves gaps that it fills in the end
+    if exhaustive(study.search.sampler):  # whose order leaves gaps that it fills in the end
         return
     kept_out = {name for combination in study.forbidden for name in combination.conditions}
     for name, entry in study.space.searched.items():
