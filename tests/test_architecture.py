@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tests.test_floors import FLOORS, ROOT
 
-PAGE = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "architecture.md").read_text(encoding="utf-8")
+DECISIONS = (DOCS / "decisions.md").read_text(encoding="utf-8")
 
 
 def test_the_floor_plan_names_every_room_on_its_floor() -> None:
@@ -21,3 +23,14 @@ def test_the_floor_plan_names_every_room_on_its_floor() -> None:
 def test_the_files_it_sends_people_to_are_there() -> None:
     for name in re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", PAGE):
         assert (ROOT / name).is_file() or (ROOT.parent / name).is_file(), name
+
+
+def test_decisions_have_an_index_and_each_stands_there_once() -> None:
+    heads = re.findall(r"^## (.+)$", DECISIONS, re.MULTILINE)
+    assert len(heads) == len(set(heads))
+    assert re.findall(r"^- \[(.+)\]\(#", DECISIONS, re.MULTILINE) == heads
+
+
+def test_decisions_name_files_that_are_there() -> None:
+    for name in re.findall(r"`?([a-z_]+/[a-z_/]+\.(?:py|c|h|md))`?", DECISIONS):
+        assert any((place / name).is_file() for place in (ROOT, ROOT.parent)), name
