@@ -13,7 +13,9 @@ from scipy.spatial import Delaunay
 from sklearn import datasets
 from sklearn.linear_model import LogisticRegression
 
-from hpsearch.data import Dataset, load_dataset
+from hpsearch.data import Dataset, load_dataset, sources
+from hpsearch.data.raw import Raw, Refuse
+from hpsearch.data.sources import Kind
 from hpsearch.records import Task
 from hpsearch.study.file import load_study
 from hpsearch.study.schema import DataSection
@@ -266,3 +268,31 @@ def test_pmlb_tables(name: str, task: Task, rows: int, classes: int) -> None:
     assert sum(len(getattr(dataset, part)) for part in PARTS) == rows
     assert len(dataset.classes) == classes
     assert np.isfinite(dataset.train.x).all()
+
+
+def test_a_new_kind_of_source_is_a_line_in_the_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed-width columns, which no reader here knows: trained on, cached and predicted."""
+    import hpsearch
+
+    def frame(path: Path) -> pd.DataFrame:
+        return pd.read_fwf(path)
+
+    def read(path: Path, target: str | None, refuse: Refuse) -> Raw:
+        if target is None:
+            raise refuse("target", "is missing")
+        return Raw(path.name, frame(path), target, "0" * 64)
+
+    kind = Kind(lambda path: path.suffix == ".fwf", read, lambda path, refuse, textual: frame(path), True)
+    monkeypatch.setattr(sources, "SOURCES", {"fixed width": kind, **sources.SOURCES})
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({"a": random.normal(size=90).round(3), "b": random.normal(size=90).round(3)})
+    rows["y"] = np.where(rows.a + rows.b > 0, "yes", "no")
+    (tmp_path / "t.fwf").write_text(rows.to_string(index=False) + "\n", encoding="utf-8")
+    text = '[data]\nsource = "t.fwf"\ntarget = "y"\n[train]\nepochs = 3\n[search]\ntrials = 2\n'
+    (tmp_path / "s.toml").write_text(text, encoding="utf-8")
+    storage = f"sqlite:///{tmp_path}/x.db"
+    hpsearch.run(tmp_path / "s.toml", storage=storage, confirm=False)
+    exported = hpsearch.export("s", out=tmp_path / "model", storage=storage)
+    assert len(hpsearch.predict(exported.folder, tmp_path / "t.fwf")) == 90

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from hpsearch.data.builtin import BUILT_IN, GENERATED, read_built_in
 from hpsearch.data.dataset import Dataset, Part
 from hpsearch.data.features import fitted_image, read_features
-from hpsearch.data.files import idx_starts, is_idx
-from hpsearch.data.idx import read_idx
-from hpsearch.data.npz import read_npz
+from hpsearch.data.files import is_idx
 from hpsearch.data.raw import Advance, Form, Raw, Refuse
+from hpsearch.data.sources import kind_of
 from hpsearch.data.split import choose_rows, split_rows
-from hpsearch.data.tables import SUFFIXES, no_such_file, read_table
+from hpsearch.data.tables import SUFFIXES, no_such_file
 from hpsearch.data.target import Target, read_target
-from hpsearch.data.trees import read_tree
 from hpsearch.errors import Complaint, DataError, HpsearchError, StudyFileError, nearest
 from hpsearch.records import Task
 from hpsearch.study.schema import DataSection
@@ -106,17 +104,15 @@ def _read_source(data: DataSection, path: Path, seed: int, refuse: Refuse) -> Ra
             f"(built in: {', '.join(BUILT_IN)}), and there is no folder {path}; the path of a folder of "
             f"pictures, or of a file that ends in {', '.join((*SUFFIXES, *_PICTURES))}, works too",
         )
-    is_folder = os.path.isdir(path)
-    if not (is_folder or is_idx(path.name) or path.name.lower().endswith(_PICTURES)):
-        return read_table(path, data.target, refuse)
-    if not os.path.exists(path):
-        raise refuse("source", no_such_file(path))
-    if data.target is not None:
-        raise refuse("target", f"is for tables; {path} knows its own; leave the key out")
     try:
-        if is_idx(path.name) or (is_folder and idx_starts(path)):
-            return read_idx(path, refuse)
-        return read_npz(path) if path.name.lower().endswith(".npz") else read_tree(path)
+        kind = kind_of(path)
+        if kind.asks_target:
+            return kind.read(path, data.target, refuse)
+        if not os.path.exists(path):
+            raise refuse("source", no_such_file(path))
+        if data.target is not None:
+            raise refuse("target", f"is for tables; {path} knows its own; leave the key out")
+        return kind.read(path, None, refuse)
     except OSError as error:
         raise refuse("source", f"{path}: cannot be read: {error.strerror or error}") from None
 

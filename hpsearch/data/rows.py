@@ -18,13 +18,12 @@ from hpsearch.data.builtin import BUILT_IN, read_built_in
 from hpsearch.data.columns import MISSING, Columns
 from hpsearch.data.dataset import Image
 from hpsearch.data.features import texts_of, too_large
-from hpsearch.data.files import PICTURE_SUFFIXES, idx_starts, is_idx, is_picture
-from hpsearch.data.idx import read_rows_of_idx
-from hpsearch.data.npz import read_rows_of_npz
+from hpsearch.data.files import PICTURE_SUFFIXES, is_picture
 from hpsearch.data.raw import Advance, Form, Pictures, Pixels, listed
-from hpsearch.data.tables import SUFFIXES, no_such_file, read_frame
+from hpsearch.data.sources import IMAGES, kind_of
+from hpsearch.data.tables import SUFFIXES, no_such_file
 from hpsearch.data.target import class_name
-from hpsearch.data.trees import Tree, TreePictures, open_tree
+from hpsearch.data.trees import Tree, TreePictures
 from hpsearch.errors import DataError, HpsearchError, nearest, plural
 from hpsearch.study.schema import DataSection
 
@@ -79,23 +78,19 @@ def read_rows(source: Path | str | pd.DataFrame, expected: Expected, advance: Ad
     if text in BUILT_IN and not os.path.exists(path):
         raw = read_built_in(DataSection(source=text), 0, _refuse)  # type: ignore[call-arg]
         return _of_frame(text, raw.frame, expected)
-    is_folder = os.path.isdir(path)
     if not os.path.exists(path):
         raise DataError(no_such_file(path))
+    textual = expected.form.textual if isinstance(expected.form, Columns) else ()
     try:
-        if is_idx(path.name) or (is_folder and idx_starts(path)):
-            pixels, labels = read_rows_of_idx(path, _refuse)
-            return _of_pixels(path.name, pixels, labels, expected, advance)
-        if path.name.lower().endswith(".npz"):
-            found, y = read_rows_of_npz(path)
-            if isinstance(found, pd.DataFrame):
-                return _of_frame(path.name, found if y is None else found.assign(y=y), expected)
-            return _of_pixels(path.name, found, y, expected, advance)
-        if is_folder or is_picture(path.name) or path.name.lower().endswith(".zip"):
-            return _of_tree(path, expected, advance)
+        kind = IMAGES if is_picture(path.name) and path.is_file() else kind_of(path)
+        found = kind.rows(path, _refuse, textual)
+        if isinstance(found, pd.DataFrame):
+            return _of_frame(path.name, found, expected)
+        if isinstance(found, Tree):
+            return _of_tree(path, found, expected, advance)
+        return _of_pixels(path.name, *found, expected, advance)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return _of_table(path, expected)
 
 
 def _refuse(key: str, text: str) -> HpsearchError:
@@ -103,12 +98,6 @@ def _refuse(key: str, text: str) -> HpsearchError:
 
 
 # -- tables --------------------------------------------------------------------------------------
-
-
-def _of_table(path: Path, expected: Expected) -> Rows:
-    textual = expected.form.textual if isinstance(expected.form, Columns) else ()
-    frame, _, _ = read_frame(path, _refuse, textual)
-    return _of_frame(path.name, frame, expected)
 
 
 def _of_frame(name: str, frame: pd.DataFrame, expected: Expected) -> Rows:
@@ -256,11 +245,9 @@ def _of_pixels(name: str, pixels: Pixels, labels: Any, expected: Expected, advan
     return Rows(x, (), truth, _resized(resized, len(pixels), shape))
 
 
-def _of_tree(path: Path, expected: Expected, advance: Advance | None) -> Rows:
+def _of_tree(path: Path, tree: Tree, expected: Expected, advance: Advance | None) -> Rows:
     """Pictures of a folder or an archive in any folders, or a single one."""
     image = _image(path.name, expected)
-    single = os.path.isfile(path) and is_picture(path.name)
-    tree = Tree(path.parent, (path.name,)) if single else open_tree(path)
     names = tuple(name for name in tree.names if is_picture(name))
     if not names:
         raise DataError(f"{path}: expected pictures ({', '.join(PICTURE_SUFFIXES)}); found none")
