@@ -37,7 +37,7 @@ def confirm(seed: int, params: Params) -> Scores:
         (trained,) = train_lanes(problem, [lane], study.train.epochs)
         epoch = int(trained.curve[:, VALID_METRIC].argmax()) + 1
         valid.append(float(trained.curve[epoch - 1, VALID_METRIC]))
-        # The same training once more, up to that epoch, with the test part where the other one was.
+        # The same training once more, up to that epoch, with the test set where the other one was.
         tested = replace(problem, x_valid=dataset.test.x, y_valid=dataset.test.y)
         (again,) = train_lanes(tested, [lane], epoch)
         test.append(float(again.curve[-1, VALID_METRIC]))

@@ -40,7 +40,7 @@ which is not its default and spares it an import of torch a trial; SMAC trains a
 weights at each budget, as it does.
 
 The winners (hpsearch's when it ended, the rival's after {SECONDS:.0f} s) are trained with {FRESH} fresh
-seeds each; the validation part chooses the epoch, and the test part, which no search has seen, is scored
+seeds each; the validation part chooses the epoch, and the test set, which no search has seen, is scored
 once, at that epoch. The difference is given with its standard error over the {len(SEEDS)} searches.
 """
 
@@ -128,7 +128,7 @@ def _confirmed_rows(rival: Peer, mine: Sequence[Ours], theirs: Sequence[Found]) 
     other = [confirm(seed, one.params) for seed, one in zip(SEEDS, theirs, strict=True)]
     return [
         _confirmed_row("validation accuracy", rival, [s.valid for s in own], [s.valid for s in other]),
-        _confirmed_row("accuracy on the test part", rival, [s.test for s in own], [s.test for s in other]),
+        _confirmed_row("accuracy on the test set", rival, [s.test for s in own], [s.test for s in other]),
     ]
 
 

@@ -37,7 +37,7 @@ _COMPARE_NOTES = (
     "\nA study may lack this table. With it, `run` ends with the answer, which "
     "`report` shows again: each value's best complete trial "
     "is trained again on fresh seeds (initial weights and orders of the rows, the same for all values), for the epochs "
-    "after which it was best, and scored once on the test part; differences are paired by seed and have t intervals "
+    "after which it was best, and scored once on the test set; differences are paired by seed and have t intervals "
     'that hold for all of them together. Take `sampler = "qmc"` or `"random"` and `stopping = "none"`, so that '
     "every value gets its share of the trials. The answer is stored with the study, so that "
     "`report` trains nothing for it; the table may be added to a study or changed at "
@@ -148,7 +148,7 @@ def commands_page() -> str:
         GENERATED,
         "# The commands\n\nData go to stdout, progress and messages to stderr. Exit codes: 0 done; 1 failed; 2 wrong "
         "use or input; 3 nothing to show; 4 a comparison found a regression; 130 after Ctrl-C. `NO_COLOR`, a pipe and `TERM=dumb` get plain text. "
-        "`HPSEARCH_STORAGE` stands for `--storage`; `HPSEARCH_KERNEL=off` trains without the native kernel. "
+        "`HPSEARCH_STORAGE` stands for `--storage`; `HPSEARCH_KERNEL=off` trains without the native kernel; `HPSEARCH_POOL=processes` trains in processes instead of threads. "
         "`hpsearch --install-completion` sets up the shell.\n",
     ]
     names = [command.name for command in app.registered_commands]

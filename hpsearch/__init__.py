@@ -75,4 +75,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names, so that a notebook completes them before they are imported."""
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.records import Params, Queued
-from hpsearch.results.frames import Report, curves_frame
+from hpsearch.results.frames import Report, check_finished, curves_frame
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -92,12 +92,14 @@ class Result:
         """The report as Markdown."""
         from hpsearch.reporting.markdown import report_markdown
 
+        self._check_finished()
         return report_markdown(self.numbers, top)
 
     def html(self) -> str:
         """The report as one page that needs no network."""
         from hpsearch.reporting.page import page_html
 
+        self._check_finished()
         return page_html(self.numbers, self.images)
 
     def document(self) -> dict[str, Any]:
@@ -114,7 +116,12 @@ class Result:
         """
         from hpsearch.reporting.write import write_report
 
+        self._check_finished()
         return write_report(self.numbers, Path(folder), top, self.images)
+
+    def _check_finished(self) -> None:
+        """Raise NothingToShowError where no trial is finished."""
+        check_finished(self.numbers.record, self.numbers.counts)
 
     def __repr__(self) -> str:
         from hpsearch.text import counts_text

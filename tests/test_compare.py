@@ -253,7 +253,7 @@ def test_words_carry_sign_unit_and_rows() -> None:
     assert conclusion(found).startswith(
         "b against a: rmse −3.10 (95 % interval −3.23 … −2.97, 4 seeds, 80 val"
     )
-    assert any("no test part" in line for line in remarks(found))
+    assert any("no test set" in line for line in remarks(found))
     assert estimate(np.array([1.0, 2.0])) is None
 
 
@@ -306,7 +306,7 @@ def test_without_a_test_part_the_validation_part_scores_and_the_reader_is_told(t
     study, dataset, trials, report = stored(tmp_path, test=0)
     found = compare_arms(study, dataset, trials, report, Machine("cpu", 1))
     assert (found.part, found.rows) == ("validation", len(dataset.valid))
-    assert any("no test part" in line for line in remarks(found))
+    assert any("no test set" in line for line in remarks(found))
 
 
 def test_an_arm_without_a_complete_trial_is_told_and_not_compared(tmp_path: Path) -> None:

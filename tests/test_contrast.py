@@ -160,7 +160,7 @@ def test_looks_at_the_test_part_are_counted_once(database: Path) -> None:
     assert [about["trials"] for about in looks("small")] == [[1, 4], [1]]
     assert [about["trials"] for about in looks("slow")] == [[4]]
     assert (len(found.arms[0].uses), len(found.arms[1].uses)) == (2, 1)
-    assert any("small has looked at its test part 2 times" in line for line in two_document(found)["remarks"])
+    assert any("small has looked at its test set 2 times" in line for line in two_document(found)["remarks"])
 
 
 def test_what_a_search_had_at_any_time() -> None:

@@ -49,8 +49,9 @@ def test_a_name_that_is_not_there(key: str, names: dict[str, Method]) -> None:
     near = list(names)[2]
     with pytest.raises(StudyFileError, match=rf"expected one of {', '.join(names)}.*did you mean.*{near}"):
         study_from_document(document(**{key: f"{near}x"}))
-    with pytest.raises(StudyFileError, match="expected"):
-        study_from_document(document(**{key: 3}))
+    for wrong in (3, [near], {"a": 1}):
+        with pytest.raises(StudyFileError, match="expected"):
+            study_from_document(document(**{key: wrong}))
 
 
 def test_the_docs_name_all() -> None:

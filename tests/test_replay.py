@@ -145,7 +145,7 @@ def test_pieces_of_another_engine_are_named_by_their_run(tmp_path: Path) -> None
     hpsearch.run(path, storage=url(tmp_path / "e.db"), time_limit=1e-9, confirm=False)
     second = command_line("run", path, "--storage", url(tmp_path / "e.db"), HPSEARCH_KERNEL="off")
     assert second.returncode == 0, second.stderr
-    assert "trained otherwise than before" in second.stderr
+    assert "environment changed since the last run" in second.stderr
     assert "engine native" in second.stderr
     found = hpsearch.replay("small", storage=url(tmp_path / "e.db"))
     assert [run.run for run in found.runs] == [1, 2]

@@ -1,4 +1,4 @@
-"""`hpsearch confirm`: the best trials on fresh seeds, scored once on the test part."""
+"""`hpsearch confirm`: the best trials on fresh seeds, scored once on the test set."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def idx_starts(folder: Path) -> list[str]:
 
 
 def idx_pairs(path: Path) -> list[IdxPair]:
-    """The pair of files of an IDX source, and that of its test part if there is one beside it.
+    """The pair of files of an IDX source, and that of its test set if there is one beside it.
 
     path: a file of pictures, or a folder for which `idx_starts` finds one beginning.
     """

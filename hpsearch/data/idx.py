@@ -28,7 +28,7 @@ _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
 def read_idx(path: Path, refuse: Refuse) -> Raw:
     """The pictures of an IDX file and its labels, which are classes.
 
-    path: a file of pictures, or a folder that holds one; the file of labels, and the pair of the test part,
+    path: a file of pictures, or a folder that holds one; the file of labels, and the pair of the test set,
     are found beside it by their names. All of them may be compressed.
 
     Raises:
@@ -54,7 +54,7 @@ def read_idx(path: Path, refuse: Refuse) -> Raw:
 def read_rows_of_idx(path: Path, refuse: Refuse) -> tuple[Pixels, NDArray[np.uint8] | None]:
     """Pixels [n, height, width, 1], and the labels if they are beside them.
 
-    path: as `read_idx` takes it; of a file, the pair of the test part beside it is left out.
+    path: as `read_idx` takes it; of a file, the pair of the test set beside it is left out.
 
     Raises:
         DataError: as `read_idx`.

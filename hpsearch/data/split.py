@@ -102,7 +102,7 @@ def choose_rows(raw: Raw, target: Target, count: int, seed: int, refuse: Refuse)
 def _by_chance(
     raw: Raw, target: Target, how: SplitSection, pool: Indices, with_test: bool, seed: int
 ) -> Split:
-    """Divide the rows of `pool`, ascending, by the shares; without a test part if there is one already."""
+    """Divide the rows of `pool`, ascending, by the shares; without a test set if there is one already."""
     rows = len(pool)
     test = math.ceil(round(how.test * rows, 9)) if with_test else 0
     valid = max(1, round(how.valid * rows))

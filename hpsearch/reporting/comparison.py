@@ -23,7 +23,7 @@ _UNEQUAL = 2
 """Arms with so many times the trials of another were tuned better."""
 
 NO_TEST = (
-    "There is no test part: the scores are from the validation part, on which the trials were chosen, too, "
+    "There is no test set: the scores are from the validation part, on which the trials were chosen, too, "
     "and flatter."
 )
 

@@ -171,7 +171,7 @@ def remarks(v: Contrast) -> list[str]:
     if Choice.CONFIRMED in choices and len(choices) > 1:
         letter, other = (A, B) if v.arms[0].choice is Choice.CONFIRMED else (B, A)
         lines.append(
-            f"{letter} was chosen by its score on the {v.part} part among finalists, {other} was not: that "
+            f"{letter} was chosen by its score on the {v.part} set among finalists, {other} was not: that "
             f"flatters {letter}. `hpsearch confirm` makes them equal."
         )
     for letter, side in _sides(v):
@@ -188,7 +188,7 @@ def remarks(v: Contrast) -> list[str]:
     for study, looks in _looks(v).items():
         if looks > 1:
             lines.append(
-                f"Study {study} has looked at its test part {looks} times: each look makes the best of "
+                f"Study {study} has looked at its test set {looks} times: each look makes the best of "
                 "what it showed look better than it is."
             )
     return lines
@@ -219,7 +219,7 @@ def _about(v: Contrast) -> str:
 
 
 def _looks(v: Contrast) -> dict[str, int]:
-    """By study, how often its test part has been looked at."""
+    """By study, how often its test set has been looked at."""
     return {plain(side.study): len(side.uses) for _, side in _sides(v)}
 
 

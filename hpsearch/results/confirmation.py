@@ -44,7 +44,7 @@ class Use:
 class Confirmation:
     """The finalists of a study, each trained on the same fresh seeds and scored once.
 
-    part: "test", or "validation" where there is no test part; rows: of it. resampled: with each seed the rows
+    part: "test", or "validation" where there is no test set; rows: of it. resampled: with each seed the rows
     of training and validation were divided anew. complete: trials from which the finalists were chosen, the
     first by validation. finalists: in that order. uses: all looks at the part so far. values: the validation
     metric of every complete trial, as far as there are any now. study: its name.

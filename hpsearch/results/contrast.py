@@ -105,7 +105,7 @@ class Arm(Retrained):
 
     name: for people. trials, complete: of the study that are of this arm. Of a study or trial: choice: why
     this trial; rows: on which it is scored; search: what its study had at any time, if that is compared by
-    its own metric; uses: all looks at its test part; stopped: it was stopped early in its study, and is
+    its own metric; uses: all looks at its test set; stopped: it was stopped early in its study, and is
     trained for no longer here.
     """
 

@@ -31,9 +31,9 @@ def confirm(
     workers: int | None = None,
     watch: Watch = lambda done, total: None,
 ) -> Confirmation:
-    """Train the best trials of a stored study on fresh seeds and score each once on the test part.
+    """Train the best trials of a stored study on fresh seeds and score each once on the test set.
 
-    What comes out is stored, and counted as a look at the test part; asked for again, it is read.
+    What comes out is stored, and counted as a look at the test set; asked for again, it is read.
 
     Args:
         study: its name. storage: an SQLAlchemy URL. top: how many of the best complete trials by validation.

@@ -69,7 +69,7 @@ def answer(
 def compare_arms(
     study: Study, dataset: Dataset, trials: Sequence[Trial], report: Report, machine: Machine
 ) -> Contrast:
-    """What `[compare]` asks: arms, and their scores on the test part, or on validation if there is none.
+    """What `[compare]` asks: arms, and their scores on the test set, or on validation if there is none.
 
     For each arm the best complete trial by validation is trained again with each of the seeds, for the epochs
     after which it was best. With a seed, all arms see the same mini-batches and the same split.
@@ -179,10 +179,10 @@ def compare_two(
     machine: Machine,
     watch: Watch = lambda done, total: None,
 ) -> Contrast:
-    """Train both on fresh seeds and score them on the test part, or on validation if there is none.
+    """Train both on fresh seeds and score them on the test set, or on validation if there is none.
 
     The first is the baseline. A study is represented by its best confirmed trial, or by the best by
-    validation before it is confirmed. Seeds are others than a confirmation's. Each look at a test part is
+    validation before it is confirmed. Seeds are others than a confirmation's. Each look at a test set is
     counted in its study.
 
     Args:
@@ -323,7 +323,7 @@ def _trained(side: _Chosen, seeds: int, machine: Machine, place: int, watch: Wat
 
 
 def _count(sides: list[_Chosen], seeds: int, metric: str) -> None:
-    """Note in each study that its test part was looked at; of one study, both trials are one look."""
+    """Note in each study that its test set was looked at; of one study, both trials are one look."""
     together: dict[int, list[_Chosen]] = {}
     for side in sides:
         together.setdefault(id(side.subject.store), []).append(side)

@@ -14,7 +14,7 @@ from time import monotonic
 
 import numpy as np
 
-from hpsearch.errors import StorageError
+from hpsearch.errors import HpsearchError, StorageError
 from hpsearch.records import CURVE_COLUMNS, Cohort, Progress, Segment, State, Trial
 from hpsearch.running.live import Group, Ledger
 from hpsearch.running.pool import Begun, Pool, StopFlag, TileResult
@@ -223,6 +223,12 @@ class Runner:
         share = result.seconds / len(result.lanes)
         width = len(result.lanes)
         for place, (lane, asked) in enumerate(zip(result.lanes, result.tile.lanes, strict=True)):
+            wanted = result.tile.last_epoch - asked.epoch
+            if lane.failure is None and len(lane.curve) != wanted:  # or it would be asked for for ever
+                raise HpsearchError(
+                    f"trial {lane.trial}: expected {wanted} more epochs from the workload; "
+                    f"found {len(lane.curve)}"
+                )
             piece = Segment(lane.trial, self._cohort.number, asked.epoch + 1, lane.curve, share)
             self._segments.append(replace(piece, run=self._database.run, lane=place, width=width))
             whole = self._ledger.grow(lane.trial, lane.curve, failed=lane.failure is not None)

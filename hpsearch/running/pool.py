@@ -27,7 +27,6 @@ from time import monotonic
 from typing import Any, Protocol
 
 from hpsearch.errors import HpsearchError, nearest, plural
-from hpsearch.running.machine import Machine
 from hpsearch.running.workload import AnyWorkload, Result, Tile
 
 _TICK = 0.2
@@ -295,9 +294,3 @@ def make_pool(name: str, workload: AnyWorkload, workers: int, warn: Warn = lambd
     if name not in POOLS:
         raise HpsearchError(f'pool: expected one of {", ".join(POOLS)}; found "{name}"{nearest(name, POOLS)}')
     return POOLS[name](workload, workers, warn)
-
-
-def resources(device: str, workers: int | None) -> tuple[str, int]:
-    """`Machine.of` as a pair."""
-    machine = Machine.of(device, workers)
-    return machine.device, machine.workers

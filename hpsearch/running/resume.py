@@ -53,7 +53,7 @@ def open_study(
             f"the new study another name (study.name, or --set study.name={study.name}-2)."
         )
     if differing := _deciding_differences(store, provenance):
-        warn(f"trained otherwise than before, so that numbers may differ in their last digits: {differing}")
+        warn(f"environment changed since the last run; results may differ in the last digits: {differing}")
     begun = sum(store.counts().values())
     if begun > study.search.trials:
         study = replace(study, search=study.search.model_copy(update={"trials": begun}))

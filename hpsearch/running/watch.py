@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ class Ending:
 
 
 class Watch:
-    """Hears of everything and shows nothing. An error that a method raises ends the run; all is stored."""
+    """Hears of everything and shows warnings alone. An error that a method raises ends the run."""
 
     def reads(self, done: int, total: int) -> None:
         """So many of all images are decoded."""
@@ -65,6 +66,7 @@ class Watch:
 
     def warns(self, text: str) -> None:
         """Something that the user should know."""
+        warnings.warn(text, stacklevel=2)
 
     def progresses(self, progress: Progress) -> None:
         """How far the study is; some times a second."""
@@ -80,7 +82,7 @@ class Watch:
 
 
 class Progressing(Watch):
-    """Tells a function of each progress, and of nothing else."""
+    """Tells a function of each progress."""
 
     def __init__(self, tell: Callable[[Progress], None]) -> None:
         self._tell = tell

@@ -143,7 +143,7 @@ def sampler_name(written: Any) -> Any:
 
 def rule_name(written: Any) -> Any:
     """Refuse what is not the name of a stopping rule."""
-    if written in STOPPING:
+    if isinstance(written, str) and written in STOPPING:
         return written
     hint = nearest(written, STOPPING) if isinstance(written, str) else ""
     raise ValueError(f"expected one of {', '.join(STOPPING)}{hint}")

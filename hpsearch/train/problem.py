@@ -47,7 +47,7 @@ class Problem:
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, loss: str, metric: str, seed: int, **settings: Any) -> Problem:
-        """The training and validation parts; the test part stays out. settings: further fields."""
+        """The training and validation parts; the test set stays out. settings: further fields."""
         return cls(
             np.ascontiguousarray(dataset.train.x),
             np.require(dataset.train.y, requirements="C"),
