@@ -24,7 +24,9 @@ from hpsearch.results.scorings import COMPARISON, comparison_of, store_compariso
 from hpsearch.retrain.contrast import answer, compare_arms
 from hpsearch.retrain.fresh_seeds import fresh_seed
 from hpsearch.running.machine import Machine
-from hpsearch.running.prepare import make_problem, prepare
+from hpsearch.running.pool import StopFlag
+from hpsearch.running.prepare import make_problem, prepare, train
+from hpsearch.running.resume import open_study
 from hpsearch.stats import BETTER, EQUAL, WORSE, estimate
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
@@ -260,11 +262,19 @@ def test_words_carry_sign_unit_and_rows() -> None:
 # -- trained again -------------------------------------------------------------------------------
 
 
+def train_alone(path: Path, storage: str) -> tuple[Study, Dataset]:
+    """Train a study to its end without answering what it asks, as a run that was killed just then."""
+    study, dataset = prepare(load_study(path))
+    with Database.open(storage, create=True) as database:
+        store, study = open_study(database, study, dataset, {})
+        train(study, dataset, store, Machine("cpu", 1), stop=StopFlag())
+    return study, dataset
+
+
 def stored(folder: Path, test: float = 0.3) -> tuple[Study, Dataset, list[Trial], Report]:
     path = folder / "small.toml"
     path.write_text(STUDY.format(test=test), encoding="utf-8")
-    study, dataset = prepare(load_study(path))
-    run(study, storage=url(folder / "x.db"), confirm=False)
+    study, dataset = train_alone(path, url(folder / "x.db"))
     with Database.open(url(folder / "x.db")) as database:
         store = database.study("small")
         trials = store.trials()
@@ -366,8 +376,7 @@ def test_run_and_report_end_with_the_same_answer_and_files(tmp_path: Path) -> No
 def test_what_run_found_is_stored_once_and_read_bit_for_bit(tmp_path: Path) -> None:
     path, storage = tmp_path / "small.toml", url(tmp_path / "x.db")
     path.write_text(STUDY.format(test=0.3), encoding="utf-8")
-    study, dataset = prepare(load_study(path))
-    run(study, storage=storage)
+    study, dataset = train_alone(path, storage)
 
     def says() -> str:
         return CliRunner().invoke(app, ["report", "small", "--storage", storage]).stdout
@@ -413,7 +422,7 @@ def test_an_answer_is_of_the_study_as_it_was_and_of_what_is_asked(tmp_path: Path
     nothing, first = notes_and_answer()
     assert (nothing, looks()) == ([], 1)
     path.write_text(text.replace("trials = 12", "trials = 14"), encoding="utf-8")
-    run(path, storage=storage)
+    train_alone(path, storage)
     (note,), earlier = notes_and_answer()
     assert note.startswith("the comparison is of the 12 trials that were finished then, of 14 now")
     assert earlier == first
@@ -424,7 +433,7 @@ def test_an_answer_is_of_the_study_as_it_was_and_of_what_is_asked(tmp_path: Path
     same = [arm["trial"] for arm in now["arms"]] == [arm["trial"] for arm in first["arms"]]
     assert looks() == (1 if same else 2)  # the same trials have the same scores: no new look
     path.write_text(path.read_text().replace("seeds = 4", "seeds = 5"), encoding="utf-8")
-    run(path, storage=storage)
+    train_alone(path, storage)
     (note,), gone = notes_and_answer()
     assert note.startswith("no comparison yet")
     assert gone is None
@@ -453,13 +462,13 @@ def test_a_comparison_may_be_added_to_a_stored_study_and_changed(tmp_path: Path)
     path, storage = tmp_path / "small.toml", url(tmp_path / "x.db")
     whole = STUDY.format(test=0.3)
     path.write_text(whole[: whole.index("[compare]")], encoding="utf-8")
-    run(path, storage=storage, confirm=False)
+    train_alone(path, storage)
     path.write_text(whole, encoding="utf-8")
     assert run(path, storage=storage, confirm=False).complete
     path.write_text(whole.replace("seeds = 4", "seeds = 5"), encoding="utf-8")
-    run(path, storage=storage, confirm=False)
+    train_alone(path, storage)
     with Database.open(storage) as database:
         assert database.study("small").record.document["compare"]["seeds"] == 5
     path.write_text(whole.replace("width = 8", "width = 9"), encoding="utf-8")
     with pytest.raises(StudyChangedError, match=r"space\.width"):
-        run(path, storage=storage, confirm=False)
+        train_alone(path, storage)
