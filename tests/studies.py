@@ -11,7 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hpsearch.data import Dataset
+from hpsearch.running.machine import Machine
+from hpsearch.running.pool import StopFlag
+from hpsearch.running.prepare import prepare, train
+from hpsearch.running.resume import open_study
 from hpsearch.store import Database
+from hpsearch.study.file import Study, load_study
 
 SMALL = """
 [study]
@@ -66,6 +72,15 @@ def write_table_study(folder: Path) -> tuple[Path, Callable[[float], None]]:
 
 def url(path: Path) -> str:
     return f"sqlite:///{path}"
+
+
+def train_alone(study: Study | Path, storage: str) -> tuple[Study, Dataset]:
+    """Train a study to its end and no more, as a run that was killed just before it confirms and compares."""
+    study, dataset = prepare(study if isinstance(study, Study) else load_study(study))
+    with Database.open(storage, create=True) as database:
+        store, study = open_study(database, study, dataset, {})
+        train(study, dataset, store, Machine("cpu", 1), stop=StopFlag())
+    return study, dataset
 
 
 def stored(path: Path, name: str = "small") -> tuple[list[tuple[object, ...]], dict[int, np.ndarray]]:  # type: ignore[type-arg]

@@ -24,15 +24,13 @@ from hpsearch.results.scorings import COMPARISON, comparison_of, store_compariso
 from hpsearch.retrain.contrast import answer, compare_arms
 from hpsearch.retrain.fresh_seeds import fresh_seed
 from hpsearch.running.machine import Machine
-from hpsearch.running.pool import StopFlag
-from hpsearch.running.prepare import make_problem, prepare, train
-from hpsearch.running.resume import open_study
+from hpsearch.running.prepare import make_problem
 from hpsearch.stats import BETTER, EQUAL, WORSE, estimate
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
 from hpsearch.train.lanes import Lane
 from hpsearch.train.solo import train_solo
-from tests.studies import hpsearch, url
+from tests.studies import hpsearch, train_alone, url
 
 GUIDE = sorted((Path(__file__).parents[1] / "studies/guide").glob("*.toml"))
 HEAD = '[data]\nsource = "iris"\n[space]\n'
@@ -260,15 +258,6 @@ def test_words_carry_sign_unit_and_rows() -> None:
 
 
 # -- trained again -------------------------------------------------------------------------------
-
-
-def train_alone(path: Path, storage: str) -> tuple[Study, Dataset]:
-    """Train a study to its end without answering what it asks, as a run that was killed just then."""
-    study, dataset = prepare(load_study(path))
-    with Database.open(storage, create=True) as database:
-        store, study = open_study(database, study, dataset, {})
-        train(study, dataset, store, Machine("cpu", 1), stop=StopFlag())
-    return study, dataset
 
 
 def stored(folder: Path, test: float = 0.3) -> tuple[Study, Dataset, list[Trial], Report]:

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-import hpsearch
 from hpsearch.errors import StorageError
 from hpsearch.store import Database, migrations, schema
 from hpsearch.store.audit import audit
 from hpsearch.study.file import study_from_document
 from tests.data.make import numbers
 from tests.store_study import execute
-from tests.studies import stored, url
+from tests.studies import stored, train_alone, url
 
 DATA = Path(__file__).parent / "data"
 FIRST = 4
@@ -65,7 +64,7 @@ def test_the_study_goes_on(fixture: tuple[Path, int]) -> None:
     before, curves = stored(path, NAME)
     with Database.open(url(path)) as database:
         study = study_from_document(database.study(NAME).record.document, "")
-    assert hpsearch.run(study, storage=url(path), workers=1, confirm=False).complete
+    train_alone(study, url(path))
     after, again = stored(path, NAME)
     finished = [trial for trial in before if trial[3].finished]  # type: ignore[attr-defined]
     assert [after[trial[0]] for trial in finished] == finished  # type: ignore[call-overload]

@@ -102,18 +102,6 @@ def test_shares_of_dead_units_take_half_of_the_room_where_nothing_is_lost_by_it(
     assert sizes == [(EPOCHS * (4 * 8 + 3 * 4),), (EPOCHS * 7 * 8,)]
 
 
-def test_pieces_of_before_and_after_there_were_shares_of_dead_units_make_a_curve(store: StudyStore) -> None:
-    curve = np.random.default_rng(0).random((EPOCHS, 6))
-    pieces = [Segment(0, 0, 1, curve[:3, :4]), Segment(0, 0, 4, curve[3:])]
-    other = Segment(1, 0, 1, curve.copy())
-    ended = [finished_trial(new_trial(n)) for n in (0, 1)]
-    store.commit(started=[new_trial(0), new_trial(1)], segments=[*pieces, other], updated=ended)
-    curve[:3, 4:] = math.nan
-    assert np.array_equal(store.curves()[0], curve, equal_nan=True)
-    assert np.array_equal(store.curves()[1], other.curve)
-    assert store.curves().last_dead().tolist() == [curve[-1, 4:].max()] * 2
-
-
 def test_curves_of_all_trials_are_cut_from_whole_arrays() -> None:
     random = np.random.default_rng(0)
     shapes = {3: (4, 6), 0: (1, 4), 9: (2, 5), 7: (0, 4)}
