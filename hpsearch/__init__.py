@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         report,
         run,
     )
+    from hpsearch.errors import HpsearchError
     from hpsearch.model.files import load_model
     from hpsearch.model.model import Model
     from hpsearch.result import Result
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "HpsearchError",
     "Model",
     "Result",
     "Study",
@@ -55,6 +57,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "HpsearchError": "hpsearch.errors",
     "Model": "hpsearch.model.model",
     "Result": "hpsearch.result",
     "Study": "hpsearch.study.file",

@@ -15,6 +15,7 @@ import hpsearch as package
 from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray, Segment, State, StudyRecord, Trial
 from hpsearch.reporting.head_to_head import (
+    advice_for_strict,
     anytime_grid,
     gate_sentence,
     sentences,
@@ -435,15 +436,30 @@ def test_a_gate_says_what_loss_it_cannot_exclude() -> None:
     assert gate.loss is not None
     assert (gate.tripped, gate.excluded, gate.loss > 0.005) == (False, False, True)
     loss = (
-        f"with these 100 test rows and 10 seeds a loss of up to {100 * gate.loss:.2g} points is not excluded"
+        f"with these 100 test rows and 10 seeds a loss of up to {100 * gate.loss:#.2g} points is not excluded"
     )
     assert loss in (gate_sentence(noisy) or "")
-    assert strict_sentence(noisy) == f"A loss of more than 0.5 points is not excluded: {loss}."
+    assert strict_sentence(noisy) == f"--strict: a loss of more than 0.5 points is not excluded: {loss}."
+    assert "No regression" not in (gate_sentence(noisy) or "")
     even = of_scores(a, a + 0.0001 * random.normal(size=10), margin=Margin(0.5, True))
     assert strict_sentence(even) is None
-    assert "is excluded with 95 % confidence" in (gate_sentence(even) or "")
+    assert "No regression: with 95 % confidence B" in (gate_sentence(even) or "")
     document = two_document(noisy)["regression"]
     assert (document["loss_not_excluded"], document["excluded"]) == (gate.loss, False)
+
+
+def test_more_seeds_are_advised_only_where_they_can_help() -> None:
+    random = np.random.default_rng(5)
+    a = 0.93 + 0.02 * random.normal(size=8)
+    noise = 0.05 * random.normal(size=8)
+    noise -= noise.mean()
+    worse = of_scores(a, a - 0.02 + noise, margin=Margin(0.5, True))
+    assert (worse.regression and worse.regression.tripped, strict_sentence(worse) is None) == (False, False)
+    assert advice_for_strict(worse) == (
+        "B's estimated loss, 2.0 points, is already more: seeds will not help"
+    )
+    near = of_scores(a, a - 0.001 + noise, margin=Margin(0.5, True))
+    assert advice_for_strict(near) == "Compare on more seeds: --seeds 32"
 
 
 def test_strict_fails_where_a_loss_is_not_excluded(database: Path) -> None:
@@ -453,7 +469,9 @@ def test_strict_fails_where_a_loss_is_not_excluded(database: Path) -> None:
     assert "is not excluded" in " ".join(loose.stdout.split())
     strict = hpsearch(*words, "0.5%", "--strict")
     assert strict.returncode == 4
-    assert strict.stderr.startswith("hpsearch: A loss of more than 0.5 points is not excluded: with these")
+    assert strict.stderr.startswith(
+        "hpsearch: --strict: a loss of more than 0.5 points is not excluded: with these"
+    )
     assert hpsearch(*words, "90%", "--strict").returncode == 0
     alone = hpsearch("compare", "small", "other", "--strict", "--storage", url(database))
     assert (alone.returncode, "--strict: expected --fail-if-worse" in alone.stderr) == (2, True)

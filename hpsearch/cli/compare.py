@@ -131,14 +131,18 @@ def _judge(found: Contrast, strict: bool) -> None:
         RegressionError: B is worse than is allowed, or may be if that is strict.
         HpsearchError: that cannot be told.
     """
-    from hpsearch.reporting.head_to_head import gate_sentence, strict_sentence, undecided
+    from hpsearch.reporting.head_to_head import (
+        advice_for_strict,
+        gate_sentence,
+        strict_sentence,
+        undecided,
+    )
 
     if found.regression is None:
         return
     if found.regression.tripped:
         raise RegressionError(gate_sentence(found))
-    more = f"Compare on more seeds: --seeds {4 * found.seeds}"
     if strict and not found.regression.excluded:
-        raise RegressionError(f"{strict_sentence(found)} {more}")
+        raise RegressionError(f"{strict_sentence(found)} {advice_for_strict(found)}")
     if undecided(found):
-        raise HpsearchError(f"{gate_sentence(found)} {more}")
+        raise HpsearchError(f"{gate_sentence(found)} Compare on more seeds: --seeds {4 * found.seeds}")

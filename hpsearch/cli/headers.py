@@ -88,8 +88,8 @@ def dry_run_view(study: Study, left: Estimate, machine: Machine) -> RenderableTy
 
 def estimate_text(left: Estimate) -> str:
     """One line about what is left to do."""
-    begun = f"{plural(left.unfinished, 'unfinished trial')} and " if left.unfinished else ""
-    parts = [f"{begun}{plural(left.trials, 'trial')}"]
+    begun = [plural(left.unfinished, "unfinished trial")] if left.unfinished else []
+    parts = [" and ".join([*begun, *([plural(left.trials, "trial")] if left.trials or not begun else [])])]
     if left.trials:
         parts.append(f"{'at least ' if left.cohorts > 1 else ''}{plural(left.cohorts, 'cohort')}")
     parts.append(f"{'at most' if left.at_most else 'about'} {plural(left.epochs, 'epoch')}")

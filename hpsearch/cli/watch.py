@@ -168,7 +168,8 @@ def _notes(b: Beginning) -> Iterable[str]:
     if before := _finished(b.counts):
         yield f"resuming: {before:,} of {total:,} trials are finished"
     if b.asked < total:
-        yield f"note     {total:,} trials have begun, more than {b.asked:,}: they are finished"
+        more = f"{total:,} trials have begun, more than the {b.asked:,} asked for"
+        yield f"note     {more}; they will be finished"
 
 
 def _finished(counts: Mapping[State, int]) -> int:

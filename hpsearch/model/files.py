@@ -7,17 +7,28 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 
 from hpsearch.data import Image
 from hpsearch.data.columns import Columns
 from hpsearch.errors import HpsearchError
-from hpsearch.model.document import Node
 from hpsearch.model.model import Model
 from hpsearch.records import Task
 from hpsearch.study.file import FITTING_LOSSES, FITTING_METRICS
+from hpsearch.study.schema import TaskName
 from hpsearch.train.layers import MODULES, Layer, shapes_of
 from hpsearch.train.predicting import Goal
 from hpsearch.train.problem import Floats
@@ -35,6 +46,7 @@ OUTPUTS = {
 representation that metrics take them in."""
 
 _AGAIN = "Export the model again"
+_MOST_SHOWN = 60
 
 
 # -- writing -------------------------------------------------------------------------------------
@@ -108,6 +120,113 @@ def _text(document: dict[str, Any]) -> str:
 # -- reading -------------------------------------------------------------------------------------
 
 
+class _Part(BaseModel):
+    """An object in model.json. Keys that it does not know are left alone: a later release may add some."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+
+def _encodable(text: str) -> str:
+    text.encode()  # JSON can write half of a surrogate pair, which no file can hold
+    return text
+
+
+_Text = Annotated[str, AfterValidator(_encodable)]
+
+
+class _Target(_Part):
+    name: _Text
+    mean: float
+    std: PositiveFloat
+
+
+class _Numeric(_Part):
+    column: _Text
+    median: float
+    mean: float
+    scale: PositiveFloat
+
+
+class _Textual(_Part):
+    column: _Text
+    categories: list[_Text]
+
+
+class _Table(_Part):
+    kind: Literal["table"]
+    features: list[_Text]
+    numeric: list[_Numeric]
+    text: list[_Textual]
+    constant: list[NonNegativeInt]
+
+
+class _Images(_Part):
+    kind: Literal["pictures"]
+    height: PositiveInt
+    width: PositiveInt
+    mean: list[float]
+    std: list[PositiveFloat]
+    channels: PositiveInt
+
+
+class _Layer(_Part):
+    module: str
+    arguments: list[Any]
+
+
+class _Network(_Part):
+    layers: list[_Layer]
+
+
+class _Weights(_Part):
+    file: _Text
+    sha256: _Text
+
+
+class _About(_Part):
+    """model.json, but for its format."""
+
+    task: TaskName
+    target: _Target
+    classes: list[_Text]
+    output: str
+    loss: str
+    metric: str
+    preprocessing: Annotated[_Table | _Images, Field(discriminator="kind")]
+    ignored_columns: list[_Text]
+    network: _Network
+    weights: _Weights
+    provenance: dict[str, Any]
+
+
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(MODULES, tuple[()]),
+    **dict.fromkeys(("BatchNorm1d", "PReLU", "MaxPool1d"), tuple[PositiveInt]),
+    **dict.fromkeys(("LeakyReLU", "ELU"), tuple[float]),
+    "Linear": tuple[PositiveInt, PositiveInt] | tuple[PositiveInt, PositiveInt, bool],
+}
+_ARGUMENTS = {name: TypeAdapter(kind, config=_Part.model_config) for name, kind in _KINDS.items()}
+"""What each torch.nn module is made with."""
+
+_EXPECTED = {
+    "string_type": "a text",
+    "value_error": "a text that can be encoded",
+    "float_type": "a number",
+    "finite_number": "a number",
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a whole number from {ge} up",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "literal_error": "one of {expected}",
+    "union_tag_invalid": "one of the kinds {expected_tags}",
+    "union_tag_not_found": "an object with a kind",
+}
+"""The file's words for the types of pydantic's errors."""
+
+
 def load_model(path: Path | str) -> Model:
     """The model that `hpsearch export` wrote.
 
@@ -125,25 +244,37 @@ def load_model(path: Path | str) -> Model:
         raise HpsearchError(
             f"{file}: expected a model of hpsearch, in JSON; found {error}. {_AGAIN}"
         ) from None
-    root = Node(file, document, _AGAIN)
     _check_format(file, document)
-    layers = tuple(_layer(node) for node in root["network"]["layers"].items())
-    task = Task(root["task"].one_of(list(Task)))
-    classes = root["classes"].texts()
-    form = _form(root["preprocessing"])
-    _check_units(root, layers, form.size, max(1, len(classes)) if task is Task.MULTICLASS else 1)
+    about = _about(file, document)
+    task, form = Task(about.task), _form(file, about.preprocessing)
+    for key, fitting in (
+        ("output", OUTPUTS[task]),
+        ("loss", FITTING_LOSSES[task]),
+        ("metric", FITTING_METRICS[task]),
+    ):
+        if (found := getattr(about, key)) not in fitting:
+            raise _error(file, key, f"one of {', '.join(fitting)}", found)
+    classes = tuple(about.classes)
     if len(set(classes)) != len(classes) or bool(classes) != (task in (Task.BINARY, Task.MULTICLASS)):
-        raise root["classes"].error(f"the different classes of a {task} task")
-    return Model(
-        _goal(root, task),
-        root["target"]["name"].text(),
-        classes,
-        form,
-        root["ignored_columns"].texts(),
-        layers,
-        _arrays(file, root, shapes_of(layers)),
-        root["provenance"].mapping(),
+        raise _error(file, "classes", f"the different classes of a {task} task", classes)
+    layers = _layers(file, about.network, form.size, len(classes) if task is Task.MULTICLASS else 1)
+    goal = Goal(
+        task,
+        about.target.mean,
+        about.target.std,
+        f"softplus_{about.loss}" if about.output == "softplus" else about.loss,
+        about.metric,
+        OUTPUTS[task][about.output],  # type: ignore[arg-type]
     )
+    arrays = _arrays(file, about.weights, shapes_of(layers))
+    ignored = tuple(about.ignored_columns)
+    return Model(goal, about.target.name, classes, form, ignored, layers, arrays, about.provenance)
+
+
+def _error(file: Path, where: str, expected: str, found: Any) -> HpsearchError:
+    shown = json.dumps(found)
+    shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
+    return HpsearchError(f"{file}: {where}: expected {expected}; found {shown}. {_AGAIN}")
 
 
 def _bytes(file: Path) -> bytes:
@@ -168,91 +299,85 @@ def _check_format(file: Path, document: Any) -> None:
         )
 
 
-def _goal(root: Node, task: Task) -> Goal:
-    means = OUTPUTS[task]
-    output = root["output"].one_of(list(means))
-    loss = root["loss"].one_of(list(FITTING_LOSSES[task]))
-    return Goal(
-        task,
-        root["target"]["mean"].number(),
-        root["target"]["std"].number(above=0),
-        f"softplus_{loss}" if output == "softplus" else loss,
-        root["metric"].one_of(list(FITTING_METRICS[task])),
-        means[output],  # type: ignore[arg-type]
-    )
+def _about(file: Path, document: Any) -> _About:
+    """The document with all its keys, of the right types; the first that is not is complained about."""
+    try:
+        return _About.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    kinds = ("table", "pictures")  # pydantic names the chosen one in the place
+    keys = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"] if key not in kinds)
+    where = "".join(keys).removeprefix(".")
+    if first["type"] == "missing":
+        raise HpsearchError(f"{file}: {where} is missing. {_AGAIN}")
+    expected = _EXPECTED.get(first["type"], first["msg"]).format(**first.get("ctx", {})).replace("'", "")
+    raise _error(file, where, expected, first["input"])
 
 
-def _form(node: Node) -> Columns | Image:
-    if node["kind"].one_of(["table", "pictures"]) == "pictures":
-        channels = int(node["channels"].whole(1))
-        mean, std = ([each.number() for each in node[key].items()] for key in ("mean", "std"))
-        if not len(mean) == len(std) == channels or channels not in (1, 3) or min(std) <= 0:
-            raise node.error("mean and std of one channel or of three")
-        return Image(node["height"].whole(1), node["width"].whole(1), tuple(mean), tuple(std))
-    numeric, text = node["numeric"].items(), node["text"].items()
+def _form(file: Path, about: _Table | _Images) -> Columns | Image:
+    if isinstance(about, _Images):
+        if not len(about.mean) == len(about.std) == about.channels or about.channels not in (1, 3):
+            found = about.model_dump()
+            raise _error(file, "preprocessing", "mean and std of one channel or of three", found)
+        return Image(about.height, about.width, tuple(about.mean), tuple(about.std))
     columns = Columns(
-        tuple(each["column"].text() for each in numeric),
-        tuple(each["median"].number() for each in numeric),
-        tuple(each["mean"].number() for each in numeric),
-        tuple(each["scale"].number(above=0) for each in numeric),
-        tuple(each["column"].text() for each in text),
-        tuple(each["categories"].texts() for each in text),
-        tuple(each.whole(0) for each in node["constant"].items()),
+        tuple(each.column for each in about.numeric),
+        tuple(each.median for each in about.numeric),
+        tuple(each.mean for each in about.numeric),
+        tuple(each.scale for each in about.numeric),
+        tuple(each.column for each in about.text),
+        tuple(tuple(each.categories) for each in about.text),
+        tuple(about.constant),
     )
-    if node["features"].texts() != columns.features:
-        raise node["features"].error("the features that the columns give")
-    if max(columns.constant, default=-1) >= len(columns.features):
-        raise node["constant"].error("places of features")
+    if tuple(about.features) != columns.features:
+        expected = "the features that the columns give"
+        raise _error(file, "preprocessing.features", expected, about.features)
+    if max(about.constant, default=-1) >= columns.size:
+        raise _error(file, "preprocessing.constant", "places of features", about.constant)
     return columns
 
 
-def _layer(node: Node) -> Layer:
-    name = node["module"].one_of(sorted(MODULES))
-    places = node["arguments"].items()
-    arguments: tuple[float | int | bool, ...]
-    if name in ("LeakyReLU", "ELU"):
-        arguments = tuple(each.number() for each in places)
-    else:
-        arguments = tuple(each.whole(1) for each in places[:2])
-        if name == "Linear" and len(places) == 3:
-            arguments = (*arguments, places[2].boolean())
-    expected = {"Linear": (2, 3), "ReLU": (0,), "GELU": (0,), "SiLU": (0,), "Tanh": (0,), "Sigmoid": (0,)}
-    if len(places) not in expected.get(name, (1,)):
-        raise node["arguments"].error(f"those of torch.nn.{name}")
-    return Layer(name, arguments)
-
-
-def _check_units(root: Node, layers: tuple[Layer, ...], inputs: int, outputs: int) -> None:
-    """Check that each layer takes what the one before gives, from the features to the outputs."""
-    units = inputs
-    for layer, node in zip(layers, root["network"]["layers"].items(), strict=True):
-        first = int(layer.arguments[0]) if layer.arguments else units
+def _layers(file: Path, network: _Network, inputs: int, outputs: int) -> tuple[Layer, ...]:
+    """The layers; each takes what the one before gives, from the features to the outputs."""
+    units, layers = inputs, []
+    for place, each in enumerate(network.layers):
+        if each.module not in MODULES:
+            where = f"network.layers[{place}].module"
+            raise _error(file, where, f"one of {', '.join(sorted(MODULES))}", each.module)
+        where = f"network.layers[{place}].arguments"
+        try:
+            arguments = _ARGUMENTS[each.module].validate_python(tuple(each.arguments))
+        except ValidationError:
+            raise _error(file, where, f"those of torch.nn.{each.module}", each.arguments) from None
+        layers.append(Layer(each.module, arguments))
+        first = arguments[0] if arguments else units
         fits = {
             "Linear": first == units,
             "BatchNorm1d": first == units,
             "PReLU": first in (1, units),
             "MaxPool1d": units % max(1, first) == 0,
         }
-        if not fits.get(layer.module, True):
-            raise node["arguments"].error(f"a layer for {units:,} units")
-        if layer.module == "Linear":
-            units = int(layer.arguments[1])
-        elif layer.module == "MaxPool1d":
+        if not fits.get(each.module, True):
+            raise _error(file, where, f"a layer for {units:,} units", each.arguments)
+        if each.module == "Linear":
+            units = arguments[1]
+        elif each.module == "MaxPool1d":
             units //= first
     if units != outputs or not layers or layers[-1].module != "Linear":
-        raise root["network"]["layers"].error(f"layers that end in a Linear one of {outputs:,} outputs")
+        found = [each.module for each in layers]
+        raise _error(file, "network.layers", f"layers that end in a Linear one of {outputs:,} outputs", found)
+    return tuple(layers)
 
 
-def _arrays(file: Path, root: Node, shapes: dict[str, tuple[int, ...]]) -> dict[str, Floats]:
+def _arrays(file: Path, own: _Weights, shapes: dict[str, tuple[int, ...]]) -> dict[str, Floats]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    name = root["weights"]["file"].text()
-    if Path(name).name != name:
-        raise root["weights"]["file"].error("the name of a file beside this one")
-    weights = file.parent / name
+    if Path(own.file).name != own.file:  # a path could lead to any file of the reader's
+        raise _error(file, "weights.file", "the name of a file beside this one", own.file)
+    weights = file.parent / own.file
     content = _bytes(weights)
-    expected, found = root["weights"]["sha256"].text(), hashlib.sha256(content).hexdigest()
+    expected, found = own.sha256, hashlib.sha256(content).hexdigest()
     if expected != found:
         raise HpsearchError(
             f"{weights}: expected the weights that {file.name} was written with (sha256 {expected[:12]}…); "
@@ -262,10 +387,16 @@ def _arrays(file: Path, root: Node, shapes: dict[str, tuple[int, ...]]) -> dict[
         arrays: dict[str, Floats] = load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise HpsearchError(f"{weights}: not a safetensors file ({error}). {_AGAIN}") from None
-    own = {key: array.shape for key, array in arrays.items()}
-    if own != shapes or any(array.dtype != np.float32 for array in arrays.values()):
-        wrong = next((key for key in sorted({*own, *shapes}) if own.get(key) != shapes.get(key)), "")
-        about = f'"{wrong}" of the shape {shapes.get(wrong)}; found {own.get(wrong)}' if wrong else "float32"
+    shapes_there = {key: array.shape for key, array in arrays.items()}
+    if shapes_there != shapes or any(array.dtype != np.float32 for array in arrays.values()):
+        wrong = next(
+            (key for key in sorted({*shapes_there, *shapes}) if shapes_there.get(key) != shapes.get(key)), ""
+        )
+        about = (
+            f'"{wrong}" of the shape {shapes.get(wrong)}; found {shapes_there.get(wrong)}'
+            if wrong
+            else "float32"
+        )
         raise HpsearchError(f"{weights}: expected the arrays of the network, {about}. {_AGAIN}")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise HpsearchError(f"{weights}: expected finite weights; found others. {_AGAIN}")

@@ -115,12 +115,12 @@ def gate_sentence(v: Contrast) -> str | None:
             f"Undecided: whether {B} is {allowed} cannot be told from the seeds with which neither diverged."
         )
     if found.excluded:
-        still = "any loss" if not found.loss else f"a loss of more than {_loss(v.metric, found.loss)}"
-        return (
-            f"No regression: {still} is excluded with 95 % confidence, and {v.margin.text(v.metric)} allowed."
-        )
+        still = f"{B} is no worse than {A}"
+        if found.loss:
+            still = f"{B} loses no more than {_loss(v.metric, found.loss)}"
+        return f"No regression: with 95 % confidence {still}; {v.margin.text(v.metric)} are allowed."
     return (
-        f"No regression: {B} is not shown to be {allowed}. But {_open_loss(v)}. Seeds alone would call an "
+        f"Not shown to be a regression, that is, {allowed}. But {_open_loss(v)}. Seeds alone would call an "
         f"equal {B} a regression in at most {100 * found.error:g} % of comparisons."
     )
 
@@ -130,7 +130,19 @@ def strict_sentence(v: Contrast) -> str | None:
     found = v.regression
     if found is None or v.margin is None or found.excluded:
         return None
-    return f"A loss of more than {v.margin.text(v.metric)} is not excluded: {_open_loss(v)}."
+    return f"--strict: a loss of more than {v.margin.text(v.metric)} is not excluded: {_open_loss(v)}."
+
+
+def advice_for_strict(v: Contrast) -> str:
+    """What to do where a loss of more than is allowed is not excluded: more seeds, where they can help."""
+    found, margin = v.differences[-1], v.margin
+    if found is not None and margin is not None:
+        loss = -found.mean if v.maximize else found.mean
+        scores = v.arms[0].scores
+        allowed = margin.absolute(v.metric) + margin.relative(v.metric) * abs(float(np.nanmean(scores)))
+        if loss > allowed:
+            return f"{B}'s estimated loss, {_loss(v.metric, loss)}, is already more: seeds will not help"
+    return f"Compare on more seeds: --seeds {4 * v.seeds}"
 
 
 def _open_loss(v: Contrast) -> str:
@@ -141,12 +153,14 @@ def _open_loss(v: Contrast) -> str:
     if b.diverged > a.diverged:
         return f"{B} diverged with {b.diverged} of {v.seeds} seeds, {A} with {a.diverged}"
     if found.loss is None:
-        return f"{where} no loss is excluded: too few have a score to tell"
+        return f"{where} no loss is excluded: they are too few to tell"
     return f"{where} a loss of up to {_loss(v.metric, found.loss)} is not excluded"
 
 
 def _loss(metric: str, value: float) -> str:
-    return f"{100 * value:.2g} points" if is_share(metric) else significant(value, 3)
+    points = 100 * value
+    shown = f"{points:.0f}" if points >= 10 else f"{points:#.2g}"
+    return f"{shown} points" if is_share(metric) else significant(value, 3)
 
 
 def undecided(v: Contrast) -> bool:
