@@ -13,11 +13,10 @@ import pandas as pd
 from benchmarks.digits import digits
 from benchmarks.measure import NONE, Part, Row, seconds, versus
 from benchmarks.scale import commit
-from hpsearch.api import read_report
+from hpsearch.api import confirm, read_report
 from hpsearch.reporting.json_csv import csv_text, json_text, report_document, report_rows
 from hpsearch.reporting.tables import plain_text, report_view
 from hpsearch.results.frames import Report
-from hpsearch.retrain.confirm import confirm
 from hpsearch.running.prepare import prepare
 from hpsearch.running.resume import open_study
 from hpsearch.store import Database

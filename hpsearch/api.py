@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,36 +121,39 @@ def run(
         HpsearchError: with a message for the user; nothing is left half-written.
     """
     from hpsearch.running.machine import Machine
+    from hpsearch.running.pool import StopFlag
     from hpsearch.running.prepare import prepare, train
     from hpsearch.running.provenance import run_provenance
     from hpsearch.running.resume import is_complete, open_study
 
     watch = watch if isinstance(watch, Watch) else Progressing(watch)
-    machine = Machine.of(device, workers)
+    # Made when something is to be trained: where there is a GPU it takes torch's import.
+    machine = cache(lambda: Machine.of(device, workers))
     if not isinstance(study, Study):
         study = find_study(study, storage)
     study, dataset = prepare(study, watch.reads)
     with Database.open(storage, create=True) as database:
         if fork is not None:
-            study = _forked(database, study, dataset, fork, machine, watch)
+            study = _forked(database, study, dataset, fork, machine().device, watch)
         asked, store = study.search.trials, database.find(study.name)
         nothing_left = None if store is None else is_complete(study, store)
         if store is not None and nothing_left:
             store, study = open_study(database, study, dataset, {})
-            watch.begins(_beginning(study, dataset, store, machine, asked, nothing_left=nothing_left))
+            watch.finds_complete(study, dataset, asked, nothing_left)
             confirm = confirm and not any(each.purpose == CONFIRMATION for each in store.scorings())
             return _finish(study, dataset, store, machine, confirm, watch)
-        said, warnings = run_provenance(study, dataset, machine), list[str]()
+        said, warnings = run_provenance(study, dataset, machine()), list[str]()
         store, study = open_study(database, study, dataset, said, warnings.append)
-        limit = study.search.time_limit if time_limit is None else time_limit
-        beginning = _beginning(study, dataset, store, machine, asked, limit, tuple(warnings))
-        watch.begins(beginning)
+        stop = StopFlag(study.search.time_limit if time_limit is None else time_limit)
+        left = partial(_left, study, dataset, store, machine(), ask=False)  # the run is about to ask anyway
+        counts = store.counts()
+        watch.begins(Beginning(study, dataset, machine(), asked, counts, left, stop, tuple(warnings)))
         outcome = train(
             study,
             dataset,
             store,
-            machine,
-            stop=beginning.stop,
+            machine(),
+            stop=stop,
             watch=watch.progresses,
             warn=watch.warns,
             provenance=said,
@@ -159,8 +163,7 @@ def run(
         watch.ends(Ending(study, store.counts(), database.url, outcome.enough))
         if outcome.complete:
             return replace(_finish(study, dataset, store, machine, confirm, watch), profile=outcome.profile)
-        stopped = beginning.stop.asked
-        return Result(_report_so_far(store), False, stopped=stopped, profile=outcome.profile)
+        return Result(_report_so_far(store), False, stopped=stop.asked, profile=outcome.profile)
 
 
 def estimate(
@@ -170,7 +173,7 @@ def estimate(
     device: str = "auto",
     workers: int | None = None,
     watch: Watch = _SILENT,
-) -> tuple[Beginning, Estimate]:
+) -> tuple[Study, Dataset, Machine, Estimate]:
     """What a run would do with the trials that are stored; nothing is trained but a probe, and stored."""
     from hpsearch.running.machine import Machine
     from hpsearch.running.prepare import prepare
@@ -180,10 +183,8 @@ def estimate(
     study, dataset = prepare(study, watch.reads)
     machine = Machine.of(device, workers)
     with Database.open(storage, create=True) as database:
-        store = database.find(study.name)
-        beginning = _beginning(study, dataset, store, machine, study.search.trials, dry=True)
-        watch.begins(beginning)
-        return beginning, beginning.left()
+        left = _left(study, dataset, database.find(study.name), machine, ask=True)
+    return study, dataset, machine, left
 
 
 def fork(
@@ -354,18 +355,25 @@ def confirm(
         NothingToShowError: no trial is complete.
         HpsearchError: there is no such study, or its data cannot be read or have changed.
     """
-    from hpsearch.retrain.confirm import confirm as confirm_study
+    from hpsearch.retrain.confirm import confirm_stored
+    from hpsearch.retrain.stored import reload
+    from hpsearch.running.machine import Machine
 
-    return confirm_study(
-        study_name(study),
-        storage=storage,
-        top=top,
-        seeds=seeds,
-        resampled=resampled,
-        device=device,
-        workers=workers,
-        watch=watch,
-    )
+    _check_least(top=(top, 1), seeds=(seeds, LEAST_SEEDS))
+    with Database.open(storage) as database:
+        store = database.study(study_name(study))
+        own, dataset = reload(store.record)
+        machine = Machine.of(device, workers)
+        return confirm_stored(
+            own, dataset, store, machine, top=top, seeds=seeds, resampled=resampled, watch=watch
+        )
+
+
+def _check_least(**given: tuple[int, int]) -> None:
+    """Refuse a number, by its name, that is below the least that it may be."""
+    for name, (value, least) in given.items():
+        if value < least:
+            raise HpsearchError(f"{name}: expected at least {least}; found {value}")
 
 
 def compare(
@@ -397,8 +405,7 @@ def compare(
     from hpsearch.retrain.contrast import Subject, compare_two
     from hpsearch.running.machine import Machine
 
-    if seeds < LEAST_SEEDS:
-        raise HpsearchError(f"seeds: expected at least {LEAST_SEEDS}; found {seeds}")
+    _check_least(seeds=(seeds, LEAST_SEEDS))
     machine = Machine.of(device, workers)
     allowed = None if margin is None else read_margin(margin)
     (name_a, trial_a), (name_b, trial_b) = _subject(a), _subject(b)
@@ -447,11 +454,12 @@ def replay(
         NothingToShowError: none of the trials has an epoch.
         HpsearchError: there is no such study or trial, or its data cannot be read.
     """
-    from hpsearch.retrain.replay import replay as replay_study
+    from hpsearch.retrain.replay import replay_stored
+    from hpsearch.running.machine import Machine
 
-    return replay_study(
-        study_name(study), trials, storage=storage, device=device, workers=workers, watch=watch
-    )
+    with Database.open(storage) as database:
+        store = database.study(study_name(study))
+        return replay_stored(store, trials, Machine.of(device, workers), watch)
 
 
 # -- models --------------------------------------------------------------------------------------
@@ -513,45 +521,33 @@ def predict(model: Model | str | Path, data: Path | str | DataFrame) -> DataFram
 
 
 def _forked(
-    database: Database, study: Study, dataset: Dataset, name: str, machine: Machine, watch: Watch
+    database: Database, study: Study, dataset: Dataset, name: str, device: str, watch: Watch
 ) -> Study:
     from hpsearch.running import fork as forking
 
-    made = forking.fork(database, study, dataset, name, machine.device)
+    made = forking.fork(database, study, dataset, name, device)
     watch.forks(study.name, made.taken, made.finished)
     return made.study
 
 
-def _beginning(
-    study: Study,
-    dataset: Dataset,
-    store: StudyStore | None,
-    machine: Machine,
-    asked: int,
-    time_limit: float | None = None,
-    warnings: tuple[str, ...] = (),
-    *,
-    nothing_left: str | None = None,
-    dry: bool = False,
-) -> Beginning:
-    from hpsearch.running.pool import StopFlag
+def _left(
+    study: Study, dataset: Dataset, store: StudyStore | None, machine: Machine, *, ask: bool
+) -> Estimate:
+    """What is left of a study that may not be stored yet. ask: as running.estimate has it."""
+    from hpsearch.running.estimate import estimate
 
-    def left() -> Estimate:
-        from hpsearch.running.estimate import estimate
-
-        last = None if store is None else store.last_cohort()
-        trials = [] if store is None else store.trials()
-        cohort = 0 if last is None else last.number + 1
-        # A dry run shows what the sampler would choose; a run is about to ask it anyway.
-        return estimate(study, dataset, trials, cohort, machine, ask=dry)
-
-    counts = {} if store is None else store.counts()
-    stop = StopFlag(time_limit)
-    return Beginning(study, dataset, machine, asked, counts, nothing_left, left, stop, warnings, dry)
+    last = None if store is None else store.last_cohort()
+    trials = [] if store is None else store.trials()
+    return estimate(study, dataset, trials, 0 if last is None else last.number + 1, machine, ask=ask)
 
 
 def _finish(
-    study: Study, dataset: Dataset, store: StudyStore, machine: Machine, confirm: bool, watch: Watch
+    study: Study,
+    dataset: Dataset,
+    store: StudyStore,
+    machine: Callable[[], Machine],
+    confirm: bool,
+    watch: Watch,
 ) -> Result:
     """Confirm the best of a complete study, and answer the question that it asks."""
     if confirm:
@@ -559,7 +555,9 @@ def _finish(
 
         # Without a complete trial there is nothing to confirm, and the report says so.
         with suppress(NothingToShowError):
-            confirm_stored(study, dataset, store, machine, top=TOP, seeds=CONFIRM_SEEDS, watch=watch.retrains)
+            confirm_stored(
+                study, dataset, store, machine(), top=TOP, seeds=CONFIRM_SEEDS, watch=watch.retrains
+            )
     note = None
     if study.compare is not None:
         from hpsearch.retrain.contrast import answer

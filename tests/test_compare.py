@@ -374,8 +374,8 @@ def test_what_run_found_is_stored_once_and_read_bit_for_bit(tmp_path: Path) -> N
     trained: list[str] = []
     with Database.open(storage) as database:
         store = database.study("small")
-        assert answer(study, dataset, store, Machine("cpu", 1), trained.append) is None
-        assert answer(study, dataset, store, Machine("cpu", 1), trained.append) is None
+        assert answer(study, dataset, store, lambda: Machine("cpu", 1), trained.append) is None
+        assert answer(study, dataset, store, lambda: Machine("cpu", 1), trained.append) is None
         assert len(trained) == 1
         trials = store.trials()
         found = compare_arms(

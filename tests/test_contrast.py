@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import hpsearch as package
+from hpsearch.api import confirm
 from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray, Segment, State, StudyRecord, Trial
 from hpsearch.reporting.head_to_head import (
@@ -27,7 +28,6 @@ from hpsearch.reporting.head_to_head import (
 )
 from hpsearch.results.anytime import Anytime, anytime
 from hpsearch.results.contrast import Arm, Choice, Contrast, Margin, Pairing, read_margin
-from hpsearch.retrain.confirm import confirm
 from hpsearch.retrain.contrast import Subject, compare_two
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem

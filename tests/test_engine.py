@@ -337,7 +337,7 @@ def test_r2_of_equal_targets_is_refused(tmp_path: Path) -> None:
 def test_the_command_to_go_on_with_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    from hpsearch.cli.watch import TerminalWatch
+    from hpsearch.cli.terminal_watch import TerminalWatch
 
     secret = "postgresql+psycopg://bob:s3cret@db/x"
     watch = TerminalWatch(Console(), "x.toml", secret)

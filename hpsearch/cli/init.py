@@ -77,7 +77,7 @@ def _suited(source: str, target: str | None, task: str | None, path: Path) -> st
     from hpsearch.data import load_dataset
     from hpsearch.errors import Complaint, nearest
     from hpsearch.records import Task
-    from hpsearch.running.starter import study_text
+    from hpsearch.running.first_study import study_text
     from hpsearch.study.schema import DataSection
 
     def complain(key: tuple[str, ...], text: str) -> Complaint:

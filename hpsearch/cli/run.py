@@ -19,7 +19,6 @@ from hpsearch.cli.common import (
 )
 from hpsearch.errors import HpsearchError
 
-INTERRUPTED = 130
 _SHOWN = 10
 
 
@@ -72,7 +71,7 @@ def run(
 ) -> None:
     """Create or resume a study, train it and rank its trials."""
     from hpsearch import api
-    from hpsearch.cli.watch import TerminalWatch
+    from hpsearch.cli.terminal_watch import INTERRUPTED, TerminalWatch
 
     overrides = list(set_ or [])
     overrides += [f"search.trials={trials}"] if trials is not None else []
@@ -83,10 +82,13 @@ def run(
     err, out = make_console(sys.stderr), make_console(sys.stdout)
     with TerminalWatch(err, study, storage) as watch:
         if dry_run:
-            from hpsearch.cli.headers import dry_run_view
+            from hpsearch.cli.headers import dry_run_view, header_lines
 
-            beginning, left = api.estimate(found, storage=url, device=device, workers=workers, watch=watch)
-            show(dry_run_view(beginning.study, left, beginning.machine), out)
+            resolved, dataset, machine, left = api.estimate(
+                found, storage=url, device=device, workers=workers, watch=watch
+            )
+            watch.say(header_lines(resolved, dataset))
+            show(dry_run_view(resolved, left, machine), out)
             return
         result = api.run(
             found,

@@ -21,8 +21,8 @@ from hpsearch.cli.common import (
 from hpsearch.errors import HpsearchError, check_trial
 
 if TYPE_CHECKING:
+    from hpsearch.extras.variance_output import Variance
     from hpsearch.records import StudyRecord, Trial
-    from hpsearch.reporting.variance import Variance
 
 _Number = TypeVar("_Number", int, float)
 
@@ -98,8 +98,8 @@ def variance(
         raise HpsearchError(f"--out: expected a file in a folder that is there; found {out}")
     found = _measured(*_stored(study, trial, storage), *chosen, rates, draws)
     if out is not None:
+        from hpsearch.extras.variance_output import variance_png
         from hpsearch.files import write_files
-        from hpsearch.reporting.variance import variance_png
 
         write_files({out: variance_png(found)})
         typer.echo(f"wrote {out}", err=True)
@@ -149,8 +149,8 @@ def _measured(
 
 
 def _print(found: Variance, format_: VarianceFormat) -> None:
+    from hpsearch.extras.variance_output import variance_document, variance_view
     from hpsearch.reporting.json_csv import csv_text, json_text
-    from hpsearch.reporting.variance import variance_document, variance_view
 
     if format_ is VarianceFormat.TABLE:
         console = make_console(sys.stdout)

@@ -21,8 +21,8 @@ from hpsearch.extras.gradients import (
     velocity_law,
     velocity_weights,
 )
+from hpsearch.extras.variance_output import BATCH_SIZE, MOMENTUM, Variance
 from hpsearch.records import State, Trial
-from hpsearch.reporting.variance import BATCH_SIZE, MOMENTUM, Variance
 from hpsearch.retrain.stored import retrain_through
 from hpsearch.study.file import Study
 from hpsearch.study.hyperparameters import Configuration

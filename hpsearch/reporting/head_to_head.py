@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.errors import plural
+from hpsearch.reporting.blocks import begun
 from hpsearch.reporting.comparison import (
     NO_TEST,
     change_text,
@@ -348,7 +349,7 @@ def two_markdown(v: Contrast) -> str:
         f"**{escaped(first)}**",
         "",
         *(part for text in others for part in (escaped(text), "")),
-        f"{escaped(_begun(title(v)))}.",
+        f"{escaped(begun(title(v)))}.",
         "",
         *markdown_table(sides_grid(v)),
         "",
@@ -356,13 +357,8 @@ def two_markdown(v: Contrast) -> str:
         "",
     ]
     for caption, grid in _tables(v):
-        lines += [f"{escaped(_begun(caption))}:", "", *markdown_table(grid), ""]
+        lines += [f"{escaped(begun(caption))}:", "", *markdown_table(grid), ""]
     return "\n".join(lines)
-
-
-def _begun(text: str) -> str:
-    """With a capital, the rest as it is."""
-    return text[0].upper() + text[1:]
 
 
 def two_document(v: Contrast) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -51,11 +52,7 @@ def confirmation_of(
     last = next((each for each in reversed(confirmations) if number in (None, each.number)), None)
     if last is None:
         return None
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        arrays = load(last.data)
+    with _arrays(record, last) as arrays:
         about = last.about
         finalists = tuple(
             _finalist(trials[number], about["epochs"][place], place, arrays)
@@ -74,8 +71,6 @@ def confirmation_of(
             values=_values(trials),
             study=record.name,
         )
-    except (SafetensorError, LookupError, ValueError) as error:
-        raise _damaged(record, last, error) from None
 
 
 def store_comparison(store: StudyStore, found: Contrast) -> None:
@@ -124,11 +119,8 @@ def comparison_of(
     last = next((each for each in stored if asked and each.about.get("compare") == asked), None)
     if last is None:
         return None
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        arrays, about = load(last.data), last.about
+    with _arrays(record, last) as arrays:
+        about = last.about
         scored = {int(place): at for at, place in enumerate(arrays["places"])}
         return Contrast(
             by=about["by"],
@@ -144,8 +136,6 @@ def comparison_of(
             rows=about["rows"],
             finished=about["finished"],
         )
-    except (SafetensorError, LookupError, ValueError) as error:
-        raise _damaged(record, last, error) from None
 
 
 def _stored_arm(
@@ -252,7 +242,19 @@ def _finalist(trial: Trial, epochs: int, place: int, arrays: Mapping[str, Any]) 
     return Finalist(trial.number, epochs, scores, losses, curves, trial.params, selected)
 
 
-def _damaged(record: StudyRecord, scoring: Scoring, error: Exception) -> StorageError:
-    return StorageError(
-        f'study "{record.name}": scoring {scoring.number} is not as hpsearch writes it ({error!r})'
-    )
+@contextmanager
+def _arrays(record: StudyRecord, scoring: Scoring) -> Iterator[dict[str, Any]]:
+    """What a scoring has stored beside its `about`; what is wrong with either within is damage.
+
+    Raises:
+        StorageError: they are not as they were written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        yield load(scoring.data)
+    except (SafetensorError, LookupError, ValueError) as error:
+        raise StorageError(
+            f'study "{record.name}": scoring {scoring.number} is not as hpsearch writes it ({error!r})'
+        ) from None

@@ -7,54 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from hpsearch.data import Dataset
-from hpsearch.defaults import CONFIRM_SEEDS, DEFAULT_STORAGE, LEAST_SEEDS, TOP
-from hpsearch.errors import HpsearchError, NothingToShowError
+from hpsearch.errors import NothingToShowError
 from hpsearch.records import Trial
 from hpsearch.results.confirmation import Confirmation
 from hpsearch.results.frames import trials_frame
 from hpsearch.results.scorings import CONFIRMATION, confirmation_of, pack
 from hpsearch.retrain.fresh_seeds import Watch, candidate_of, scored_part, train_fresh
-from hpsearch.retrain.stored import reload
 from hpsearch.running.machine import Machine
-from hpsearch.store import Database, StudyStore
+from hpsearch.store import StudyStore
 from hpsearch.study.file import Study
-
-
-def confirm(
-    study: str,
-    *,
-    storage: str = DEFAULT_STORAGE,
-    top: int = TOP,
-    seeds: int = CONFIRM_SEEDS,
-    resampled: bool = False,
-    device: str = "auto",
-    workers: int | None = None,
-    watch: Watch = lambda done, total: None,
-) -> Confirmation:
-    """Train the best trials of a stored study on fresh seeds and score each once on the test set.
-
-    What comes out is stored, and counted as a look at the test set; asked for again, it is read.
-
-    Args:
-        study: its name. storage: an SQLAlchemy URL. top: how many of the best complete trials by validation.
-        seeds: each with other initial weights and orders of the rows; at least 3.
-        resampled: with each seed, divide the rows of training and validation anew.
-        device: auto, cpu, cuda or mps. workers: training threads, by default one a core.
-
-    Raises:
-        NothingToShowError: no trial is complete.
-        HpsearchError: there is no such study, or its data cannot be read or have changed.
-    """
-    for name, value, least in (("top", top, 1), ("seeds", seeds, LEAST_SEEDS)):
-        if value is not None and value < least:
-            raise HpsearchError(f"{name}: expected at least {least}; found {value}")
-    with Database.open(storage) as database:
-        store = database.study(study)
-        own, dataset = reload(store.record)
-        machine = Machine.of(device, workers)
-        return confirm_stored(
-            own, dataset, store, machine, top=top, seeds=seeds, resampled=resampled, watch=watch
-        )
 
 
 def confirm_stored(
@@ -68,7 +29,11 @@ def confirm_stored(
     resampled: bool = False,
     watch: Watch = lambda done, total: None,
 ) -> Confirmation:
-    """`confirm` of a study that is open, with its data."""
+    """`api.confirm` of a study that is open, with its data.
+
+    Raises:
+        NothingToShowError: no trial is complete.
+    """
     trials = store.trials()
     complete = _by_rank(store, trials)
     if not complete:

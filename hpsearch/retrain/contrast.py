@@ -44,12 +44,17 @@ would favour its choice."""
 
 
 def answer(
-    study: Study, dataset: Dataset, store: StudyStore, machine: Machine, say: Callable[[str], None]
+    study: Study,
+    dataset: Dataset,
+    store: StudyStore,
+    machine: Callable[[], Machine],
+    say: Callable[[str], None],
 ) -> str | None:
     """Train what `[compare]` asks and store what comes out, unless that is there; it is a look at the test
     part.
 
-    Returns a line that says why there is no answer, where there can be none. say: is told what takes a while.
+    Returns a line that says why there is no answer, where there can be none. machine: is asked
+    for where something is trained. say: is told what takes a while.
     """
     record, trials = store.record, store.trials()
     known = comparison_of(record, trials, store.scorings())
@@ -59,7 +64,7 @@ def answer(
     say(f"comparing {by}: each one's best trial is trained again on {seeds} seeds")
     report = Report(record, trials_frame(record, trials), {})
     try:
-        found = compare_arms(study, dataset, trials, report, machine)
+        found = compare_arms(study, dataset, trials, report, machine())
     except HpsearchError as error:
         return f"no comparison: {error}"
     store_comparison(store, found)

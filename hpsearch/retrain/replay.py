@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from hpsearch.defaults import DEFAULT_STORAGE
 from hpsearch.errors import HpsearchError, NothingToShowError
 from hpsearch.records import FloatArray, Segment, Trial
 from hpsearch.results.replay import Replay, Replayed, RunDifference
@@ -17,51 +16,21 @@ from hpsearch.running.networks import Networks
 from hpsearch.running.pool import StopFlag, Threads
 from hpsearch.running.prepare import make_problem
 from hpsearch.running.provenance import differences, run_provenance
-from hpsearch.store import Database, StudyStore
+from hpsearch.store import StudyStore
 from hpsearch.train import LaneResult
 
 Watch = Callable[[int, int], None]
 """Is called with (trials that are trained again, all of them)."""
 
 
-def replay(
-    study: str,
-    trials: Iterable[int] | None = None,
-    *,
-    storage: str = DEFAULT_STORAGE,
-    device: str = "auto",
-    workers: int | None = None,
-    watch: Watch = lambda done, total: None,
-) -> Replay:
-    """Train trials of a stored study again, from their records alone, and compare their whole curves.
-
-    Args:
-        study: its name. trials: their numbers; all that have an epoch by default.
-        storage: an SQLAlchemy URL. device: auto, cpu, cuda or mps.
-        workers: training threads, by default one a core.
-
-    Raises:
-        StudyChangedError: the data have other content now, so that nothing could come out the same.
-        NothingToShowError: none of the trials has an epoch.
-        HpsearchError: there is no such study or trial, or its data cannot be read.
-    """
-    if workers is not None and workers < 1:
-        raise HpsearchError(f"workers: expected at least 1; found {workers}")
-    with Database.open(storage) as database:
-        return replay_stored(database.study(study), trials, device, workers, watch)
-
-
-def replay_stored(
-    store: StudyStore, numbers: Iterable[int] | None, device: str, workers: int | None, watch: Watch
-) -> Replay:
-    """`replay` of a study that is open."""
+def replay_stored(store: StudyStore, numbers: Iterable[int] | None, machine: Machine, watch: Watch) -> Replay:
+    """`api.replay` of a study that is open."""
     name = store.record.name
     chosen = _chosen(name, store.trials(), numbers)
     pieces: dict[int, list[Segment]] = {trial.number: [] for trial in chosen}
     for segment in store.segments(pieces):
         pieces[segment.trial].append(segment)
     study, dataset = reload(store.record)
-    machine = Machine.of(device, workers)
     networks = Networks(make_problem(study, dataset, machine.device), study.space)
     results = _train_again(networks, chosen, machine.workers, watch)
     found = tuple(_compared(trial, pieces[trial.number], results[trial.number]) for trial in chosen)

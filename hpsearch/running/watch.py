@@ -22,9 +22,8 @@ class Beginning:
     """A run before it trains.
 
     asked: trials that the study asks for; it has more where more had begun already. counts: trials by state.
-    nothing_left: why there is nothing to train, or None. left: estimates what is left; it probes the
-    machine, which takes a moment. stop: asks the run to stop at the next rung. warnings: what differs from
-    the process that trained the study before. dry: nothing is going to be trained.
+    left: estimates what is left; it probes the machine, which takes a moment. stop: asks the run to stop at
+    the next rung. warnings: what differs from the process that trained the study before.
     """
 
     study: Study
@@ -32,11 +31,9 @@ class Beginning:
     machine: Machine
     asked: int
     counts: dict[State, int]
-    nothing_left: str | None
     left: Callable[[], Estimate]
     stop: StopFlag
     warnings: tuple[str, ...] = ()
-    dry: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,10 @@ class Watch:
         """A fork took over so many of its parent's finished trials."""
 
     def begins(self, beginning: Beginning) -> None:
-        """The study is open, and training begins unless nothing is left."""
+        """The study is open, and training begins."""
+
+    def finds_complete(self, study: Study, dataset: Dataset, asked: int, why: str) -> None:
+        """There is nothing to train, and why. asked: trials that were asked for, perhaps too few."""
 
     def warns(self, text: str) -> None:
         """Something that the user should know."""

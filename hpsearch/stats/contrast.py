@@ -136,10 +136,11 @@ def difference(
     found = _means(kept_base, kept, paired, rows)
     if found is None:
         return None
-    low, high, p = None, None, _sign_test(found, "two-sided")
+    low, high, p = None, None, _sign_test(found)
     if found.error:
         from scipy import special  # 0.3 s that a command without a comparison need not pay
 
+        # Not (1 - LEVEL) / comparisons / 2, which rounds otherwise: stored answers have these last digits.
         tail = (1 - (1 - (1 - LEVEL) / comparisons)) / 2
         low, high = (
             float(special.stdtrit(found.freedom, at)) * found.error + found.mean for at in (tail, 1 - tail)
@@ -270,13 +271,13 @@ def _share_variance(share: float, rows: int) -> float:
     return near * (1 - near) / (rows + 2)
 
 
-def _sign_test(found: _Means, alternative: str) -> float:
+def _sign_test(found: _Means) -> float:
     """How likely so many equal signs are, where there is no variance to go by."""
     from scipy.stats import binomtest
 
     if found.mean == 0:
         return 1.0
-    return float(binomtest(found.fewest, found.fewest, alternative=alternative).pvalue)
+    return float(binomtest(found.fewest, found.fewest).pvalue)
 
 
 def _hedges(a: FloatArray, b: FloatArray) -> float | None:

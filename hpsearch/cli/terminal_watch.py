@@ -24,10 +24,13 @@ from hpsearch.running.watch import Beginning, Ending, Watch
 from hpsearch.text import counts_text, is_share
 
 if TYPE_CHECKING:
+    from hpsearch.data import Dataset
     from hpsearch.running.pool import StopFlag
     from hpsearch.running.profile import Profile
+    from hpsearch.study.file import Study
 
 INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 _ESTIMATED = 10_000
 """Stored trials beyond which a run begins at once; `--dry-run` still tells what is left."""
 
@@ -59,26 +62,19 @@ class TerminalWatch(Watch):
         self._advance("reading images", done, total)
 
     def forks(self, parent: str, taken: int, finished: int) -> None:
-        self._say([f"fork     {taken:,} of {plural(finished, 'finished trial')} of {parent} fit"])
+        self.say([f"fork     {taken:,} of {plural(finished, 'finished trial')} of {parent} fit"])
+
+    def finds_complete(self, study: Study, dataset: Dataset, asked: int, why: str) -> None:
+        more = f" ({asked:,} were asked for)" if asked < study.search.trials else ""
+        self.say([*header_lines(study, dataset), f"complete: {why}{more}, nothing to train"])
 
     def begins(self, beginning: Beginning) -> None:
         b, study = beginning, beginning.study
-        self._stack.close()
-        if b.nothing_left:
-            more = f" ({b.asked:,} were asked for)" if b.asked < study.search.trials else ""
-            self._say(header_lines(study, b.dataset))
-            self._say([f"complete: {b.nothing_left}{more}, nothing to train"])
-            return
-        if b.dry:
-            self._say(header_lines(study, b.dataset))
-            return
-        self._say(
-            header_lines(study, b.dataset, f"{b.machine.device}, {plural(b.machine.workers, 'thread')}")
-        )
-        self._say(f"warning  {text}" for text in b.warnings)
-        self._say(_notes(b))
+        self.say(header_lines(study, b.dataset, f"{b.machine.device}, {plural(b.machine.workers, 'thread')}"))
+        self.say(f"warning  {text}" for text in b.warnings)
+        self.say(_notes(b))
         if sum(b.counts.values()) <= _ESTIMATED:
-            self._say([f"left     {estimate_text(b.left())}"])
+            self.say([f"left     {estimate_text(b.left())}"])
         _keep_memory_flat()
         self._started, self._cpu = age(), b.machine.device == "cpu"
         metric = study.train.metric or ""
@@ -96,22 +92,28 @@ class TerminalWatch(Watch):
         self._close()
         self._ended = age()
         total, counts = ending.study.search.trials, ending.counts
-        self._say(
+        self.say(
             [f"{_finished(counts):,} of {total:,} trials ({counts_text(counts)}), stored in {ending.url}"]
         )
         if ending.enough:
-            self._say([f"enough   {ending.enough}, so that no more trials begin"])
+            self.say([f"enough   {ending.enough}, so that no more trials begin"])
 
     def retrains(self, done: int, total: int) -> None:
         self._advance("retraining finalists", done, total)
 
     def says(self, text: str) -> None:
+        self.say([text])
+
+    def say(self, lines: Iterable[str]) -> None:
+        """Lines on stderr, which a terminal may fold, in place of what was shown of reading or retraining."""
         self._stack.close()
-        self._say([text])
+        self._shown.clear()
+        for line in lines:
+            self._err.print(line, soft_wrap=not self._err.is_terminal)
 
     def say_profile(self, profile: Profile) -> None:
         """Where the time went."""
-        self._say(profile_lines(profile, self._started, self._ended, age(), self._cpu))
+        self.say(profile_lines(profile, self._started, self._ended, age(), self._cpu))
 
     @property
     def resume_command(self) -> str:
@@ -129,10 +131,6 @@ class TerminalWatch(Watch):
         if what not in self._shown:
             self._shown[what] = self._stack.enter_context(reading(self._err, what=what))
         self._shown[what](done, total)
-
-    def _say(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self._err.print(line, soft_wrap=not self._err.is_terminal)
 
     def _close(self) -> None:
         """Leave terminal and signals as they were."""
