@@ -279,12 +279,12 @@ def test_a_new_kind_of_source_is_a_line_in_the_registry(
     def frame(path: Path) -> pd.DataFrame:
         return pd.read_fwf(path)
 
-    def read(path: Path, target: str | None, refuse: Refuse) -> Raw:
-        if target is None:
+    def read(path: Path, data: DataSection, refuse: Refuse) -> Raw:
+        if data.target is None:
             raise refuse("target", "is missing")
-        return Raw(path.name, frame(path), target, "0" * 64)
+        return Raw(path.name, frame(path), data.target, "0" * 64)
 
-    kind = Kind(lambda path: path.suffix == ".fwf", read, lambda path, refuse, textual: frame(path), True)
+    kind = Kind(lambda path: path.suffix == ".fwf", read, lambda path, refuse: frame(path), True)
     monkeypatch.setattr(sources, "SOURCES", {"fixed width": kind, **sources.SOURCES})
     random = np.random.default_rng(0)
     rows = pd.DataFrame({"a": random.normal(size=90).round(3), "b": random.normal(size=90).round(3)})

@@ -161,8 +161,9 @@ def test_the_task_is_inferred_from_the_target(
 
 
 def test_whole_numbers_taken_as_classes_are_mentioned_and_can_be_quantities(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"x": range(100), "y": [10, 9, 2, 1] * 25})
+    frame = pd.DataFrame({"x": np.arange(100) / 4, "y": [10, 9, 2, 1] * 25})
     assert "taken as classes" in table(tmp_path, frame).notes[0]
+    assert "taken as quantities" in table(tmp_path, frame.iloc[:40]).notes[0]
     assert table(tmp_path, frame, task="regression").classes == ()
     assert table(tmp_path, frame, task="multiclass").notes == ()
     assert table(tmp_path, frame.assign(y=[1, 0] * 50), task="multiclass").outputs == 2
@@ -171,6 +172,6 @@ def test_whole_numbers_taken_as_classes_are_mentioned_and_can_be_quantities(tmp_
 def test_rows_without_a_finite_target_are_left_out(tmp_path: Path) -> None:
     values = np.linspace(0, 1, 40)
     values[[2, 3]] = np.nan, np.inf
-    dataset = table(tmp_path, pd.DataFrame({"x": range(40), "y": values}))
+    dataset = table(tmp_path, pd.DataFrame({"x": np.arange(40) / 4, "y": values}))
     assert sum(map(len, (dataset.train, dataset.valid, dataset.test))) == 38
     assert dataset.notes == ('2 rows without "y" left out',)

@@ -125,7 +125,7 @@ OWNERS = {
     "PIL": {"data", "reporting"},
     "pydantic": {"study", "model"},
     "optuna": {"search", "store", "study", "running", "extras"},
-    "scipy": {"stats", "search", "train", "results", "extras"},
+    "scipy": {"stats", "search", "train", "results", "extras", "data"},
     "statsmodels": {"stats"},
     "scikit_posthocs": {"stats"},
     "vl_convert": {"reporting"},

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import hpsearch
-from hpsearch.data.features import read_features
+from hpsearch.data.features import FREQUENT, read_features
 from hpsearch.data.raw import Raw
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.records import Task
@@ -120,12 +120,15 @@ def test_prepared_rows_are_scikit_learns_bit_for_bit(
     except DataError:
         assume(False)
     clean = frame.assign(word=frame["word"].where(frame["word"].notna(), "missing"))
+    holes = frame[["a", "b"]].iloc[rows].isna().mean()
+    flags = [name for name in holes.index if FREQUENT <= holes[name] < 1]
+    clean = clean.assign(**{f"{name} (missing)": frame[name].isna().astype(float) for name in flags})
     reference = ColumnTransformer(
         [
             (
                 "n",
                 make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()),
-                ["a", "b"],
+                ["a", "b", *(f"{name} (missing)" for name in flags)],
             ),
             ("t", OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["word"]),
         ]
@@ -188,10 +191,10 @@ def test_unknown_words_are_no_category_and_missing_numbers_the_median(
     [
         (lambda f: f.drop(columns=["words", NASTY]), "2 columns missing"),
         (lambda f: f.rename(columns={"words": "word"}), 'did you mean "word"?'),
-        (lambda f: f.assign(constant="much"), 'column "constant", row 1: expected a number'),
+        (lambda f: f.assign(constant="much"), 'row 1: column "constant": expected a number'),
         (lambda f: f.assign(constant=1e300), None),
         (lambda f: f.assign(**{NASTY: 1e300}), "too large to standardise"),
-        (lambda f: f.assign(constant=pd.Timestamp("2020-01-01")), "expected a number"),
+        (lambda f: f.assign(constant=pd.Timestamp("2020-01-01")), "expected numbers, as in training"),
         (lambda f: f.head(0), "expected rows"),
         (lambda f: pd.concat([f, f[["words"]]], axis=1), 'more than one "words"'),
     ],
@@ -329,7 +332,7 @@ def test_arrays_of_pictures_need_no_labels(pictured: tuple[Trained, Path], tmp_p
     head = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (5, 4, 5))
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(head + pixels[..., 0].tobytes())
     assert len(model.predict(tmp_path / "t10k-images-idx3-ubyte")) == 5
-    with pytest.raises(DataError, match="expected pictures"):
+    with pytest.raises(DataError, match="expected images"):
         model.predict(table_with("binary"))
 
 

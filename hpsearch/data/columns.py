@@ -2,24 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+ISO = "ISO8601"
+"""The format of dates such as 2018-01-31, with or without a time."""
+
+DATE_PARTS = ("year", "month", "weekday", "hour", "days")
+"""Features of a date: weekday from 0, Monday; hour with its fraction; days since 1970, for what elapsed."""
 
 MISSING = "missing"
 """The category of text that is not there."""
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a column's texts are read, in training and in prediction alike.
+
+    kind: number, boolean, category or date. decimal, group: the decimal mark, and what may stand between
+    thousands. unit: what stands behind or before numbers. missing: texts that stand for no value, beside the
+    usual ones, unless these are names, too (`exact`). format: of dates, as in strptime, or ISO8601.
+    """
+
+    kind: str
+    decimal: str = "."
+    group: str = ""
+    unit: str = ""
+    missing: tuple[str, ...] = ()
+    exact: bool = False
+    format: str = ISO
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    kind: number, category, boolean, date, id, constant, empty or text. unused: why it is no feature. notes:
+    what was guessed. doubt: what `[data.columns]` may say of it, as TOML, where the guess may be wrong.
+    """
+
+    name: str
+    kind: str
+    reading: Reading
+    unused: str | None = None
+    notes: tuple[str, ...] = ()
+    doubt: str | None = None
+
+
+@dataclass(frozen=True)
 class Columns:
     """What training and prediction do to a table: numbers first, then text, each in the table's order.
 
-    numeric: names of columns of numbers, with each one's median, which stands for what is missing, its mean
-    and its scale (the standard deviation; 1 of a constant): (number − mean) / scale is the feature. textual:
-    names of columns of text; categories: of each, sorted, a feature apiece that is 1 where the text is this
-    one. constant: places of features that are 0 everywhere, because they do not vary in the training part.
+    numeric: names of numbers, with each one's median, which stands for what is missing, its mean and its
+    scale (the standard deviation; 1 of a constant): (number − mean) / scale is the feature. They are the
+    columns of numbers, then the parts of each column of `dates`, then 1 where a number of each of `flagged`
+    is missing. textual: names of columns of text; categories: of each, sorted, a feature apiece that is 1
+    where the text is this one. constant: places of features that are 0 everywhere, because they do not vary
+    in the training set. readings: how the texts of a column are read, also of the target.
     """
 
     numeric: tuple[str, ...]
@@ -29,6 +72,29 @@ class Columns:
     textual: tuple[str, ...]
     categories: tuple[tuple[str, ...], ...]
     constant: tuple[int, ...] = ()
+    dates: tuple[str, ...] = ()
+    flagged: tuple[str, ...] = ()
+    readings: tuple[tuple[str, Reading], ...] = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Columns:
+        """The columns whose fields were written as plain values by `dataclasses.asdict`."""
+        readings = tuple((name, Reading(**reading)) for name, reading in values["readings"])
+        return cls(**{**values, "readings": readings})
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Names of the columns of numbers."""
+        return self.numeric[: len(self.numeric) - len(DATE_PARTS) * len(self.dates) - len(self.flagged)]
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Names of all columns from which features are made."""
+        return (*self.numbers, *self.dates, *self.textual)
+
+    def reading(self, name: str) -> Reading | None:
+        """How the texts of a column are read; None of models that were trained before it was stored."""
+        return dict(self.readings).get(name)
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -14,14 +14,16 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from hpsearch.data.columns import MISSING, Columns
+from hpsearch.data.columns import DATE_PARTS, MISSING, Columns
 from hpsearch.data.dataset import Image
+from hpsearch.data.dates import features_of
 from hpsearch.data.raw import Pixels, Raw, listed
-from hpsearch.data.target import first_date, stray_text
 from hpsearch.errors import DataError, plural
 
-FEW_CATEGORIES = 50
-MOST_CATEGORIES = 1000
+_LEFT_OUT = ("id", "text")
+"""Kinds of columns that are no features. Constant and empty ones are, and always 0."""
+FREQUENT = 0.05
+"""Share of the training rows from which missing numbers get a feature that says so."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,30 @@ class Features:
     notes: tuple[str, ...]
 
 
+def used_columns(raw: Raw, *others: str | None) -> list[str]:
+    """The columns of a table that are features: neither the target, nor of no use, nor one of `others`."""
+    unused = {column.name for column in raw.schema if column.unused and column.kind in _LEFT_OUT}
+    return [name for name in raw.frame.columns if name not in {raw.target, *others, *unused}]
+
+
+def schema_notes(raw: Raw, *others: str | None) -> tuple[str, ...]:
+    """What was guessed of a table's columns, and which are left out."""
+    own = [column for column in raw.schema if column.name not in others]
+    said: dict[str, list[str]] = {}
+    for column in own:
+        left_out = column.unused is not None and column.kind in _LEFT_OUT
+        for note in (*column.notes, *((f"left out: {column.unused}",) if left_out else ())):
+            said.setdefault(note, []).append(column.name)
+    return tuple(f"{listed(names)}: {note}" for note, names in said.items())
+
+
 def read_features(raw: Raw, columns: list[str], train: NDArray[np.int64]) -> Features:
     """All rows' features, by what is found in the rows `train`.
 
-    Missing and infinite numbers become the training part's median; missing text is a category of its
-    own; a category that the training part lacks is all zeros. Numbers have mean 0 and standard deviation
-    1 on the training part. A feature that is constant there is 0 everywhere.
+    Missing and infinite numbers become the training set's median, and where they are frequent there, a
+    feature says which they are; missing text is a category of its own; a category that the training set lacks
+    is all zeros; a date becomes numbers. Numbers have mean 0 and standard deviation 1 on the training set. A
+    feature that is constant there is 0 everywhere.
 
     Raises:
         DataError: a column that is neither numbers nor categories, or nothing that varies.
@@ -46,11 +66,16 @@ def read_features(raw: Raw, columns: list[str], train: NDArray[np.int64]) -> Fea
     if not columns:
         raise DataError(f'{raw.name}: no column is left to predict "{raw.target}" from')
     frame = raw.frame[columns]
-    is_number = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
-    numeric = [name for name, number in zip(columns, is_number, strict=True) if number]
-    textual = [name for name, number in zip(columns, is_number, strict=True) if not number]
-    numbers = frame[numeric].to_numpy(dtype=np.float64, na_value=np.nan)
+    dated = [name for name in columns if pd.api.types.is_datetime64_any_dtype(frame[name].dtype)]
+    plain = [name for name in columns if pd.api.types.is_numeric_dtype(frame[name].dtype)]
+    textual = [name for name in columns if name not in {*plain, *dated}]
+    numbers = frame[plain].to_numpy(dtype=np.float64, na_value=np.nan)
     numbers = np.where(np.isinf(numbers), np.nan, numbers)
+    holes = np.isnan(numbers[train]).mean(axis=0) if plain else np.zeros(0)
+    flagged = [name for name, share in zip(plain, holes, strict=True) if FREQUENT <= share < 1]
+    numbers = expanded(numbers, plain, [frame[name] for name in dated], flagged)
+    numeric = [*plain, *(f"{name} ({part})" for name in dated for part in DATE_PARTS)]
+    numeric += [f"{name} (missing)" for name in flagged]
     texts = {name: _categories(raw.name, frame[name]) for name in textual}
     clean = pd.concat([pd.DataFrame(numbers, columns=numeric), pd.DataFrame(texts, dtype=object)], axis=1)
     try:
@@ -63,8 +88,30 @@ def read_features(raw: Raw, columns: list[str], train: NDArray[np.int64]) -> Fea
     if constant.all():
         raise DataError(f"{raw.name}: every feature is constant in the training part; nothing can be learnt")
     x[:, constant] = 0
-    notes = _notes(numbers, frame[textual], [n for n, c in zip(made.features, constant, strict=True) if c])
-    return Features(x, replace(made, constant=tuple(np.flatnonzero(constant).tolist())), notes)
+    notes = _notes(
+        numbers, frame[textual], [n for n, c in zip(made.features, constant, strict=True) if c], flagged
+    )
+    used = {*columns, raw.target}
+    made = replace(
+        made,
+        constant=tuple(np.flatnonzero(constant).tolist()),
+        dates=tuple(dated),
+        flagged=tuple(flagged),
+        readings=tuple((column.name, column.reading) for column in raw.schema if column.name in used),
+    )
+    return Features(x, made, notes)
+
+
+def expanded(
+    numbers: NDArray[np.float64],
+    names: Sequence[str],
+    dates: Sequence[pd.Series[Any]],
+    flagged: Sequence[str],
+) -> NDArray[np.float64]:
+    """[rows, numeric] as `Columns.numeric` has them, of columns of numbers [rows, names] and of dates."""
+    parts = [part[:, None] for column in dates for part in features_of(column).values()]
+    flags = [np.isnan(numbers[:, [names.index(name)]]).astype(np.float64) for name in flagged]
+    return np.hstack([numbers, *parts, *flags])
 
 
 def fitted_image(source: str, pixels: Pixels, train: NDArray[np.int64]) -> Image:
@@ -91,26 +138,11 @@ def fitted_image(source: str, pixels: Pixels, train: NDArray[np.int64]) -> Image
 
 def _categories(source: str, column: pd.Series[Any]) -> pd.Series[Any]:
     """A column of text as objects, nothing missing."""
-    if (date := first_date(column)) is not None:
-        raise DataError(
-            f'{source}: column "{column.name}": expected numbers or categories; found dates such as '
-            f'"{date}"; turn them into numbers (days since, month …) or leave the column out'
-        )
-    present = column.dropna()
-    kinds = {type(value).__name__ for value in present}
+    kinds = {type(value).__name__ for value in column.dropna()}
     if not kinds <= {"str", "bool", "int"}:
         raise DataError(
             f'{source}: column "{column.name}": expected numbers or text; '
             f"found {', '.join(sorted(kinds))}; convert the column or leave it out of the file"
-        )
-    distinct = pd.Series(present.astype(str).unique(), dtype=object)
-    most = max(FEW_CATEGORIES, min(len(column) // 2, MOST_CATEGORIES))
-    if len(distinct) > most:
-        stray = stray_text(column)
-        found = f"{len(distinct):,} different texts" if stray is None else f'the text "{stray}" among numbers'
-        raise DataError(
-            f'{source}: column "{column.name}": expected numbers or at most {most:,} categories; '
-            f"found {found}; mend the column or leave it out of the file"
         )
     return texts_of(column)
 
@@ -151,11 +183,15 @@ def too_large(source: str, numeric: Sequence[str], numbers: NDArray[np.float64])
     )
 
 
-def _notes(numbers: NDArray[np.float64], texts: pd.DataFrame, constant: list[str]) -> tuple[str, ...]:
+def _notes(
+    numbers: NDArray[np.float64], texts: pd.DataFrame, constant: list[str], flagged: list[str]
+) -> tuple[str, ...]:
     notes = []
     holes, blanks = int(np.isnan(numbers).sum()), int(texts.isna().to_numpy().sum())
     if holes:
         notes.append(f"{plural(holes, 'missing number')} replaced by the training part's median")
+    if flagged:
+        notes.append(f"a feature says where numbers are missing in {listed(flagged)}")
     if blanks:
         notes.append(f'{plural(blanks, "missing text")} kept as the category "{MISSING}"')
     if constant:

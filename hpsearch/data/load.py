@@ -124,7 +124,7 @@ def _read(path: Path) -> Dataset | None:
     about = {key: _tuples(value) for key, value in about.items()}
     about["task"] = Task(about["task"])
     if about["columns"] is not None:
-        about["columns"] = Columns(**about["columns"])
+        about["columns"] = Columns.of(about["columns"])
     if about["image"] is not None:
         image = Image(**about["image"])
         about["image"], xs = image, [image.standardised(x) for x in xs]

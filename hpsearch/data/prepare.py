@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.builtin import BUILT_IN, GENERATED, read_built_in
+from hpsearch.data.coded import coded_columns
 from hpsearch.data.dataset import Dataset, Part
-from hpsearch.data.features import fitted_image, read_features
+from hpsearch.data.features import fitted_image, read_features, schema_notes, used_columns
 from hpsearch.data.files import is_idx
-from hpsearch.data.raw import Advance, Form, Raw, Refuse
+from hpsearch.data.raw import Advance, Form, Raw, Refuse, listed
 from hpsearch.data.sources import kind_of
-from hpsearch.data.split import choose_rows, split_rows
+from hpsearch.data.split import Split, choose_rows, split_rows
 from hpsearch.data.tables import SUFFIXES, no_such_file
 from hpsearch.data.target import Target, read_target
 from hpsearch.errors import Complaint, DataError, HpsearchError, StudyFileError, nearest
@@ -29,23 +30,30 @@ Complain = Callable[[tuple[str, ...], str], Complaint]
 _PICTURES = (".zip", ".npz")
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A source that is read and split, but not transformed.
+
+    whole: all its rows. raw: those that are used, whose `target` and `split` follow; columns: those of a
+    table that are features. notes: what the user should read so far.
+    """
+
+    whole: Raw
+    raw: Raw
+    target: Target
+    split: Split
+    columns: list[str]
+    coded: list[str]
+    notes: tuple[str, ...]
+
+
 def prepare_dataset(
     data: DataSection, seed: int, base: Path, complain: Complain | None, progress: Advance | None = None
 ) -> Dataset:
     """What `load_dataset` returns, made anew."""
-
-    def refuse(key: str, text: str) -> HpsearchError:
-        if complain is None:
-            return DataError(f"data.{key}: {text}")
-        return StudyFileError([complain(("data", *key.split(".")), text)])
-
-    raw = _read(data, seed, base, refuse)
-    target = read_target(raw, data.task, refuse)
-    raw = raw.take(target.rows)
-    if data.n_images is not None:
-        chosen = choose_rows(raw, target, data.n_images, seed, refuse)
-        raw, target = raw.take(chosen), replace(target, values=target.values[chosen])
-    split = split_rows(raw, target, data.split, seed, refuse)
+    refuse = _refusal(complain)
+    found = read_and_split(data, seed, base, refuse)
+    raw, target, split = found.raw, found.target, found.split
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     image = made = None
@@ -56,8 +64,7 @@ def prepare_dataset(
         parts = [image.standardised(pixels[rows]) for rows in split]
         names = image.features
     else:
-        columns = [name for name in raw.frame.columns if name not in (raw.target, data.split.column)]
-        features = read_features(raw, columns, split.train)
+        features = read_features(raw, found.columns, split.train)
         parts = [features.x[rows] for rows in split]
         made, notes = features.columns, features.notes
         names = made.features
@@ -74,11 +81,45 @@ def prepare_dataset(
         hash=raw.hash,
         target_mean=mean,
         target_std=std,
-        notes=(*raw.notes, *target.notes, *notes),
+        notes=(*found.notes, *notes),
         image=image,
         columns=made,
         target=raw.target,
     )
+
+
+def _refusal(complain: Complain | None) -> Refuse:
+    def refuse(key: str, text: str) -> HpsearchError:
+        if complain is None:
+            return DataError(f"data.{key}: {text}")
+        return StudyFileError([complain(("data", *key.split(".")), text)])
+
+    return refuse
+
+
+def read_and_split(data: DataSection, seed: int, base: Path, refuse: Refuse) -> Prepared:
+    """The source of a study, its target and its split, before features are made.
+
+    Raises:
+        HpsearchError: as `load_dataset`.
+    """
+    whole = _read(data, seed, base, refuse)
+    target = read_target(whole, data.task, refuse)
+    raw = whole.take(target.rows)
+    if data.n_images is not None:
+        chosen = choose_rows(raw, target, data.n_images, seed, refuse)
+        raw, target = raw.take(chosen), replace(target, values=target.values[chosen])
+    split = split_rows(raw, target, data.split, seed, refuse)
+    columns = [] if raw.pictures is not None else used_columns(raw, data.split.column)
+    asked = data.columns or {}
+    coded = [name for name in coded_columns(raw, target, split.train, columns) if name not in asked]
+    notes = (*raw.notes, *schema_notes(raw, data.split.column), *target.notes)
+    if coded:
+        notes += (
+            f"{listed(coded)}: numbers that look like codes of categories, because the target follows no "
+            'order of theirs; if they are, say "category" under [data.columns]',
+        )
+    return Prepared(whole, raw, target, split, columns, coded, notes)
 
 
 def _read(data: DataSection, seed: int, base: Path, refuse: Refuse) -> Raw:
@@ -87,6 +128,10 @@ def _read(data: DataSection, seed: int, base: Path, refuse: Refuse) -> Raw:
             raise refuse(key, f'is for {", ".join(GENERATED)} only; "{data.source}" has its own')
     path = base / data.source
     raw = _read_source(data, path, seed, refuse)
+    if data.columns and not raw.schema:
+        raise refuse(
+            "columns", f"is for table files; {raw.name} says itself what it holds; leave the key out"
+        )
     for key in ("image_size", "n_images", "colour"):
         if getattr(data, key) is not None and raw.pictures is None:
             raise refuse(key, f"is for pictures; {raw.name} is a table; leave the key out")
@@ -107,12 +152,12 @@ def _read_source(data: DataSection, path: Path, seed: int, refuse: Refuse) -> Ra
     try:
         kind = kind_of(path)
         if kind.asks_target:
-            return kind.read(path, data.target, refuse)
+            return kind.read(path, data, refuse)
         if not os.path.exists(path):
             raise refuse("source", no_such_file(path))
         if data.target is not None:
             raise refuse("target", f"is for tables; {path} knows its own; leave the key out")
-        return kind.read(path, None, refuse)
+        return kind.read(path, data, refuse)
     except OSError as error:
         raise refuse("source", f"{path}: cannot be read: {error.strerror or error}") from None
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpsearch.data.columns import Column
 from hpsearch.errors import HpsearchError, nearest, plural
 from hpsearch.records import Task
 
@@ -57,7 +58,8 @@ class Raw:
 
     name: for messages and displays. task: of a source that knows it. hash: sha256 of the content.
     parts: [rows] which of train, valid and test (0, 1, 2) each row is for, where the source says so.
-    pictures: one a row; the frame then has the target alone.
+    pictures: one a row; the frame then has the target alone. schema: what the columns of a table file are;
+    ignored: those that the user left out.
     """
 
     name: str
@@ -68,6 +70,8 @@ class Raw:
     notes: tuple[str, ...] = ()
     parts: Indices | None = None
     pictures: Pictures | None = None
+    schema: tuple[Column, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     def take(self, rows: Indices) -> Raw:
         """Some of the rows."""
@@ -91,6 +95,11 @@ class Raw:
 def class_task(classes: int) -> Task:
     """The task of a source whose targets are so many classes."""
     return Task.BINARY if classes == 2 else Task.MULTICLASS
+
+
+def class_name(value: object) -> str:
+    """The name of a class in a target column: whole numbers without a decimal point."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:

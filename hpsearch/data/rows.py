@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from hpsearch.data.arrays import ArrayPictures
 from hpsearch.data.builtin import BUILT_IN, read_built_in
-from hpsearch.data.columns import MISSING, Columns
+from hpsearch.data.columns import MISSING, Columns, Reading
 from hpsearch.data.dataset import Image
-from hpsearch.data.features import texts_of, too_large
+from hpsearch.data.features import expanded, too_large
 from hpsearch.data.files import PICTURE_SUFFIXES, is_picture
-from hpsearch.data.raw import Advance, Form, Pictures, Pixels, listed
+from hpsearch.data.raw import Advance, Form, Pictures, Pixels, class_name, listed
 from hpsearch.data.sources import IMAGES, kind_of
 from hpsearch.data.tables import SUFFIXES, no_such_file
-from hpsearch.data.target import class_name
+from hpsearch.data.texts import Table, arrow_column, date_column, name_column, number_column
 from hpsearch.data.trees import Tree, TreePictures
 from hpsearch.errors import DataError, HpsearchError, nearest, plural
 from hpsearch.study.schema import DataSection
@@ -80,12 +80,13 @@ def read_rows(source: Path | str | pd.DataFrame, expected: Expected, advance: Ad
         return _of_frame(text, raw.frame, expected)
     if not os.path.exists(path):
         raise DataError(no_such_file(path))
-    textual = expected.form.textual if isinstance(expected.form, Columns) else ()
     try:
         kind = IMAGES if is_picture(path.name) and path.is_file() else kind_of(path)
-        found = kind.rows(path, _refuse, textual)
+        found = kind.rows(path, _refuse)
         if isinstance(found, pd.DataFrame):
             return _of_frame(path.name, found, expected)
+        if isinstance(found, Table):
+            return _of_table(path.name, found, expected)
         if isinstance(found, Tree):
             return _of_tree(path, found, expected, advance)
         return _of_pixels(path.name, *found, expected, advance)
@@ -101,136 +102,132 @@ def _refuse(key: str, text: str) -> HpsearchError:
 
 
 def _of_frame(name: str, frame: pd.DataFrame, expected: Expected) -> Rows:
-    columns = expected.form
-    if not isinstance(columns, Columns):
-        raise DataError(
-            f"{name}: expected pictures (a folder, a .zip, .npz or IDX files, or a file that ends in "
-            f"{', '.join(PICTURE_SUFFIXES)}), as the model was trained on; found a table"
-        )
+    """Rows of a frame whose texts are read as those of a file."""
     frame = frame.set_axis(list(map(str, frame.columns)), axis=1)
-    _check_columns(name, frame, columns, expected.target)
-    if not len(frame):
+    twice = sorted(column for column, count in Counter(frame.columns).items() if count > 1)
+    if twice:
+        raise DataError(f"{name}: expected each column once; found more than one {listed(twice)}")
+
+    def place(row: int) -> str:
+        return f"{name}, row {row + 1:,}" if row >= 0 else name
+
+    wanted = {*_columns(name, expected).needed, expected.target}
+    columns = {
+        column: arrow_column(name, frame[column]) if column in wanted else None for column in frame.columns
+    }
+    return _of_table(name, Table(columns, place, len(frame)), expected)
+
+
+def _columns(name: str, expected: Expected) -> Columns:
+    if isinstance(expected.form, Columns):
+        return expected.form
+    raise DataError(
+        f"{name}: expected images (a folder, a .zip, .npz or IDX files, or a file that ends in "
+        f"{', '.join(PICTURE_SUFFIXES)}), as the model was trained on; found a table"
+    )
+
+
+def _of_table(name: str, table: Table, expected: Expected) -> Rows:
+    columns = _columns(name, expected)
+    _check_columns(name, list(table.columns), columns)
+    if not table.rows:
         raise DataError(f"{name}: expected rows; found none")
-    numbers = _numbers(name, frame, columns.numeric)
+    numbers = [number_column(table, each, _reading(columns, each, "number")) for each in columns.numbers]
+    dates = [date_column(table, each, _reading(columns, each, "date")) for each in columns.dates]
     texts = [
-        _words(frame[column], own) for column, own in zip(columns.textual, columns.categories, strict=True)
+        _words(name_column(table, each, _reading(columns, each, "category")), own)
+        for each, own in zip(columns.textual, columns.categories, strict=True)
     ]
+    matrix = np.column_stack(numbers) if numbers else np.zeros((table.rows, 0))
+    matrix = np.where(np.isinf(matrix), np.nan, matrix)
+    holes = int(np.isnan(matrix).sum())
+    matrix = expanded(matrix, columns.numbers, dates, columns.flagged)
     try:
-        x = columns.transformed(numbers, texts)
+        x = columns.transformed(matrix, texts)
     except FloatingPointError:
-        raise too_large(name, columns.numeric, numbers) from None
-    notes = _table_notes(frame, expected, columns, numbers, texts)
-    truth = _truth(frame[expected.target], expected.classes) if expected.target in frame.columns else None
+        raise too_large(name, columns.numeric, matrix) from None
+    truth, strange = None, Counter[str]()
+    if expected.target in table.columns:
+        truth, strange = _told(table, expected, columns)
+    notes = _table_notes(table, expected, columns, holes, texts, strange)
     return Rows(x, (), truth, notes)
 
 
-def _check_columns(name: str, frame: pd.DataFrame, columns: Columns, target: str) -> None:
-    needed = (*columns.numeric, *columns.textual)
-    counts = Counter(frame.columns)
-    if missing := [column for column in needed if not counts[column]]:
-        hint = nearest(missing[0], counts)
+def _reading(columns: Columns, name: str, kind: str) -> Reading:
+    """How training read a column; of models that do not say, by the column's place among the features."""
+    return columns.reading(name) or Reading(kind)
+
+
+def _check_columns(name: str, found: list[str], columns: Columns) -> None:
+    if missing := [column for column in columns.needed if column not in found]:
+        hint = nearest(missing[0], found)
         raise DataError(
-            f"{name}: expected the {plural(len(needed), 'column')} that the model was trained on; "
+            f"{name}: expected the {plural(len(columns.needed), 'column')} that the model was trained on; "
             f"{plural(len(missing), 'column')} missing: {listed(missing)}{hint} "
-            f"(columns: {listed(counts)}); add what is missing, empty where it is not known"
+            f"(columns: {listed(found)}); add what is missing, empty where it is not known"
         )
-    if twice := [column for column in (*needed, target) if counts[column] > 1]:
-        raise DataError(f"{name}: expected each column once; found more than one {listed(twice)}")
 
 
-def _numbers(name: str, frame: pd.DataFrame, numeric: Sequence[str]) -> NDArray[np.float64]:
-    """[n, numeric] float64; what is missing or infinite is NaN."""
-    own = frame[list(numeric)]
-    for column, dtype in zip(numeric, own.dtypes, strict=True):
-        if pd.api.types.is_complex_dtype(dtype):
-            raise DataError(
-                f'{name}: column "{column}": expected numbers, as in training; found complex ones; convert it'
-            )
-    others = [place for place, dtype in enumerate(own.dtypes) if not pd.api.types.is_numeric_dtype(dtype)]
-    if others:
-        own = own.astype({numeric[place]: object for place in others})
-        for place in others:
-            own[numeric[place]] = _converted(name, numeric[place], frame[numeric[place]])
-    numbers = own.to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.where(np.isinf(numbers), np.nan, numbers)
-
-
-def _converted(name: str, column: str, values: pd.Series[Any]) -> NDArray[np.float64]:
-    """[n] numbers of a column that is none of numbers: empty, or true, false and nothing."""
-    found = np.full(len(values), np.nan)
-    for row, (value, there) in enumerate(zip(values.astype(object), values.notna(), strict=True)):
-        try:
-            if there:
-                found[row] = _number(value)
-        except (TypeError, ValueError, OverflowError):
-            raise DataError(
-                f'{name}: column "{column}", row {row + 1:,}: expected a number, as in training; '
-                f'found "{value}"; mend it or leave it empty'
-            ) from None
-    return found
-
-
-def _number(value: object) -> float:
-    if isinstance(value, str):
-        word = value.strip().lower()
-        return float(word == "true") if word in _TRUTH_WORDS else float(word)
-    if isinstance(value, (bool, int, float, np.number, np.bool_)):
-        return float(value)
-    raise TypeError
-
-
-def _words(column: pd.Series[Any], categories: Sequence[str]) -> NDArray[np.object_]:
-    """[n] a column's values spelt as the categories are."""
+def _words(texts: NDArray[np.object_], categories: Sequence[str]) -> NDArray[np.object_]:
+    """[n] a column's texts spelt as the categories are."""
     known, truths = set(categories), {"True", "False"}
-    if pd.api.types.is_float_dtype(column):  # whole numbers, among which some are missing
-        column = column.astype(object).map(class_name, na_action="ignore")
-    texts = texts_of(column)
     if known & truths and known <= {*truths, MISSING}:
-        texts = texts.map(lambda text: _TRUTH_WORDS.get(text.strip().lower(), text))
-    words: NDArray[np.object_] = texts.to_numpy(dtype=object)
-    return words
+        return np.array([_TRUTH_WORDS.get(text.lower(), text) for text in texts], object)
+    return texts
 
 
 def _table_notes(
-    frame: pd.DataFrame,
+    table: Table,
     expected: Expected,
     columns: Columns,
-    numbers: NDArray[np.float64],
+    holes: int,
     texts: Sequence[NDArray[np.object_]],
+    unknown: Counter[str],
 ) -> tuple[str, ...]:
     notes = []
-    known = {*columns.numeric, *columns.textual, expected.target, *expected.ignored}
-    if extra := [str(name) for name in frame.columns if str(name) not in known]:
+    known = {*columns.needed, expected.target, *expected.ignored}
+    if extra := [name for name in table.columns if name not in known]:
         notes.append(f"{plural(len(extra), 'column')} that the model does not know left out: {listed(extra)}")
-    if holes := int(np.isnan(numbers).sum()):
+    if holes:
         notes.append(f"{plural(holes, 'missing number')} replaced by the training part's median")
     for name, own, words in zip(columns.textual, columns.categories, texts, strict=True):
-        strange = Counter(word for word in words if word not in set(own))
-        if strange:
-            shown = listed(word for word, _ in strange.most_common(_MOST_EXAMPLES))
-            more = f" and {len(strange) - _MOST_EXAMPLES:,} more" if len(strange) > _MOST_EXAMPLES else ""
+        if strange := Counter(word for word in words if word not in set(own)):
             notes.append(
                 f'column "{name}": {plural(strange.total(), "text")} that training had not, taken for none '
-                f"of its categories: {shown}{more}"
+                f"of its categories: {_commonest(strange)}"
             )
+    if unknown:
+        notes.append(
+            f'column "{expected.target}": {plural(unknown.total(), "label")} of {table.rows:,} that the '
+            f"model does not know, not scored: {_commonest(unknown)} (it knows {listed(expected.classes)})"
+        )
     return tuple(notes)
 
 
-def _truth(column: pd.Series[Any] | NDArray[Any], classes: tuple[str, ...]) -> NDArray[Any]:
-    """What a target column says, as `Rows.truth`."""
+def _commonest(counts: Counter[str]) -> str:
+    shown = listed(word for word, _ in counts.most_common(_MOST_EXAMPLES))
+    return f"{shown} and {len(counts) - _MOST_EXAMPLES:,} more" if len(counts) > _MOST_EXAMPLES else shown
+
+
+def _told(table: Table, expected: Expected, columns: Columns) -> tuple[NDArray[Any], Counter[str]]:
+    """What the target column says, as `Rows.truth`, and the labels that the model does not know."""
+    if not expected.classes:
+        numbers = number_column(table, expected.target, _reading(columns, expected.target, "number"))
+        return np.where(np.isinf(numbers), np.nan, numbers), Counter()
+    words = name_column(table, expected.target, _reading(columns, expected.target, "category"), blank="")
+    places = {name: place for place, name in enumerate(expected.classes)}
+    strange = Counter(str(word) for word in words if word and word not in places)
+    return np.array([places.get(word, -1) for word in words], np.int64), strange
+
+
+def _truth(column: NDArray[Any], classes: tuple[str, ...]) -> NDArray[Any]:
+    """What the labels of images say, as `Rows.truth`."""
     values = pd.Series(column)
     if not classes:
         found = pd.to_numeric(values.astype(object), errors="coerce").to_numpy(np.float64, na_value=np.nan)
         return np.where(np.isinf(found), np.nan, found)
     places = {name: place for place, name in enumerate(classes)}
-    there = values.notna()
-    return np.array(
-        [
-            places.get(class_name(value), -1) if present else -1
-            for value, present in zip(values.astype(object), there, strict=True)
-        ],
-        np.int64,
-    )
+    return np.array([places.get(class_name(value), -1) for value in values.astype(object)], np.int64)
 
 
 # -- pictures ------------------------------------------------------------------------------------

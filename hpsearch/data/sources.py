@@ -6,7 +6,7 @@ A new kind is a file with its two readers, and a line in `SOURCES`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ from hpsearch.data.files import idx_starts, is_idx, is_picture
 from hpsearch.data.idx import read_idx, read_rows_of_idx
 from hpsearch.data.npz import read_npz, read_rows_of_npz
 from hpsearch.data.raw import Pixels, Raw, Refuse
-from hpsearch.data.tables import read_frame, read_table
+from hpsearch.data.tables import is_table_source, read_table, read_texts
+from hpsearch.data.texts import Table
 from hpsearch.data.trees import Tree, open_tree, read_tree
+from hpsearch.study.schema import DataSection
 
-Content = pd.DataFrame | tuple[Pixels, NDArray[Any] | None] | Tree
-"""New rows: a table, pixels [n, height, width, channels] with their labels if known, or image files."""
+Content = pd.DataFrame | Table | tuple[Pixels, NDArray[Any] | None] | Tree
+"""New rows: a frame, a table as it is written, pixels [n, height, width, channels] with their labels if
+known, or image files."""
 
 
 @dataclass(frozen=True)
@@ -30,30 +33,30 @@ class Kind:
     """One kind of source.
 
     fits: whether a path is of this kind; the first that fits is taken. read: the rows to train on, of a path
-    and the target column that was asked for. rows: the rows to predict, of a path and the columns that are
-    text. asks_target: the user says which column to predict; other kinds know it themselves.
+    and what the study says of it. rows: the rows to predict. asks_target: the user says which column to
+    predict; other kinds know it themselves.
     """
 
     fits: Callable[[Path], bool]
-    read: Callable[[Path, str | None, Refuse], Raw]
-    rows: Callable[[Path, Refuse, Collection[str]], Content]
+    read: Callable[[Path, DataSection, Refuse], Raw]
+    rows: Callable[[Path, Refuse], Content]
     asks_target: bool = False
 
 
-def _npz_rows(path: Path, refuse: Refuse, textual: Collection[str]) -> Content:
+def _npz_rows(path: Path, refuse: Refuse) -> Content:
     found, y = read_rows_of_npz(path)
     if isinstance(found, pd.DataFrame):
         return found if y is None else found.assign(y=y)
     return found, y
 
 
-def _tree_rows(path: Path, refuse: Refuse, textual: Collection[str]) -> Content:
+def _tree_rows(path: Path, refuse: Refuse) -> Content:
     return Tree(path.parent, (path.name,)) if is_picture(path.name) else open_tree(path)
 
 
 IMAGES = Kind(
     lambda path: os.path.isdir(path) or path.name.lower().endswith(".zip"),
-    lambda path, target, refuse: read_tree(path),
+    lambda path, data, refuse: read_tree(path),
     _tree_rows,
 )
 """Also of a single image file, which can be predicted and not trained on."""
@@ -61,20 +64,23 @@ IMAGES = Kind(
 SOURCES: dict[str, Kind] = {
     "IDX files": Kind(
         lambda path: is_idx(path.name) or (os.path.isdir(path) and bool(idx_starts(path))),
-        lambda path, target, refuse: read_idx(path, refuse),
-        lambda path, refuse, textual: read_rows_of_idx(path, refuse),
+        lambda path, data, refuse: read_idx(path, refuse),
+        lambda path, refuse: read_rows_of_idx(path, refuse),
     ),
     ".npz": Kind(
         lambda path: path.name.lower().endswith(".npz") and not os.path.isdir(path),
-        lambda path, target, refuse: read_npz(path),
+        lambda path, data, refuse: read_npz(path),
         _npz_rows,
+    ),
+    "tables in a folder or a .zip": Kind(
+        is_table_source, read_table, lambda path, refuse: read_texts(path, refuse)[0], asks_target=True
     ),
     "images in folders or a .zip": IMAGES,
     # Last, since it takes whatever is left and says what a table's name ends in.
     "tables": Kind(
         lambda path: True,
         read_table,
-        lambda path, refuse, textual: read_frame(path, refuse, textual)[0],
+        lambda path, refuse: read_texts(path, refuse)[0],
         asks_target=True,
     ),
 }

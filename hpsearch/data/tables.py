@@ -1,93 +1,154 @@
-"""Table files: CSV, TSV and Parquet, plain or compressed."""
+"""Table files: CSV and other text tables, Parquet, JSON lines and ARFF, plain or compressed."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
 import io
 import lzma
 import os
-import re
+import stat
+import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 
+from hpsearch.data.delimited import check_names, line_of, read_delimited
+from hpsearch.data.files import is_hidden
 from hpsearch.data.raw import Raw, Refuse, listed, unknown_column
+from hpsearch.data.schema import Asked, read_columns
+from hpsearch.data.texts import Table, decoded
 from hpsearch.errors import DataError, nearest
+from hpsearch.study.schema import CLASSES, DataSection
 
-SUFFIXES = (".csv", ".csv.gz", ".csv.xz", ".tsv", ".tsv.gz", ".tsv.xz", ".parquet")
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_DECIMAL_COMMA = re.compile(r"(?:^|;) *-?\d+,\d+ *(?:;|$)", re.MULTILINE)
-_QUOTED = re.compile('"[^"]*"')
-_MISSING = ["?"]  # beside those of pandas, such as NA, NaN, null and nothing at all
+_TEXT = (".csv", ".tsv", ".txt", ".data")
+_FORMATS = (*_TEXT, ".parquet", ".jsonl", ".ndjson", ".arff")
+_COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".zip")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".arff")
+"""What is said to be read; each also compressed."""
+LARGEST_RATIO = 200
+"""Times its size to which a compressed file may grow."""
+ALWAYS = 64 << 20
+"""Bytes to which any compressed file may grow."""
+_WORDS = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2", ".zst": "zstd"}
+_MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ": ".xz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst"}
 
 
-def read_table(path: Path, target: str | None, refuse: Refuse) -> Raw:
-    """The rows of a table file, with its column `target`; otherwise as `read_frame`.
+def is_table(name: str) -> bool:
+    """Whether a file's name is that of a table."""
+    return _suffix(name)[0] is not None
+
+
+def is_table_source(path: Path) -> bool:
+    """Whether a .zip or a folder holds tables and nothing else."""
+    if os.path.isdir(path):
+        names = [name for name in os.listdir(path) if not is_hidden(name) and not name.startswith("_")]
+        return bool(names) and all(name.lower().endswith(".parquet") for name in names)
+    if path.name.lower().endswith(".zip") and zipfile.is_zipfile(path):
+        return bool(_members(path)) and all(map(is_table, _members(path)))
+    return False
+
+
+def read_table(path: Path, data: DataSection, refuse: Refuse) -> Raw:
+    """The rows of a table file, with its column `data.target`.
 
     The hash is of the uncompressed content, so that compressing a file does not make it another one.
 
     Raises:
-        DataError: the content cannot be read. HpsearchError: no such file, suffix or target.
+        DataError: the content cannot be read. HpsearchError: no such file, suffix or column.
     """
-    frame, content, notes = read_frame(path, refuse)
+    table, content = read_texts(path, refuse)
+    names = [name for name in table.columns if name]
+    target, asked = data.target, data.asked_columns()
     if target is None:
-        raise refuse("target", f"is missing; expected the column to predict, one of {listed(frame.columns)}")
-    if target not in frame.columns:
-        raise refuse("target", f"{path}: {unknown_column(target, frame.columns)}")
-    if frame.empty:
+        raise refuse("target", f"is missing; expected the column to predict, one of {listed(names)}")
+    if target not in names:
+        raise refuse("target", f"{path}: {unknown_column(target, names)}")
+    for name, own in asked.items():
+        if name not in names:
+            raise refuse("columns", f"{path}: {unknown_column(name, names)}")
+        if name == target and own.get("kind") == "ignore":
+            raise refuse("columns", f'"{name}" is the target; it cannot be ignored')
+    if not table.rows:
         raise DataError(f"{path}: expected rows; found only the names of columns")
-    return Raw(path.name, frame, target, hashlib.sha256(content).hexdigest(), notes=notes)
+    notes = ("a column without a name is left out",) * ("" in table.columns)
+    named = Table({name: table.columns[name] for name in names}, table.place, table.rows)
+    wishes = {name: Asked(**own) for name, own in asked.items()}
+    schema, frame = read_columns(named, wishes, target, data.task in CLASSES)
+    ignored = tuple(name for name, own in asked.items() if own.get("kind") == "ignore")
+    return Raw(
+        path.name,
+        frame,
+        target,
+        hashlib.sha256(content).hexdigest(),
+        notes=notes,
+        schema=schema,
+        ignored=ignored,
+    )
 
 
-def read_frame(
-    path: Path, refuse: Refuse, textual: Collection[str] = ()
-) -> tuple[pd.DataFrame, bytes, tuple[str, ...]]:
-    """The columns of a table file that have a name, its uncompressed content, and notes.
-
-    In a .csv file the header line says whether commas or semicolons separate; with semicolons, numbers
-    may have a decimal comma. Nothing, NA, NaN, null, None and ? are missing values.
-
-    textual: columns whose values are text, even if all of them look like numbers.
+def read_texts(path: Path, refuse: Refuse) -> tuple[Table, bytes]:
+    """A table file's columns as they are written, and its uncompressed content.
 
     Raises:
         DataError: the content cannot be read. HpsearchError: no such file or suffix.
     """
-    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
-    if suffix is None and os.path.exists(path):
-        others = "a folder or .zip of pictures, .npz or IDX files"
-        raise refuse("source", f"{path}: expected a name that ends in {', '.join(SUFFIXES)}; or {others}")
-    content = _content(path, refuse)
-    frame = _parquet(path, content) if suffix == ".parquet" else _delimited(path, content, textual)
-    nameless = [name for name in frame.columns if not name]
-    return frame.drop(columns=nameless), content, ("a column without a name is left out",) * bool(nameless)
+    if os.path.isdir(path):
+        return _parquet_folder(path)
+    suffix, packed = _suffix(path.name)
+    if suffix is None and packed != ".zip" and os.path.exists(path):
+        others = "or a folder or .zip of images, .npz or IDX files"
+        raise refuse("source", f"{path}: expected a name that ends in {', '.join(SUFFIXES)}; {others}")
+    content = file_content(path, refuse)
+    name = path.name
+    if zipfile.is_zipfile(io.BytesIO(content)) and suffix != ".parquet":
+        name, content = _only_member(path, content)
+        suffix = _suffix(name)[0]
+    content = _unpacked(path, content)
+    if not content:
+        raise DataError(f"{path}: the file is empty; expected a header line and rows")
+    if suffix in (None, *_TEXT):
+        table = read_delimited(path, content)
+        return _table(
+            table, lambda row: f"{path}:{line_of(content, row)}" if row >= 0 else f"{path}"
+        ), content
+    read = {".parquet": _parquet, ".jsonl": _json, ".ndjson": _json, ".arff": _arff}[suffix]
+    return _table(
+        read(path, content), lambda row: f"{path}, row {row + 1:,}" if row >= 0 else f"{path}"
+    ), content
 
 
-def _content(path: Path, refuse: Refuse) -> bytes:
-    """The file's bytes, uncompressed."""
+def _table(table: pa.Table, place: Callable[[int], str]) -> Table:
+    columns = {
+        str(name): decoded(column) for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    return Table(columns, place, table.num_rows)
+
+
+def _suffix(name: str) -> tuple[str | None, str]:
+    """The format that a file's name ends in, None if there is none, and the compression behind it."""
+    lower = name.lower()
+    packed = next((each for each in _COMPRESSED if lower.endswith(each)), "")
+    inner = lower.removesuffix(packed)
+    return next((each for each in _FORMATS if inner.endswith(each)), None), packed
+
+
+def file_content(path: Path, refuse: Refuse) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        HpsearchError: there is none, or it cannot be read.
+    """
     try:
-        content = path.read_bytes()
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise refuse("source", f"{path}: expected a file; found a device or a pipe")
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise refuse("source", no_such_file(path)) from None
     except (OSError, ValueError) as error:
         raise refuse("source", f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
-    name = path.name.lower()
-    try:
-        if name.endswith(".gz"):
-            content = gzip.decompress(content)
-        elif name.endswith(".xz"):
-            content = lzma.decompress(content)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        kind = "gzip" if name.endswith(".gz") else "xz"
-        raise DataError(f"{path}: not a whole {kind} file ({error}); compress or copy it again") from None
-    if not content:
-        raise DataError(f"{path}: the file is empty; expected a header line and rows")
-    return content
 
 
 def no_such_file(path: Path) -> str:
@@ -96,97 +157,147 @@ def no_such_file(path: Path) -> str:
     return f"{path}: no such file{nearest(path.name, beside)}"
 
 
-def _parquet(path: Path, content: bytes) -> pd.DataFrame:
-    import pyarrow as pa  # a quarter of a second that only Parquet files need
+# -- containers ----------------------------------------------------------------------------------
+
+
+def _unpacked(path: Path, content: bytes) -> bytes:
+    """The content without its compression, which its first bytes tell, whatever the name says.
+
+    Raises:
+        DataError: it is cut off or damaged, or grows beyond `LARGEST_RATIO`.
+    """
+    kind = next((suffix for magic, suffix in _MAGIC.items() if content.startswith(magic)), None)
+    named = _suffix(path.name)[1]
+    if kind is None and named in _WORDS:
+        raise DataError(f"{path}: not a {_WORDS[named]} file, as its name says; compress or copy it again")
+    if kind is None:
+        return content
+    try:
+        if kind == ".xz":
+            return _bounded(path, content, lzma.LZMAFile(io.BytesIO(content)))
+        names = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+        return _bounded(path, content, pa.CompressedInputStream(pa.BufferReader(content), names[kind]))
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: not a whole {_WORDS[kind]} file ({error}); compress or copy it again"
+        ) from None
+
+
+def _bounded(path: Path, content: bytes, stream: Any) -> bytes:
+    most = max(ALWAYS, LARGEST_RATIO * len(content))
+    chunks, size = [], 0
+    while chunk := stream.read(1 << 22):
+        chunks.append(chunk)
+        if (size := size + len(chunk)) > most:
+            raise DataError(
+                f"{path}: grows to more than {LARGEST_RATIO} times its size, the most that is read; "
+                "decompress it first if that is right"
+            )
+    return b"".join(chunks)
+
+
+def _members(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name for name in archive.namelist() if not name.endswith("/") and not is_hidden(name)]
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return []
+
+
+def _only_member(path: Path, content: bytes) -> tuple[str, bytes]:
+    """The name and the content of the one table in a .zip."""
+    names = _members(path)
+    tables = [name for name in names if is_table(name)]
+    if len(tables) != 1:
+        found = f"{len(tables)} tables: {listed(tables)}" if tables else f"none among {listed(names)}"
+        raise DataError(f"{path}: expected one table in the archive; found {found}; unpack the one you mean")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(tables[0]) as member:
+            return tables[0], _bounded(path, content, member)
+    except (
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
+        raise DataError(f"{path}: {tables[0]} cannot be read ({error}); unpack it, or zip it again") from None
+
+
+def _parquet_folder(path: Path) -> tuple[Table, bytes]:
+    names = sorted(
+        name for name in os.listdir(path) if name.lower().endswith(".parquet") and not is_hidden(name)
+    )
+    contents = [(path / name).read_bytes() for name in names]
+    parts = [_parquet(path / name, content) for name, content in zip(names, contents, strict=True)]
+    try:
+        whole = pa.concat_tables(parts, promote_options="default")
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: its files have other columns or types ({_first_line(error)})") from None
+    return _table(whole, lambda row: f"{path}, row {row + 1:,}" if row >= 0 else f"{path}"), b"".join(
+        contents
+    )
+
+
+def _parquet(path: Path, content: bytes) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        _checked_names(f"{path}", pq.read_schema(io.BytesIO(content)).names)
-        frame = pd.read_parquet(io.BytesIO(content)).reset_index(drop=True)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{path}: not a readable Parquet file ({reason}); write or copy it again") from None
-    frame.columns = [str(name) for name in frame.columns]
-    return frame
+        file = pq.ParquetFile(io.BytesIO(content))
+        check_names(f"{path}", file.schema_arrow.names)
+        table = file.read()
+    except (pa.ArrowException, OSError, ValueError, TypeError, NotImplementedError, OverflowError) as error:
+        raise DataError(
+            f"{path}: not a readable Parquet file ({_first_line(error)}); write or copy it again"
+        ) from None
+    # pandas stores an index as a column; only one that has a name of its own is data.
+    nameless = [name for name in table.column_names if name.startswith("__index_level_")]
+    return table.drop_columns(nameless) if nameless else table
 
 
-def _delimited(path: Path, content: bytes, textual: Collection[str]) -> pd.DataFrame:
-    text = _text(path, content.removeprefix(_BYTE_ORDER_MARK))
-    delimiter = "\t" if ".tsv" in Path(path.name.lower()).suffixes[-2:] else _delimiter(text)
-    names, header_line = _checked_shape(path, text, delimiter)
-    names = _checked_names(f"{path}:{header_line}", names)
-    decimal = "," if delimiter == ";" and _DECIMAL_COMMA.search(text) else "."
+def _json(path: Path, content: bytes) -> pa.Table:
+    import pyarrow.json
 
-    def read(**settings: Any) -> pd.DataFrame:
-        frame: pd.DataFrame = pd.read_csv(
-            io.StringIO(text, newline=""),
-            sep=delimiter,
-            decimal=decimal,
-            skipinitialspace=True,
-            na_values=_MISSING,
-            low_memory=False,
-            **settings,
+    try:
+        table = pyarrow.json.read_json(
+            io.BytesIO(content),
+            read_options=pyarrow.json.ReadOptions(block_size=max(1 << 20, min(len(content), 1 << 28))),
         )
-        frame.columns = pd.Index(names)
-        return frame
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{path}: expected one JSON object a line; {_first_line(error)}; mend or write it again"
+        ) from None
+    check_names(f"{path}", table.column_names)
+    return table
 
-    frame = read()
-    if words := [name for name in textual if name in names and pd.api.types.is_numeric_dtype(frame[name])]:
-        frame[words] = read(dtype=str)[words]
-    return frame
 
+def _arff(path: Path, content: bytes) -> pa.Table:
+    from scipy.io import arff
 
-def _text(path: Path, content: bytes) -> str:
     try:
-        text = content.decode("utf-8")
-        wrong = content.find(b"\0")  # legal in UTF-8, but a sign of UTF-16 or of no text at all
-    except UnicodeDecodeError as error:
-        wrong = error.start
-    if wrong < 0:
-        return text
-    line = content.count(b"\n", 0, wrong) + 1
-    column = wrong - content.rfind(b"\n", 0, wrong)
-    raise DataError(
-        f"{path}:{line}:{column}: expected UTF-8 text; found the byte {content[wrong]:#04x}; "
-        "save the file with UTF-8 encoding"
-    )
+        rows, meta = arff.loadarff(io.StringIO(content.decode()))
+    except (
+        arff.ArffError,
+        ValueError,
+        NotImplementedError,
+        IndexError,
+        StopIteration,
+        TypeError,
+        KeyError,
+    ) as error:
+        raise DataError(f"{path}: not a readable ARFF file ({_first_line(error)}); save it as CSV") from None
+    columns = {}
+    for name in meta.names():
+        values = rows[name]
+        if values.dtype.kind == "S":
+            values = pa.array(
+                [None if value == b"?" else value.decode(errors="replace") for value in values], pa.string()
+            )
+        columns[name] = values
+    return pa.table(columns)
 
 
-def _delimiter(text: str) -> str:
-    """The one of comma and semicolon that is more often in the first line, outside quotes."""
-    header = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
-    return max((",", ";"), key=_QUOTED.sub("", header).count)
-
-
-def _checked_shape(path: Path, text: str, delimiter: str) -> tuple[list[str], int]:
-    """Names of the columns and their line; every row must have as many values.
-
-    pandas fills short rows silently, so it is not asked.
-    """
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
-    )
-    names: list[str] = []
-    header_line = line = 1
-    try:
-        for row in reader:
-            if row and not names:
-                names, header_line = [name.strip() for name in row], line
-            elif row and len(row) != len(names):
-                raise DataError(
-                    f"{path}:{line}: expected {len(names)} values, as the header has columns; "
-                    f"found {len(row)}"
-                )
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{path}:{line}: not readable as a table: {error}; check the quotes") from None
-    if not names:
-        raise DataError(f"{path}: the file is empty; expected a header line and rows")
-    return names, header_line
-
-
-def _checked_names(where: str, names: list[str]) -> list[str]:
-    twice = [name for name, count in Counter(names).items() if count > 1 and name]
-    if twice:
-        raise DataError(f"{where}: every column needs a name of its own; found more than one {listed(twice)}")
-    return names
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

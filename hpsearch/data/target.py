@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.data.raw import Raw, Refuse, listed
+from hpsearch.data.raw import Raw, Refuse, class_name, listed
 from hpsearch.errors import DataError
 from hpsearch.records import Task
 
 MOST_NUMBERED_CLASSES = 30
 ROWS_A_NUMBERED_CLASS = 20
 NUMBERS = (Task.REGRESSION, Task.POSITIVE_REGRESSION)
-_DATE = r"\s*(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[ T]\d{1,2}:\d{2}.*)?\s*"
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,17 @@ def read_target(raw: Raw, asked: str | None, refuse: Refuse) -> Target:
     if asked is not None:
         task = Task(asked)
         _check_fit(task, column, list(distinct), raw, refuse)
-    elif raw.task is None and task is Task.MULTICLASS and _is_number(column):
-        notes.append(
-            f'the {len(distinct)} whole numbers of "{raw.target}" are taken as classes; '
-            'set data.task = "regression" if they are quantities'
-        )
+    elif raw.task is None and _is_number(column) and len(distinct) > 2:
+        if task is Task.MULTICLASS:
+            notes.append(
+                f'the {len(distinct)} whole numbers of "{raw.target}" are taken as classes; '
+                'set data.task = "regression" if they are quantities'
+            )
+        elif len(distinct) <= MOST_NUMBERED_CLASSES and _is_whole(column):
+            notes.append(
+                f'the {len(distinct)} whole numbers of "{raw.target}" are taken as quantities; '
+                'set data.task = "multiclass" if they are classes'
+            )
     if task in NUMBERS:
         values = column.to_numpy(dtype=np.float64)
         return Target(task, rows, values, (), tuple(notes))
@@ -77,25 +81,8 @@ def read_target(raw: Raw, asked: str | None, refuse: Refuse) -> Target:
     return Target(task, rows, codes.astype(np.int64), classes, tuple(notes))
 
 
-def stray_text(column: pd.Series[Any]) -> str | None:
-    """The first text in a column that is otherwise mostly numbers, or None when it is not such a column."""
-    values = column.dropna().astype(str)
-    numbers = pd.to_numeric(values, errors="coerce").notna()
-    return str(values[~numbers].iloc[0]) if 0.5 < numbers.mean() < 1 else None
-
-
 def _is_number(column: pd.Series[Any]) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-
-
-def first_date(column: pd.Series[Any]) -> str | None:
-    """The first value of a column of dates, or None when it is not such a column."""
-    if pd.api.types.is_numeric_dtype(column) or not len(values := column.dropna()):
-        return None
-    if not isinstance(values.iloc[0], (str, datetime.date)):
-        return None
-    distinct = pd.Series(values.astype(str).unique(), dtype=object)
-    return str(distinct[0]) if distinct.str.fullmatch(_DATE).all() else None
 
 
 def _checked(column: pd.Series[Any], raw: Raw) -> pd.Series[Any]:
@@ -103,15 +90,14 @@ def _checked(column: pd.Series[Any], raw: Raw) -> pd.Series[Any]:
     if _is_number(column):
         return column
     expected = f"{raw.name}: {raw.where}: expected numbers or class names; found"
-    if (date := first_date(column)) is not None and raw.pictures is None:
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
         raise DataError(
-            f'{expected} dates such as "{date}"; turn them into numbers (days since …) or classes'
+            f'{expected} dates such as "{column.iloc[0]:%Y-%m-%d}"; turn them into numbers (days since …) '
+            f'or say under [data.columns]: {raw.target} = "category"'
         )
     kinds = {type(value).__name__ for value in column}
     if not (kinds <= {"str"} or kinds <= {"bool"}):
         raise DataError(f"{expected} {', '.join(sorted(kinds))}; convert the column")
-    if raw.task is None and (stray := stray_text(column)) is not None:
-        raise DataError(f'{expected} the text "{stray}" among numbers; mend it or leave it empty')
     return column.astype(object)
 
 
@@ -120,10 +106,13 @@ def _inferred(column: pd.Series[Any], distinct: int) -> Task:
         return Task.BINARY
     if not _is_number(column):
         return Task.MULTICLASS
-    values = column.to_numpy(dtype=np.float64)
-    whole = bool((values == np.floor(values)).all())
     few = distinct <= MOST_NUMBERED_CLASSES and distinct * ROWS_A_NUMBERED_CLASS <= len(column)
-    return Task.MULTICLASS if whole and few else Task.REGRESSION
+    return Task.MULTICLASS if few and _is_whole(column) else Task.REGRESSION
+
+
+def _is_whole(column: pd.Series[Any]) -> bool:
+    values = column.to_numpy(dtype=np.float64)
+    return bool((values == np.floor(values)).all())
 
 
 def _check_fit(task: Task, column: pd.Series[Any], distinct: list[object], raw: Raw, refuse: Refuse) -> None:
@@ -144,8 +133,3 @@ def _check_fit(task: Task, column: pd.Series[Any], distinct: list[object], raw: 
 
 def _shown(distinct: list[object]) -> str:
     return listed(class_name(value) for value in distinct)
-
-
-def class_name(value: object) -> str:
-    """The name of a class in a target column: whole numbers without a decimal point."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from hpsearch.data import Image
-from hpsearch.data.columns import Columns
+from hpsearch.data.columns import ISO, Columns, Reading
 from hpsearch.errors import HpsearchError
 from hpsearch.model.model import Model
 from hpsearch.records import Task
@@ -104,6 +104,9 @@ def _table(columns: Columns) -> dict[str, Any]:
             for column, own in zip(columns.textual, columns.categories, strict=True)
         ],
         "constant": list(columns.constant),
+        "dates": list(columns.dates),
+        "missing_indicators": list(columns.flagged),
+        "readings": {name: asdict(reading) for name, reading in columns.readings},
     }
 
 
@@ -152,12 +155,25 @@ class _Textual(_Part):
     categories: list[_Text]
 
 
+class _Reading(_Part):
+    kind: Literal["number", "boolean", "category", "date"]
+    decimal: Literal[".", ","] = "."
+    group: _Text = ""
+    unit: _Text = ""
+    missing: list[_Text] = []
+    exact: bool = False
+    format: _Text = ISO
+
+
 class _Table(_Part):
     kind: Literal["table"]
     features: list[_Text]
     numeric: list[_Numeric]
     text: list[_Textual]
     constant: list[NonNegativeInt]
+    dates: list[_Text] = []
+    missing_indicators: list[_Text] = []
+    readings: dict[_Text, _Reading] = {}
 
 
 class _Images(_Part):
@@ -328,6 +344,12 @@ def _form(file: Path, about: _Table | _Images) -> Columns | Image:
         tuple(each.column for each in about.text),
         tuple(tuple(each.categories) for each in about.text),
         tuple(about.constant),
+        tuple(about.dates),
+        tuple(about.missing_indicators),
+        tuple(
+            (name, Reading(**{**each.model_dump(), "missing": tuple(each.missing)}))
+            for name, each in about.readings.items()
+        ),
     )
     if tuple(about.features) != columns.features:
         expected = "the features that the columns give"

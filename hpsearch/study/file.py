@@ -149,7 +149,8 @@ class Study:
             optional["forbidden"] = [combination.document() for combination in self.forbidden]
         return {
             "study": {"name": self.name, "seed": self.seed},
-            "data": self.data.model_dump(),
+            # Left out where it is not used, so that studies that were stored before it was known stay equal.
+            "data": self.data.model_dump(exclude=None if self.data.columns else {"columns"}),
             "space": self.space.document(),
             "train": self.train.model_dump(),
             "search": self.search.model_dump(),

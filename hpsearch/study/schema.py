@@ -83,6 +83,28 @@ def picture_size(written: Any) -> Any:
     return list(written)
 
 
+ColumnKind = Literal["number", "category", "boolean", "date", "ignore"]
+
+
+class ColumnSection(Section):
+    """`[data.columns]`, one column: how it is read where the inferred kind is wrong."""
+
+    kind: ColumnKind | None = Field(None, description="inferred when absent")
+    decimal: Literal[".", ","] | None = Field(None, description="numbers: the decimal mark")
+    missing: list[str] | None = Field(
+        None, description="texts that stand for no value; [] keeps every text, also NA, as a name"
+    )
+    format: str | None = Field(None, description='dates: their order, such as "%d/%m/%Y"')
+
+
+def _column_section(written: Any) -> Any:
+    """A kind alone stands for a table with that kind."""
+    return {"kind": written} if isinstance(written, str) else written
+
+
+CLASSES = ("binary", "multiclass")
+
+
 class DataSection(Section):
     """`[data]`: where the rows come from and what is predicted."""
 
@@ -109,6 +131,15 @@ class DataSection(Section):
     colour: Literal["rgb", "grey"] | None = Field(
         None, description="pictures: turn them into these; as they are when absent"
     )
+    columns: dict[str, Annotated[ColumnSection, BeforeValidator(_column_section)]] | None = Field(
+        None,
+        description="tables: what a column is, where it is inferred wrongly: number, category, boolean, date "
+        "or ignore; or a table with kind, decimal, missing and format",
+    )
+
+    def asked_columns(self) -> dict[str, dict[str, Any]]:
+        """What `[data.columns]` says of each column, keys that it leaves out left out."""
+        return {name: own.model_dump(exclude_none=True) for name, own in (self.columns or {}).items()}
 
 
 class TrainSection(Section):

@@ -1,0 +1,492 @@
+"""What a table's columns are: inferred from all their values, and changed by `[data.columns]`.
+
+The rule: (1) a column is numbers if all its values are, in one notation: decimal point or comma, thousands
+apart or not, one unit. (2) It is dates if all values are, in one order of day, month and year. (3) All else
+are names, also whole numbers that begin with 0 or are too long to be exact. (4) Names with too many different
+texts are no features, nor are columns that number the rows. (5) What could be read in two ways, and a text
+among numbers, is refused with its place and the line that settles it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hpsearch.data import dates
+from hpsearch.data.columns import Column, Reading
+from hpsearch.data.delimited import stripped
+from hpsearch.data.raw import listed
+from hpsearch.data.texts import (
+    COMMA,
+    COMMA_GROUPS,
+    GROUP_NAMES,
+    MISSING_MARKS,
+    NO_NUMBERS,
+    NOTATIONS,
+    POINT,
+    POINT_GROUPS,
+    POWER_OF,
+    POWERS,
+    THOUSANDS,
+    UNIT,
+    Distinct,
+    Notation,
+    Table,
+    distinct,
+    is_text,
+    matches,
+    minus,
+    numbers_of,
+    objects,
+    plain_numbers,
+    unit_number,
+)
+from hpsearch.errors import DataError, plural
+
+WORDS = frozenset({"None"})
+"""Marks that are names in a target of names: the class that has none of the others."""
+FEW_CATEGORIES = 50
+MOST_CATEGORIES = 1000
+FEW_CODES = 30
+"""Different whole numbers among which a text makes all of them names."""
+FEWEST_ROWS = 10
+"""Rows from which a column whose values all differ may name them."""
+
+_EXACT = 2.0**53
+_PADDED, _LONG = r"^[+-]?0\d+$", r"^[+-]?\d{16,}$"
+_ID = re.compile(
+    r"unnamed(: ?|_)?\d*|index|idx|ids?|uuid|guid|key|no\.?|nr\.?|rownum|"
+    r"(row|record)([_ ]?(id|no|nr|num|number|names?|index))?|.*[_ .-](ids?|uuid|guid|idx)|.*[a-z]I[Dd]"
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `[data.columns]` says of one column; None where it says nothing."""
+
+    kind: str | None = None
+    decimal: str | None = None
+    missing: tuple[str, ...] | None = None
+    format: str | None = None
+
+
+def read_columns(
+    table: Table, asked: Mapping[str, Asked], target: str | None = None, classes: bool = False
+) -> tuple[tuple[Column, ...], pd.DataFrame]:
+    """All columns but those that are ignored, and their values.
+
+    Values are float64 or int64, bool, datetime64, or texts as objects, None where nothing is.
+
+    target: the column that is predicted, which is used whatever it is. classes: the user said that it is
+    classes; they are then named as they were written.
+
+    Raises:
+        DataError: a value that fits no reading, or several; it names the place and the way out.
+    """
+    marks = _Marks(table)
+
+    def read(name: str) -> _Found:
+        own = asked.get(name, Asked())
+        return _Reader(name, table, own, marks, name == target, name == target and classes).read()
+
+    wanted = [name for name in table.columns if asked.get(name, Asked()).kind != "ignore"]
+    with ThreadPoolExecutor() as threads:
+        found = list(threads.map(read, wanted))
+    frame = pd.DataFrame({column.name: values for column, values in found}, index=range(table.rows))
+    return tuple(column for column, _ in found), frame
+
+
+class _Marks:
+    """Which decimal marks the columns of a table prove; each is looked at when it is first asked for."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._proven: dict[str, set[str]] = {}
+
+    def others(self, name: str) -> set[str]:
+        """Of all columns but one."""
+        found: set[str] = set()
+        for other, column in self._table.columns.items():
+            if other != name and is_text(column):
+                if other not in self._proven:
+                    self._proven[other] = _proven(distinct(minus(stripped(column))).without(NO_NUMBERS))
+                found |= self._proven[other]
+        return found
+
+
+def _proven(values: Distinct) -> set[str]:
+    """The decimal mark without which most of a column's values cannot be read as numbers, if there is one."""
+    shares = [values.share(matches(values.values, each.pattern)) for each in NOTATIONS]
+    decimals = {each.decimal for each, share in zip(NOTATIONS, shares, strict=True) if share == max(shares)}
+    proves = max(shares) >= 0.5 and len(decimals) == 1 and matches(values.values, "[.,]").any()
+    return decimals if proves else set()
+
+
+# -- one column ----------------------------------------------------------------------------------
+
+_Found = tuple[Column, "pd.Series[Any]"]
+
+
+class _Reader:
+    """Decides what one column is."""
+
+    def __init__(
+        self, name: str, table: Table, asked: Asked, marks: _Marks, is_target: bool, classes: bool
+    ) -> None:
+        self.name, self.table, self.asked, self.marks = name, table, asked, marks
+        self.is_target, self.classes = is_target, classes
+        self.notes: list[str] = []
+        self.doubt: str | None = None
+
+    def read(self) -> _Found:
+        column = self.table.columns[self.name]
+        if not is_text(column):
+            return self._typed(column)
+        text = stripped(column)
+        kind = self.asked.kind
+        if self.asked.missing is not None:
+            gone = pc.is_in(text, value_set=pa.array(self.asked.missing, pa.string()))
+            text = pc.if_else(gone, None, text)
+        if kind in ("category", "boolean"):
+            return self._names(text)
+        numbers = plain_numbers(text) if self.asked.decimal != "," and kind != "date" else None
+        if numbers is not None and not self._odd_points(text):
+            return self._of_numbers(text, numbers, self._reading())
+        return self._searched(text, distinct(minus(text)))
+
+    def _reading(self, notation: Notation = POINT) -> Reading:
+        return Reading("number", notation.decimal, notation.group, missing=self.asked.missing or ())
+
+    def _searched(self, text: pa.ChunkedArray, values: Distinct) -> _Found:
+        """Numbers, dates or names, in this order."""
+        present = values.without(MISSING_MARKS)
+        kind = self.asked.kind
+        if not len(present) and self.is_target:
+            return self._names(text)
+        if kind == "date":
+            return self._dated(text, present)
+        notation, fits = self._notation(present)
+        if kind == "number" or present.share(fits) >= 0.5 or not len(present):
+            return self._number(text, notation, present, fits)
+        if (unit := self._unit(present)) is not None:
+            return self._with_unit(text, present, unit)
+        if dates.looks_dated(present.values.to_pandas(), present.counts):
+            return self._dated(text, present)
+        return self._names(text)
+
+    # -- numbers -------------------------------------------------------------------------------------
+
+    def _notation(self, values: Distinct) -> tuple[Notation, NDArray[np.bool_]]:
+        """The notation in which most values are numbers, and which of them are."""
+        allowed = [each for each in NOTATIONS if self.asked.decimal in (None, each.decimal)]
+        fits = [matches(values.values, each.pattern) for each in allowed]
+        shares = [values.share(fit) for fit in fits]
+        best = [each for each, share in zip(allowed, shares, strict=True) if share == max(shares)]
+        chosen = best[0]
+        if self.asked.decimal is None and max(shares) >= 0.5:
+            chosen = self._settled(values.where(fits[allowed.index(chosen)]), best)
+        return chosen, fits[allowed.index(chosen)]
+
+    def _settled(self, values: Distinct, best: list[Notation]) -> Notation:
+        """One of the notations that fit equally well, by what the other columns prove.
+
+        Raises:
+            DataError: they prove nothing, or the contrary.
+        """
+        mark = "," if best[0] is COMMA else "."
+        marked = values.where(matches(values.values, re.escape(mark)))
+        if not len(marked):
+            return best[0]
+        plain, groups = (COMMA, POINT_GROUPS) if mark == "," else (POINT, COMMA_GROUPS)
+        if plain in best and groups in best:
+            others = self.marks.others(self.name)
+            if mark == "." and "," not in others:
+                return POINT
+            if len(others) == 1:
+                return groups if groups.decimal in others else best[0]
+            ways: list[Any] = [{"kind": "number", "decimal": decimal} for decimal in (".", ",")]
+            small = float(marked.values[0].as_py().replace(",", "."))
+            raise self._refusal(
+                marked, f"is {small:g} or {small * 1000:,.0f}; nothing else tells which", ways
+            )
+        if mark == "," and 2 * marked.rows < values.rows and "." in self.marks.others(self.name):
+            ways = [{"kind": "number", "decimal": ","}, "category"]
+            raise self._refusal(marked, "has a decimal comma where other columns have decimal points", ways)
+        return best[0]
+
+    def _odd_points(self, text: pa.ChunkedArray) -> bool:
+        """Whether all points may stand between thousands, and another column has decimal commas."""
+        values = text.drop_null()
+        dotted = values.filter(pc.match_substring(values, "."))
+        return (
+            len(dotted) > 0
+            and bool(matches(dotted.slice(0, 1000), THOUSANDS).all())
+            and bool(matches(dotted, THOUSANDS).all())
+            and self.asked.decimal is None
+            and "," in self.marks.others(self.name)
+        )
+
+    def _number(
+        self, text: pa.ChunkedArray, notation: Notation, present: Distinct, fits: NDArray[np.bool_]
+    ) -> _Found:
+        reading = self._reading(notation)
+        if not fits.all():
+            strange = present.where(~fits)
+            if self._is_names(present.where(fits), strange):
+                return self._names(text)
+            reading = replace(reading, missing=(*reading.missing, *strange.values.to_pylist()))
+        if notation.group:
+            self.notes.append(f"{GROUP_NAMES[notation.group]} between thousands")
+        if notation.decimal == ",":
+            self.notes.append("decimal commas")
+        return self._of_numbers(text, numbers_of(text, reading)[0], reading)
+
+    def _is_names(self, numbers: Distinct, strange: Distinct) -> bool:
+        """Whether texts among numbers make the column one of names; otherwise they are missing values.
+
+        Raises:
+            DataError: it is not clear.
+        """
+        words = strange.without(NO_NUMBERS)
+        words = words.where(matches(words.values, r"[\pL\pN]"))
+        if self.classes:
+            return len(words) > 0
+        if not len(words):
+            told, place = strange.values.to_pylist(), self.table.place(int(strange.first[0]))
+            self.notes.append(
+                f"numbers; {plural(strange.rows, 'value')} counted as missing: {listed(told)} ({place})"
+            )
+            self.doubt = self.doubt or _toml({"kind": "number", "missing": told[:12]})
+            return False
+        whole = bool(matches(numbers.values, r"^\d+$").all())
+        if (
+            self.asked.kind is None
+            and not self.is_target
+            and whole
+            and max(len(numbers), len(words)) <= FEW_CODES
+        ):
+            found = f'"{words.values[0].as_py()}" ({self.table.place(int(words.first[0]))})'
+            self.notes.append(f"categories, because {found} is no number")
+            self.doubt = self.doubt or _toml("category")
+            return True
+        ways: list[Any] = [{"kind": "number", "missing": words.values.to_pylist()[:12]}, "category"]
+        raise self._refusal(words, "stands among numbers", ways)
+
+    def _unit(self, values: Distinct) -> str | None:
+        """What stands behind, or before, most of the numbers; None if it is not always the same."""
+        found: dict[str, int] = {}
+        for value, count in zip(values.values.to_pylist(), values.counts.tolist(), strict=True):
+            if (match := UNIT.fullmatch(value)) is not None and (match[1] or match[3]):
+                unit = (match[1] or "") + (match[3] or "").strip()
+                found[unit] = found.get(unit, 0) + count
+        if 2 * sum(found.values()) < values.rows:
+            return None
+        return (
+            next(iter(found))
+            if len(found) == 1
+            else POWERS
+            if found and set(found) <= set(POWER_OF)
+            else None
+        )
+
+    def _with_unit(self, text: pa.ChunkedArray, present: Distinct, unit: str) -> _Found:
+        bare = [(match[2].strip() if (match := UNIT.fullmatch(v)) else v) for v in present.values.to_pylist()]
+        numbers = replace(present, values=pa.array(bare, pa.string()))
+        notation, _ = self._notation(numbers)
+        reading = replace(self._reading(notation), unit=unit)
+        fits = np.array([not np.isnan(unit_number(v, reading)) for v in present.values.to_pylist()])
+        if not fits.all():
+            strange = present.where(~fits)
+            if self._is_names(numbers.where(fits), strange):
+                return self._names(text)
+            reading = replace(reading, missing=(*reading.missing, *strange.values.to_pylist()))
+        self.notes.append(f'numbers, without their unit "{unit}"')
+        self.doubt = self.doubt or _toml("number")
+        return self._of_numbers(text, numbers_of(text, reading)[0], reading)
+
+    def _of_numbers(self, text: pa.ChunkedArray, numbers: NDArray[np.float64], reading: Reading) -> _Found:
+        known = numbers[np.isfinite(numbers)]
+        if not len(known):
+            return self._column("empty", pd.Series(numbers), reading, "it has no value")
+        whole = bool((known == np.floor(known)).all())
+        if whole and not reading.unit and self.asked.kind is None:
+            padded = bool(matches(text, _PADDED).any())
+            if padded or (np.abs(known).max() >= _EXACT and bool(matches(text, _LONG).any())):
+                why = "begin with 0" if padded else "are too long to be exact"
+                self.notes.append(f"names, because its whole numbers {why}")
+                self.doubt = self.doubt or _toml("category")
+                return self._names(text)
+        return self._values(pd.Series(numbers), whole and len(known) == len(numbers), reading)
+
+    def _values(self, values: pd.Series[Any], whole: bool, reading: Reading) -> _Found:
+        """A column of numbers: [rows] float64 or int64."""
+        if whole and values.abs().max() < _EXACT:
+            values = values.astype(np.int64)
+        low, high, rows = values.min(), values.max(), len(values)
+        if low == high:
+            return self._column("constant", values, reading, "it has one value")
+        if (
+            whole
+            and self.asked.kind is None
+            and not self.is_target
+            and rows >= FEWEST_ROWS
+            and values.is_unique
+        ):
+            if _ID.fullmatch(self.name) or _ID.fullmatch(self.name.lower()):
+                return self._column("id", values, reading, "it names the rows, a different value in each")
+            if high - low == rows - 1 and (values.is_monotonic_increasing or values.is_monotonic_decreasing):
+                self.notes.append("numbers that count the rows")
+                self.doubt = self.doubt or _toml("ignore")
+        return self._column("number", values, reading)
+
+    # -- dates and names -----------------------------------------------------------------------------
+
+    def _dated(self, text: pa.ChunkedArray, present: Distinct) -> _Found:
+        written = present.values.to_pandas().astype(object)
+        found = dates.formats_of(written, self.asked.format)
+        if len(found) > 1:
+            ways: list[Any] = [{"kind": "date", "format": each} for each in found]
+            raise self._refusal(present, "has its day or its month first; nothing tells which", ways)
+        parsed = dates.parsed(written, found[0])
+        if (strange := parsed.isna().to_numpy(bool)).any():
+            others = present.where(strange)
+            ways = [
+                {"kind": "date", "format": found[0], "missing": others.values.to_pylist()[:12]},
+                "category",
+            ]
+            raise self._refusal(others, f'is no date as "{written[~strange].iloc[0]}"', ways)
+        reading = Reading("date", format=found[0], missing=self.asked.missing or ())
+        self.notes.append(f'dates such as "{written.iloc[0]}" ({found[0]})')
+        self.doubt = self.doubt or _toml("ignore")
+        return self._column("date", dates.parsed(objects(text), found[0]), reading)
+
+    def _names(self, text: pa.ChunkedArray) -> _Found:
+        """Texts as they were written, marks of missing values left out."""
+        values = distinct(text)
+        present = values if self.asked.missing is not None else values.without(MISSING_MARKS)
+        if self.is_target and self.asked.missing is None:
+            present = values.without(MISSING_MARKS - WORDS if len(present) else ())
+            self._note_words(values)
+        lower = {value.lower() for value in present.values.to_pylist()} if len(present) <= 4 else set()
+        if len(lower) and lower <= {"true", "false"} and self.asked.kind != "category":
+            return self._truths(text, len(present) == len(values))
+        marks = set(values.values.to_pylist()) - set(present.values.to_pylist())
+        gone = pc.is_in(text, value_set=pa.array(sorted(marks), pa.string()))
+        column = objects(pc.if_else(gone, None, text))
+        reading = Reading("category", missing=self.asked.missing or (), exact=self.asked.missing is not None)
+        if not len(present):
+            return self._column("empty", column.astype(np.float64), Reading("number"), "it has no value")
+        if len(present) == 1:
+            return self._column("constant", column, reading, "it has one value")
+        most = max(FEW_CATEGORIES, min(len(column) // 2, MOST_CATEGORIES))
+        named = len(present) == present.rows == len(column) >= FEWEST_ROWS
+        if (
+            self.asked.kind is None
+            and named
+            and (_ID.fullmatch(self.name) or _ID.fullmatch(self.name.lower()))
+        ):
+            return self._column("id", column, reading, "it names the rows, a different value in each")
+        if len(present) > most and self.asked.kind is None:
+            self.doubt = self.doubt or _toml("ignore")
+            found = f"{len(present):,} different texts in {plural(len(column), 'row')}"
+            return self._column("id" if named else "text", column, reading, f"it has {found}")
+        return self._column("category", column, reading)
+
+    def _note_words(self, values: Distinct) -> None:
+        """Say which words of a target count as missing, and which one, that often means so, is a class."""
+        for word, count in zip(values.values.to_pylist(), values.counts.tolist(), strict=True):
+            if word in WORDS:
+                self.notes.append(
+                    f'"{word}" ({plural(count, "row")}) is a class; if it stands for nothing, '
+                    f"say {_key(self.name)} = {_toml({'missing': [word]})}"
+                )
+            elif word in MISSING_MARKS:
+                self.notes.append(
+                    f'"{word}" ({plural(count, "row")}) counts as missing; if it is a class, '
+                    f"say {_key(self.name)} = {_toml({'kind': 'category', 'missing': []})}"
+                )
+
+    def _truths(self, text: pa.ChunkedArray, complete: bool) -> _Found:
+        lower = pc.utf8_lower(text)
+        names = pc.if_else(
+            pc.equal(lower, "true"), "True", pc.if_else(pc.equal(lower, "false"), "False", None)
+        )
+        column = objects(names)
+        if complete and column.notna().all():
+            return self._column("boolean", column == "True", Reading("boolean"))
+        return self._column("boolean", column, Reading("category"))
+
+    def _typed(self, column: pa.ChunkedArray) -> _Found:
+        """A column whose file says what it is."""
+        kind = column.type
+        if pa.types.is_boolean(kind):
+            values = column.to_pandas()
+            texts = values.map(str, na_action="ignore") if column.null_count else values
+            return self._column("boolean", texts, Reading("category" if column.null_count else "boolean"))
+        if pa.types.is_temporal(kind) and not pa.types.is_duration(kind) and not pa.types.is_time(kind):
+            return self._column(
+                "date",
+                pd.to_datetime(column.to_pandas(), errors="coerce", utc=True).dt.tz_localize(None),
+                Reading("date"),
+            )
+        if pa.types.is_integer(kind) and self.asked.kind != "category":
+            top = pc.max(pc.abs_checked(pc.cast(column, pa.decimal128(38, 0)))).as_py() or 0
+            if column.null_count and top > _EXACT:
+                return self._names(pc.cast(column, pa.string()))
+            values = column.to_pandas()
+            return (
+                self._values(values, not column.null_count, Reading("number"))
+                if len(values.dropna())
+                else self._column("empty", values, Reading("number"), "it has no value")
+            )
+        if pa.types.is_integer(kind):
+            return self._names(pc.cast(column, pa.string()))
+        if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
+            numbers = pc.cast(column, pa.float64()).to_numpy().astype(np.float64)
+            return self._of_numbers(pc.cast(column, pa.string()), numbers, Reading("number"))
+        raise DataError(
+            f'{self.table.place(-1)}: column "{self.name}": expected numbers or text; found {kind}; '
+            "convert the column or leave it out of the file"
+        )
+
+    # -- words ---------------------------------------------------------------------------------------
+
+    def _column(
+        self, kind: str, values: pd.Series[Any], reading: Reading, unused: str | None = None
+    ) -> _Found:
+        if unused and (self.is_target or self.asked.kind is not None):
+            unused = None
+        return Column(self.name, kind, reading, unused, tuple(self.notes), self.doubt), values
+
+    def _refusal(self, values: Distinct, text: str, ways: Sequence[Any]) -> DataError:
+        """The complaint about the first of some values; one of the lines for `[data.columns]` settles it."""
+        more = f", and {values.rows - 1:,} more like it" if values.rows > 1 else ""
+        place = self.table.place(int(values.first[0]))
+        lines = " or ".join(f"{_key(self.name)} = {_toml(way)}" for way in ways)
+        return DataError(
+            f'{place}: column "{self.name}": "{values.values[0].as_py()}" {text}{more}; '
+            f"mend it, or say under [data.columns]: {lines}"
+        )
+
+
+def _key(name: str) -> str:
+    """A column's name as a key of TOML."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,292 @@
+"""The texts of a column as values: how numbers and names are written, and what training decided of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hpsearch.data import dates
+from hpsearch.data.columns import MISSING, Reading
+from hpsearch.data.delimited import stripped
+from hpsearch.data.raw import class_name
+from hpsearch.errors import DataError
+
+# Written as words, because a formatter would give each a line.
+MISSING_MARKS = frozenset(
+    "? NA N/A n/a <NA> #N/A #NA NaN nan -NaN -nan NULL null None 1.#IND 1.#QNAN -1.#IND -1.#QNAN".split()  # noqa: SIM905
+)
+"""Texts that stand for no value, beside nothing at all."""
+NO_NUMBERS = MISSING_MARKS | frozenset(
+    "n.a. N.A. na Na n.d. N.D. none NONE nil NIL unknown Unknown UNKNOWN missing Missing MISSING undefined "  # noqa: SIM905
+    "#DIV/0! #REF! #VALUE! #NAME? #NUM! #NULL!".split()
+)
+"""Texts that stand for no value among numbers."""
+UNIT = re.compile(
+    r"([$€£¥₹]|USD|EUR|GBP|CHF)?\s*([+-]?[\d.,'’ \u00a0\u202f]*\d[.,]?)\s*([^\d\s.,:;/_+-][^\d:]{0,11}|\+)?"
+)
+POWER_OF = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
+POWERS = "k, M, G"
+"""The unit of a column whose numbers end in powers of a thousand."""
+
+
+class Notation(NamedTuple):
+    """How numbers are written: the decimal mark, what may stand between thousands, a regular expression."""
+
+    decimal: str
+    group: str
+    pattern: str
+
+
+def notation_of(decimal: str, group: str) -> Notation:
+    mark = re.escape(decimal)
+    plain = rf"(\d+({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?"
+    grouped = rf"|[1-9]\d{{0,2}}([{group}]\d{{3}})+({mark}\d*)?" if group else ""
+    return Notation(decimal, group, rf"^[+-]?({plain}{grouped}|(?i:inf|infinity))$")
+
+
+BLANKS = " \u00a0\u202f"
+NOTATIONS = [notation_of(*each) for each in ((".", ""), (",", ""), (".", ","), (",", "."))]
+NOTATIONS += [notation_of(decimal, group) for group in (BLANKS, "'’") for decimal in (".", ",")]
+POINT, COMMA, POINT_GROUPS, COMMA_GROUPS = NOTATIONS[:4]
+THOUSANDS = r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$"
+GROUP_NAMES = {",": "commas", ".": "points", BLANKS: "blanks", "'’": "apostrophes"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it was read: texts that were written, or Arrow's types where the file has types.
+
+    place: "data.csv:12" of a row, from 0, for messages.
+    """
+
+    columns: dict[str, pa.ChunkedArray]
+    place: Callable[[int], str]
+    rows: int
+
+
+def numbers_of(text: pa.ChunkedArray, reading: Reading) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """[rows] float64 of texts, NaN where nothing is; and where a text is no number as `reading` has it."""
+    if reading.unit:
+        found = distinct(text)
+        words = [*found.values.to_pylist(), None]  # the last is for rows where nothing is
+        numbers = np.array([np.nan if word is None else unit_number(word, reading) for word in words])
+        gone = {None, *MISSING_MARKS, *reading.missing}
+        strange = np.array([word not in gone for word in words], bool) & np.isnan(numbers)
+        return numbers[found.codes], strange[found.codes]
+    plain = minus(text)
+    marks = pa.array(sorted({*MISSING_MARKS, *reading.missing}), pa.string())
+    fits = pc.match_substring_regex(plain, notation_of(reading.decimal, reading.group).pattern)
+    gone = pc.or_kleene(pc.is_null(plain), pc.is_in(plain, value_set=marks))
+    bad = truths(pc.and_(pc.invert(fits.fill_null(False)), pc.invert(gone.fill_null(True))))
+    plain = pc.if_else(fits.fill_null(False), plain, None)
+    for mark in reading.group:
+        plain = pc.replace_substring(plain, mark, "")
+    numbers = pc.cast(pc.replace_substring(plain, reading.decimal, "."), pa.float64())
+    return numbers.to_numpy().astype(np.float64), bad
+
+
+def number_column(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
+    """[rows] numbers of a column that `reading` was inferred for, NaN where nothing is.
+
+    Raises:
+        DataError: a text that is no number in that notation.
+    """
+    column = table.columns[name]
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        column = pc.cast(column, pa.int8())
+    elif is_text(column):
+        text = stripped(column)
+        if reading.kind == "boolean":
+            lower = pc.utf8_lower(text)
+            text = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", text))
+        numbers, bad = numbers_of(text, reading)
+        if bad.any():
+            row = int(bad.argmax())
+            how = " with a decimal comma" if reading.decimal == "," else ""
+            raise DataError(
+                f'{table.place(row)}: column "{name}": expected a number{how}, as in training; found '
+                f'"{text[row].as_py()}"; mend it or leave it empty'
+            )
+        return numbers
+    elif not (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_null(kind)
+    ):
+        raise DataError(
+            f'{table.place(-1)}: column "{name}": expected numbers, as in training; found {kind}; convert it'
+        )
+    found: NDArray[np.float64] = pc.cast(column, pa.float64()).to_numpy().astype(np.float64)
+    return found
+
+
+def date_column(table: Table, name: str, reading: Reading) -> pd.Series[Any]:
+    """[rows] datetime64 of a column that `reading` was inferred for, NaT where nothing is.
+
+    Raises:
+        DataError: a text that is no date in that order.
+    """
+    column = table.columns[name]
+    if not is_text(column):
+        return dates.parsed(column.to_pandas(), reading.format)
+    gone = pa.array(sorted({*MISSING_MARKS, *reading.missing}), pa.string())
+    text = stripped(column)
+    text = pc.if_else(pc.is_in(text, value_set=gone), None, text)
+    found = dates.parsed(objects(text), reading.format)
+    bad = found.isna().to_numpy() & truths(pc.is_valid(text))
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f'{table.place(row)}: column "{name}": expected a date as in training ({reading.format}); found '
+            f'"{text[row].as_py()}"; mend it or leave it empty'
+        )
+    return found
+
+
+def name_column(table: Table, name: str, reading: Reading, blank: str = MISSING) -> NDArray[np.object_]:
+    """[rows] texts of a column that `reading` was inferred for, `blank` where nothing is."""
+    column = table.columns[name]
+    if pa.types.is_floating(column.type):  # whole numbers, among which some are missing
+        values = [
+            None if value is None or value != value else class_name(value) for value in column.to_pylist()
+        ]
+        column = pa.chunked_array([pa.array(values, pa.string())])
+    elif pa.types.is_boolean(column.type):
+        column = pc.if_else(column, "True", "False")
+    elif not is_text(column):
+        column = pc.cast(column, pa.string())
+    text = stripped(column)
+    gone = pa.array(sorted({*reading.missing, *(MISSING_MARKS if not reading.exact else ())}), pa.string())
+    text = pc.if_else(pc.is_in(text, value_set=gone), None, text).fill_null(blank)
+    return np.asarray(text.to_numpy(), object)
+
+
+def arrow_column(name: str, values: pd.Series[Any]) -> pa.ChunkedArray:
+    """A frame's column as Arrow's: objects that are no plain values as what they are written as.
+
+    Raises:
+        DataError: values of several kinds, or of one that no file has.
+    """
+    try:
+        found = pa.chunked_array([pa.array(values, from_pandas=True)])
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        try:
+            found = pa.chunked_array(
+                [pa.array([None if pd.isna(v) else str(v) for v in values], pa.string())]
+            )
+        except (ValueError, TypeError, UnicodeError):
+            raise DataError(
+                f'{name}: column "{values.name}": expected numbers or text; convert the column'
+            ) from None
+    return decoded(found)
+
+
+# -- values --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Distinct:
+    """The different texts of a column: how often each is there, and the row where it is first.
+
+    codes: [rows] the place of each row's text, −1 where nothing is.
+    """
+
+    values: pa.Array
+    counts: NDArray[np.int64]
+    first: NDArray[np.int64]
+    codes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def rows(self) -> int:
+        return int(self.counts.sum())
+
+    def where(self, mask: NDArray[np.bool_]) -> Distinct:
+        kept = self.values.filter(pa.array(mask))
+        return replace(self, values=kept, counts=self.counts[mask], first=self.first[mask])
+
+    def without(self, marks: Collection[str]) -> Distinct:
+        return self.where(~truths(pc.is_in(self.values, value_set=pa.array(sorted(marks), pa.string()))))
+
+    def share(self, mask: NDArray[np.bool_]) -> float:
+        return float(self.counts[mask].sum()) / max(self.rows, 1)
+
+
+def distinct(column: pa.ChunkedArray) -> Distinct:
+    encoded = pa.chunked_array([column.combine_chunks()]).dictionary_encode().chunk(0)
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    rows = np.flatnonzero(codes >= 0)
+    first = np.zeros(len(encoded.dictionary), np.int64)
+    first[codes[rows[::-1]]] = rows[::-1]
+    return Distinct(encoded.dictionary, np.bincount(codes[rows], minlength=len(first)), first, codes)
+
+
+def truths(values: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
+    found = values.fill_null(False)
+    return np.asarray(found.to_numpy() if isinstance(found, pa.ChunkedArray) else found.to_numpy(False), bool)
+
+
+def matches(values: pa.Array | pa.ChunkedArray, pattern: str) -> NDArray[np.bool_]:
+    return truths(pc.match_substring_regex(values, pattern))
+
+
+def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Dictionaries and bytes as the texts that they stand for."""
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
+    binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_string_view)
+    if any(fits(column.type) for fits in binary):
+        with suppress(pa.ArrowInvalid):
+            column = pc.cast(column, pa.string())
+    return column
+
+
+def minus(values: Any) -> Any:
+    """Typographic minus signs as the one of the keyboard."""
+    return pc.replace_substring_regex(values, "^[\u2212\u2013]", "-")
+
+
+def plain_numbers(text: pa.ChunkedArray) -> NDArray[np.float64] | None:
+    """[rows] numbers, NaN where nothing is; None if not all texts are numbers with a decimal point."""
+    try:
+        found: NDArray[np.float64] = pc.cast(text, pa.float64()).to_numpy().astype(np.float64)
+    except pa.ArrowInvalid:
+        return None
+    return found
+
+
+def is_text(column: pa.ChunkedArray) -> bool:
+    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
+
+
+def unit_number(value: str, reading: Reading) -> float:
+    found = UNIT.fullmatch(value.replace("\u2212", "-"))
+    if found is None:
+        return np.nan
+    number, unit = found[2].strip(), (found[3] or "").strip()
+    for mark in reading.group:
+        number = number.replace(mark, "")
+    try:
+        return float(number.replace(reading.decimal, ".")) * (
+            POWER_OF[unit] if reading.unit == POWERS and unit else 1.0
+        )
+    except (ValueError, KeyError):
+        return np.nan
+
+
+def objects(text: pa.ChunkedArray) -> pd.Series[Any]:
+    """Texts as objects, None where nothing is."""
+    return pd.Series(text.to_numpy(), dtype=object)
