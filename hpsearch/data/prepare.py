@@ -51,7 +51,7 @@ def prepare_dataset(
     data: DataSection, seed: int, base: Path, complain: Complain | None, progress: Advance | None = None
 ) -> Dataset:
     """What `load_dataset` returns, made anew."""
-    refuse = _refusal(complain)
+    refuse = refusal(complain)
     found = read_and_split(data, seed, base, refuse)
     raw, target, split = found.raw, found.target, found.split
     names: tuple[str, ...]
@@ -88,7 +88,7 @@ def prepare_dataset(
     )
 
 
-def _refusal(complain: Complain | None) -> Refuse:
+def refusal(complain: Complain | None) -> Refuse:
     def refuse(key: str, text: str) -> HpsearchError:
         if complain is None:
             return DataError(f"data.{key}: {text}")
@@ -97,13 +97,20 @@ def _refusal(complain: Complain | None) -> Refuse:
     return refuse
 
 
-def read_and_split(data: DataSection, seed: int, base: Path, refuse: Refuse) -> Prepared:
+def read_and_split(
+    data: DataSection, seed: int, base: Path, refuse: Refuse, whole: Raw | None = None
+) -> Prepared:
     """The source of a study, its target and its split, before features are made.
+
+    whole: what `read_whole` returned, if it was called before.
 
     Raises:
         HpsearchError: as `load_dataset`.
     """
-    whole = _read(data, seed, base, refuse)
+    whole = whole or read_whole(data, seed, base, refuse)
+    if not whole.target:
+        names = listed(map(str, whole.frame.columns))
+        raise refuse("target", f"is missing; expected the column to predict, one of {names}")
     target = read_target(whole, data.task, refuse)
     raw = whole.take(target.rows)
     if data.n_images is not None:
@@ -122,7 +129,8 @@ def read_and_split(data: DataSection, seed: int, base: Path, refuse: Refuse) -> 
     return Prepared(whole, raw, target, split, columns, coded, notes)
 
 
-def _read(data: DataSection, seed: int, base: Path, refuse: Refuse) -> Raw:
+def read_whole(data: DataSection, seed: int, base: Path, refuse: Refuse) -> Raw:
+    """All rows of a source. A table's target is "" if the study file does not say which it is."""
     for key in ("rows", "noise"):
         if getattr(data, key) is not None and data.source not in GENERATED:
             raise refuse(key, f'is for {", ".join(GENERATED)} only; "{data.source}" has its own')

@@ -52,7 +52,7 @@ def is_table_source(path: Path) -> bool:
 
 
 def read_table(path: Path, data: DataSection, refuse: Refuse) -> Raw:
-    """The rows of a table file, with its column `data.target`.
+    """The rows of a table file, with its column `data.target`, if that is said.
 
     The hash is of the uncompressed content, so that compressing a file does not make it another one.
 
@@ -62,9 +62,7 @@ def read_table(path: Path, data: DataSection, refuse: Refuse) -> Raw:
     table, content = read_texts(path, refuse)
     names = [name for name in table.columns if name]
     target, asked = data.target, data.asked_columns()
-    if target is None:
-        raise refuse("target", f"is missing; expected the column to predict, one of {listed(names)}")
-    if target not in names:
+    if target is not None and target not in names:
         raise refuse("target", f"{path}: {unknown_column(target, names)}")
     for name, own in asked.items():
         if name not in names:
@@ -81,7 +79,7 @@ def read_table(path: Path, data: DataSection, refuse: Refuse) -> Raw:
     return Raw(
         path.name,
         frame,
-        target,
+        target or "",
         hashlib.sha256(content).hexdigest(),
         notes=notes,
         schema=schema,

@@ -1,0 +1,197 @@
+"""What is read from a source, in numbers and words: `hpsearch data`, and what a first study file is made of."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hpsearch.data.columns import Column
+from hpsearch.data.prepare import Complain, read_and_split, read_whole, refusal
+from hpsearch.data.raw import Raw
+from hpsearch.study.schema import DataSection
+
+FORMAT = "hpsearch.data/1"
+_EXAMPLES = 3
+_TARGET = re.compile(r"(target|label|labels|class|classes|y|outcome|response|output)", re.IGNORECASE)
+_FEW = 20
+"""Numbers, or "all", of different values from which a last column is hardly what is predicted."""
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """One column of a table: what it is, and all its values in short.
+
+    distinct: different values, missing ones left out; examples: the first of these; low, high, mean: of numbers.
+    doubt: what `[data.columns]` may say of it, as TOML, where the guess may be wrong.
+    """
+
+    name: str
+    kind: str
+    used: bool
+    reason: str | None
+    missing: int
+    distinct: int
+    examples: tuple[str, ...]
+    low: float | None
+    high: float | None
+    mean: float | None
+    doubt: str | None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON-able values; `min`, `max` and `mean` of numbers alone."""
+        found: dict[str, Any] = {
+            "name": self.name,
+            "kind": self.kind,
+            "used": self.used,
+            "reason": self.reason,
+            "missing": self.missing,
+            "distinct": self.distinct,
+            "examples": list(self.examples),
+        }
+        if self.low is not None:
+            found.update({"min": self.low, "max": self.high, "mean": self.mean})
+        return found if self.doubt is None else {**found, "say": self.doubt}
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is read from a source.
+
+    rows: all of them, or images. columns: of a table. target: its name, None if nothing says which it is; task
+    and classes, with the rows of each, if there is one. parts: rows to train, to rank and kept back. images: count,
+    shape, levels and how many were left out.
+    """
+
+    name: str
+    rows: int
+    columns: tuple[ColumnFacts, ...] = ()
+    target: str | None = None
+    task: str | None = None
+    classes: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+    parts: tuple[int, int, int] | None = None
+    images: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    likely: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As `hpsearch.data/1`."""
+        target = None
+        if self.target is not None:
+            target = {
+                "name": self.target,
+                "task": self.task,
+                "classes": list(self.classes),
+                "counts": list(self.counts),
+            }
+        found: dict[str, Any] = {
+            "format": FORMAT,
+            "rows": self.rows,
+            "columns": [column.document() for column in self.columns],
+            "target": target,
+            "notes": list(self.notes),
+        }
+        if self.parts is not None:
+            found["splits"] = dict(zip(("train", "valid", "test"), self.parts, strict=True))
+        if self.images is not None:
+            found["images"] = self.images
+        return found
+
+
+def describe(data: DataSection, base: Path | None = None, complain: Complain | None = None) -> DataFacts:
+    """What is read from a source; of a table without a target, its columns alone.
+
+    Raises:
+        HpsearchError: as `load_dataset`.
+    """
+    base, refuse = base or Path(), refusal(complain)
+    raw = read_whole(data, 0, base, refuse)
+    if not raw.target:
+        return DataFacts(
+            raw.name,
+            len(raw.frame),
+            _columns(raw, ()),
+            notes=(*raw.notes, *_said(raw)),
+            likely=likely_target(raw),
+        )
+    found = read_and_split(data, 0, base, refuse, raw)
+    target = found.target
+    counts = tuple(np.bincount(target.values.astype(np.int64)).tolist()) if target.classes else ()
+    return DataFacts(
+        raw.name,
+        len(raw.frame),
+        () if raw.pictures is not None else _columns(raw, found.coded),
+        raw.target,
+        str(target.task),
+        target.classes,
+        counts,
+        (len(found.split.train), len(found.split.valid), len(found.split.test)),
+        _images(raw),
+        found.notes,
+    )
+
+
+def likely_target(raw: Raw) -> str:
+    """The column that is probably predicted: one that is called so, or the last."""
+    names = [str(name) for name in raw.frame.columns]
+    return next((name for name in names if _TARGET.fullmatch(name)), names[-1])
+
+
+def _said(raw: Raw) -> tuple[str, ...]:
+    from hpsearch.data.features import schema_notes
+
+    return schema_notes(raw)
+
+
+def _columns(raw: Raw, coded: list[str] | tuple[()]) -> tuple[ColumnFacts, ...]:
+    schema = {column.name: column for column in raw.schema}
+    return tuple(
+        _facts(schema.get(str(name)) or _typed(str(name), values), values, str(name) in coded)
+        for name, values in raw.frame.items()
+    )
+
+
+def _typed(name: str, values: pd.Series[Any]) -> Column:
+    """A column of a source that is no table file: its type says what it is."""
+    from hpsearch.data.columns import Reading
+
+    number = pd.api.types.is_numeric_dtype(values)
+    return Column(name, "number" if number else "category", Reading("number" if number else "category"))
+
+
+def _facts(column: Column, values: pd.Series[Any], coded: bool) -> ColumnFacts:
+    present = values.dropna()
+    distinct = present.unique()
+    numbers = column.kind not in ("date", "boolean") and pd.api.types.is_numeric_dtype(values)
+    finite = present[np.isfinite(present.to_numpy(np.float64))] if numbers else present.iloc[:0]
+    low, high, mean = (
+        (float(finite.min()), float(finite.max()), float(finite.mean())) if len(finite) else (None,) * 3
+    )
+    return ColumnFacts(
+        column.name,
+        column.kind,
+        column.unused is None,
+        column.unused,
+        int(len(values) - len(present)),
+        len(distinct),
+        tuple(_example(value) for value in distinct[:_EXAMPLES]),
+        low,
+        high,
+        mean,
+        column.doubt or ('"category"' if coded else None),
+    )
+
+
+def _example(value: Any) -> str:
+    if isinstance(value, pd.Timestamp | np.datetime64):
+        return str(pd.Timestamp(value)).removesuffix(" 00:00:00")
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _images(raw: Raw) -> dict[str, Any] | None:
+    return None
