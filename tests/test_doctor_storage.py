@@ -11,10 +11,10 @@ import pytest
 
 import hpsearch
 from hpsearch.errors import StorageError
+from hpsearch.extras.salvage import salvage
 from hpsearch.records import Cohort, Segment, State
 from hpsearch.store import Database
 from hpsearch.store.audit import audit
-from hpsearch.store.salvage import salvage
 from tests.flips import flipped
 from tests.store_study import curve_of, execute, finished_trial, new_trial, record
 from tests.studies import stored, url, write_study
@@ -65,19 +65,21 @@ def test_a_sound_database_is_said_to_be(path: Path) -> None:
 
 
 DAMAGES = {
-    "UPDATE hpsearch_trials SET value = '0.5' WHERE number = 1": ["trial 1: its row does not fit"],
-    "UPDATE hpsearch_trials SET params = '{}' WHERE number = 1": ["trial 1: its row does not fit"],
+    "UPDATE hpsearch_trials SET value = '0.5' WHERE number = 1": ["trial 1: its row does not match"],
+    "UPDATE hpsearch_trials SET params = '{}' WHERE number = 1": ["trial 1: its row does not match"],
     "DELETE FROM hpsearch_trials WHERE number = 1": ["trial 1: its row is missing"],
     "UPDATE hpsearch_curves SET data = zeroblob(288) WHERE number = 0": ["trial 0: its curve from epoch 1"],
     "UPDATE hpsearch_curves SET seconds = 'x' WHERE number = 0": ["trial 0: its curve from epoch 1"],
     "DELETE FROM hpsearch_curves WHERE number = 2": ["trial 2: expected a curve of 2 epochs; found 0"],
-    "UPDATE hpsearch_cohorts SET lanes = '[]' WHERE number = 0": ["cohort 0: its row does not fit"],
+    "UPDATE hpsearch_cohorts SET lanes = '[]' WHERE number = 0": ["cohort 0: its row does not match"],
     "DELETE FROM hpsearch_cohorts WHERE number = 1": ["cohort 1: its row is missing"],
-    "UPDATE hpsearch_runs SET provenance = '{}' WHERE number = 2": ["run 2: its row does not fit"],
-    "UPDATE hpsearch_queue SET trial = 3 WHERE position = 0": ["queued point 0: its row does not fit"],
-    "UPDATE hpsearch_checkpoints SET data = x'00'": ["trial 3: its checkpoint does not fit"],
-    "UPDATE hpsearch_tallies SET complete = 7": ["its tally is missing or does not fit"],
-    "UPDATE hpsearch_studies SET record = replace(record, 'accuracy', 'error')": ["its record does not fit"],
+    "UPDATE hpsearch_runs SET provenance = '{}' WHERE number = 2": ["run 2: its row does not match"],
+    "UPDATE hpsearch_queue SET trial = 3 WHERE position = 0": ["queued point 0: its row does not match"],
+    "UPDATE hpsearch_checkpoints SET data = x'00'": ["trial 3: its checkpoint does not match"],
+    "UPDATE hpsearch_tallies SET complete = 7": ["its tally is missing or does not match"],
+    "UPDATE hpsearch_studies SET record = replace(record, 'accuracy', 'error')": [
+        "its record does not match"
+    ],
 }
 """By statement, what is found damaged then: this and nothing else."""
 
@@ -90,7 +92,7 @@ def test_damaged_rows_are_named_and_the_rest_is_copied(path: Path, tmp_path: Pat
         assert expected in found
     damaged = path.read_bytes()
     if "its record" in DAMAGES[statement][0]:
-        with pytest.raises(StorageError, match="found no study whose record is sound"):
+        with pytest.raises(StorageError, match="expected a study with a sound record; found none"):
             salvage(audit(url(path)), tmp_path / "new.db")
         assert not (tmp_path / "new.db").exists()
         return
@@ -150,14 +152,14 @@ def test_the_command_names_damage_copies_the_rest_and_overwrites_nothing(path: P
     execute(path, "UPDATE hpsearch_trials SET params = '{}' WHERE number = 1")
     said = call("doctor", "--storage", url(path), code=1).stdout
     assert "5 of 7 trials, 14 epochs: sound" in said
-    assert "trial 0: its curve from epoch 1 does not fit its checksum" in said
+    assert "trial 0: its curve from epoch 1 does not match its checksum" in " ".join(said.split())
     new = tmp_path / "new.db"
     said = call("doctor", "--storage", url(path), "--salvage", new, code=1).stdout
     assert "digits: 5 trials copied as they were" in said
-    assert "trial 0: begun anew" in said
+    assert "trial 0: restarts" in said
     assert "trial 1: lost" in said
     before = new.read_bytes()
-    with pytest.raises(StorageError, match="expected the name of a new file; found one that exists"):
+    with pytest.raises(StorageError, match="expected a new file; found an existing one"):
         call("doctor", "--storage", url(path), "--salvage", new)
     assert new.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["new.db", "x.db"]

@@ -109,8 +109,8 @@ def _named(damages: Sequence[Damage]) -> Iterator[Finding]:
 
 def salvage_storage(storage: str | None, new: Path) -> int:
     """Copy what is sound of a storage and print what became of it; returns how many things are damaged."""
+    from hpsearch.extras.salvage import salvage
     from hpsearch.store.audit import audit
-    from hpsearch.store.salvage import salvage
 
     url = storage_url(storage)
     found = audit(url)

@@ -1,16 +1,16 @@
-"""Copying what is sound of a damaged database into a new one, in such a way that its studies can go on.
+"""Salvage: copy the sound rows of a damaged database into a new one, so that its studies can resume.
 
-A sound study is copied whole, and comes out the same. Of a damaged one, Optuna's mirror is made anew, and:
+A sound study is copied unchanged. For a damaged one, Optuna's tables are rebuilt, and:
 
-- a trial whose curve or outcome is damaged is begun anew: it keeps its number and hyper-parameters, runs, and
-  is trained when the study is resumed. Its curve comes out the same, because it is a function of the study's
-  seed and the trial's number; whether it is stopped on the way is decided anew, among all trials there are.
-- a trial of which not even the hyper-parameters are known keeps its number, so that the others keep theirs,
-  and is failed: "lost: …".
-- a cohort is put together from the pieces of curves that were trained in it; a run's provenance and a queued
-  point are left empty, and so is a look at the rows that are kept back, which still counts; weights of
-  running trials are left out, they are trained again.
-- a study whose record is damaged is not copied: nothing says what its numbers mean.
+- a trial with a damaged curve or outcome restarts: it keeps its number and hyper-parameters, and resuming the
+  study trains it again. Its curve comes out the same, a function of the study's seed and the trial's number;
+  the stopping rule decides anew, among all trials there are by then.
+- a trial without even hyper-parameters keeps its number, so that the others keep theirs, and is marked as
+  failed: "lost: …".
+- a cohort is rebuilt from the pieces of curves trained in it. A damaged run keeps no provenance, a damaged
+  queued point no values, and a damaged scoring no outcome, but it still counts. Damaged weights of running
+  trials are dropped and trained again.
+- a study with a damaged record is not copied: nothing says what its numbers mean.
 """
 
 from __future__ import annotations
@@ -26,18 +26,15 @@ from hpsearch.records import Cohort, Run, Scoring, Segment, State, Trial
 from hpsearch.store.audit import Audit, Damage, Examined
 from hpsearch.store.connection import check_place
 from hpsearch.store.database import Database
-from hpsearch.store.schema import cohorts as cohorts_table
-from hpsearch.store.schema import queue as queue_table
-from hpsearch.store.schema import runs as runs_table
-from hpsearch.store.schema import scorings as scorings_table
+from hpsearch.store.reading import COHORTS, QUEUE, RUNS, SCORINGS
 from hpsearch.store.study import Contents
 
-_NOT_READABLE = "its row in the damaged database could not be read"
+_NOT_READABLE = "unreadable row in the damaged database"
 
 
 @dataclass(frozen=True)
 class Salvaged:
-    """A study that was copied. whole: trials that are as they were. lost: what became of all that is not."""
+    """A copied study. whole: number of unchanged trials. lost: what happened to the rest."""
 
     name: str
     whole: int
@@ -45,20 +42,20 @@ class Salvaged:
 
 
 def salvage(audit: Audit, path: Path) -> list[Salvaged]:
-    """Copy what is sound into a new SQLite file, which is there as a whole or not at all.
-
-    Returns the studies that are in it; the others have no sound record.
+    """Copy sound rows into a new SQLite file, atomically; returns the copied studies.
 
     Raises:
-        StorageError: there is a file already, it cannot be written, or nothing can be copied.
+        StorageError: the file exists or cannot be written, or no study has a sound record.
     """
     shown = f"sqlite:///{path}"
     if path.exists():
-        raise StorageError(f"{shown}: expected the name of a new file; found one that exists. Name another.")
+        raise StorageError(f"{shown}: expected a new file; found an existing one. Name another.")
     check_place(path, shown, create=True)
     studies = [study for study in audit.studies if study.record is not None]
     if not studies:
-        raise StorageError(f"{audit.shown}: found no study whose record is sound, so nothing can be copied")
+        raise StorageError(
+            f"{audit.shown}: expected a study with a sound record; found none, so nothing can be salvaged"
+        )
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with Database.open(f"sqlite:///{beside}", create=True) as database:
@@ -78,17 +75,17 @@ def _copy(database: Database, study: Examined) -> Salvaged:
     record = study.record
     if study.tally is None:
         record = replace(record, seconds=sum(piece.seconds for piece in segments))
-        lost.append(Damage("", "the seconds that it was trained are now the sum over its sound trials"))
+        lost.append(Damage("", "its training time is now the sum over its sound trials"))
     unfinished = {trial.number for trial in trials if trial.epochs and not trial.state.finished}
-    queue = [study.queue.get(position) for position in study.expected[queue_table.name]]
-    lost += [Damage(f"queued point {at}", "left empty") for at, point in enumerate(queue) if point is None]
+    queue = study.numbered(QUEUE)
+    lost += [Damage(f"queued point {at}", "left empty") for at, point in queue if point is None]
     contents = Contents(
         runs=_runs(study, lost),
         cohorts=_cohorts(study, trials, segments, lost),
         trials=trials,
         segments=segments,
-        queued=[{} if point is None else point.params for point in queue],
-        taken={point.position: point.trial for point in queue if point and point.trial is not None},
+        queued=[{} if point is None else point.params for _, point in queue],
+        taken={at: point.trial for at, point in queue if point and point.trial is not None},
         scorings=_scorings(study, lost),
         checkpoints={number: kept for number, kept in study.checkpoints.items() if number in unfinished},
         created=study.created,
@@ -98,25 +95,22 @@ def _copy(database: Database, study: Examined) -> Salvaged:
 
 
 def _trial(study: Examined, number: int, lost: list[Damage]) -> Trial:
-    """The trial as it goes on; what becomes of a damaged one is appended to `lost`."""
+    """The trial to store; appends what happened to a damaged one to `lost`."""
     if number in study.whole:
         return study.trials[number]
     asked = study.trials.get(number) or study.asked.get(number)
     if asked is not None:
-        lost.append(
-            Damage(f"trial {number}", "begun anew: it is trained again when you go on with the study")
-        )
+        lost.append(Damage(f"trial {number}", "restarts: resuming the study trains it again"))
         return Trial(number, asked.cohort, asked.params, started=asked.started)
-    lost.append(Damage(f"trial {number}", "lost: it keeps its number and is failed"))
-    cohort = min((c.number for c in study.cohorts.values() if number in c.lanes), default=0)
+    lost.append(Damage(f"trial {number}", "lost: it keeps its number, marked as failed"))
+    cohort = min((at for at, c in study.found[COHORTS][1].items() if number in c.lanes), default=0)
     time, reason = study.created.replace(tzinfo=UTC), f"lost: {_NOT_READABLE}"
     return Trial(number, cohort, {}, State.FAILED, reason=reason, started=time, finished=time)
 
 
 def _runs(study: Examined, lost: list[Damage]) -> list[Run]:
     runs = []
-    for number in study.expected[runs_table.name]:
-        run = study.runs.get(number)
+    for number, run in study.numbered(RUNS):
         if run is None:
             lost.append(Damage(f"run {number}", "its provenance is lost"))
             run = Run(number, {"lost": _NOT_READABLE}, study.created.replace(tzinfo=UTC))
@@ -126,10 +120,9 @@ def _runs(study: Examined, lost: list[Damage]) -> list[Run]:
 
 def _scorings(study: Examined, lost: list[Damage]) -> list[Scoring]:
     scorings = []
-    for number in study.expected[scorings_table.name]:
-        scoring = study.scorings.get(number)
+    for number, scoring in study.numbered(SCORINGS):
         if scoring is None:
-            lost.append(Damage(f"scoring {number}", "what came out is lost"))
+            lost.append(Damage(f"scoring {number}", "its outcome is lost"))
             scoring = Scoring(number, "lost", {}, b"", study.created.replace(tzinfo=UTC))
         scorings.append(scoring)
     return scorings
@@ -142,11 +135,11 @@ def _cohorts(
     for piece in segments:
         pieces.setdefault(piece.cohort, []).append(piece)
     cohorts = []
-    told = study.expected[cohorts_table.name].stop
-    for number in range(max(told, 1 + max(pieces, default=-1))):
-        cohort = study.cohorts.get(number)
+    numbers, sound = study.found[COHORTS]
+    for number in range(max(numbers.stop, 1 + max(pieces, default=-1))):
+        cohort = sound.get(number)
         if cohort is None:
-            lost.append(Damage(f"cohort {number}", "put together from the curves that were trained in it"))
+            lost.append(Damage(f"cohort {number}", "rebuilt from the curves trained in it"))
             there = pieces.get(number, ())
             cohort = Cohort(number, {p.trial: (p.first_epoch - 1, p.last_epoch) for p in there})
         cohorts.append(cohort)
