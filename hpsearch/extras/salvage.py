@@ -29,7 +29,7 @@ from hpsearch.store.database import Database
 from hpsearch.store.reading import COHORTS, QUEUE, RUNS, SCORINGS
 from hpsearch.store.study import Contents
 
-_NOT_READABLE = "unreadable row in the damaged database"
+_NOT_READABLE = "its row in the damaged database could not be read"
 
 
 @dataclass(frozen=True)
