@@ -366,7 +366,7 @@ def test_a_study_is_created_with_its_contents_or_not_at_all(place: Place) -> Non
             store.record, name="half", document={**store.record.document, "study": {"name": "half"}}
         )
         contents = Contents(store.runs(), store.cohorts(), store.trials(), store.segments()[:-1])
-        with pytest.raises(StorageError, match="epochs, as its curve has"):
+        with pytest.raises(StorageError, match="expected 1 epoch as in its curve; found 3"):
             database.create_study(record, contents)
         assert database.find("half") is None
         database.create_study(record, replace(contents, segments=store.segments()))

@@ -82,11 +82,11 @@ BAD_COMMITS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "epochs without a curve": (
         {"updated": [running(3, 9)]},
-        "trial 3: expected the 3 epochs of its curve; found 9",
+        "trial 3: expected 3 epochs as in its curve; found 9",
     ),
     "a curve without its trial": (
         {"segments": [Segment(3, 0, 4, curve_of(3, 2))]},
-        "trial 3: expected the 5 epochs of its curve; found 3",
+        "trial 3: expected 5 epochs as in its curve; found 3",
     ),
     "a curve of other columns": (
         {"segments": [Segment(3, 0, 4, np.zeros((2, 3)))]},

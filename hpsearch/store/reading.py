@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Kind(Generic[T]):
-    """What a study has a number of: the second column of the table counts from `first`, without gaps.
+    """A kind of numbered rows of a study; the table's second column counts from `first` without gaps.
 
     count: the field of the tally that says how many. what: one of them, for messages. make: of a sound row.
     """

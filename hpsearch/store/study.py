@@ -38,7 +38,7 @@ from hpsearch.study.file import study_from_document
 
 
 def target_of(study_id: int, record: StudyRecord) -> writing.Target:
-    """What writing to a study takes from its record.
+    """The target for writes to a study, from its record.
 
     Raises:
         HpsearchError: the record's settings cannot be read.

@@ -222,7 +222,7 @@ def _check_growth(
         raise StorageError(f'study "{target.name}": expected each updated trial once; found a duplicate')
     for number, reached in epochs.items():
         if (found := told.get(number, stored[number].epochs)) != reached:
-            raise target.refusal(number, f"the {reached} epochs of its curve", f"{found}")
+            raise target.refusal(number, f"{plural(reached, 'epoch')} as in its curve", f"{found}")
 
 
 def _optuna_ids(connection: Connection, target: Target, stored: Mapping[int, Any]) -> dict[int, int]:

@@ -76,7 +76,7 @@ def loss_metric(values: Callable[[Tensor, Tensor], Tensor]) -> Metric:
 
 
 def finish_metric(name: str, mean: Any, variance: Any, target_std: float) -> Any:
-    """What the mean contributions of the metric `name` stand for."""
+    """The metric `name` from its mean contributions."""
     return mean if name in OWN_LOSS else METRICS[name].finish(mean, variance, target_std)
 
 

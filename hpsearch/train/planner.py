@@ -67,12 +67,12 @@ def bucket(width: int) -> int:
 
 
 def stack_key(lane: Lane) -> tuple[int, ...]:
-    """What lanes of one stacked network must share: linear outputs a unit, and the kind of optimiser."""
+    """Key that lanes of one stacked network share: linear outputs per unit, and kind of optimiser."""
     return lane.configuration.fan, int(lane.configuration.optimizer in ADAPTIVE)
 
 
 def group_key(problem: Problem, lane: Lane) -> tuple[int, ...]:
-    """What must be equal in a stacked tile, besides the epochs: mini-batches, `stack_key`, padded widths.
+    """Key that lanes of a stacked tile share besides epochs: mini-batches, `stack_key`, padded widths.
 
     Lanes whose hidden layers all have one padded width stack whatever their depth; others only with
     lanes of the same padded layers. A linear model has no hidden layer and stacks with anything; it

@@ -20,7 +20,7 @@ Targets = NDArray[np.int64] | NDArray[np.float32] | NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is trained on.
+    """The data, loss and settings to train on.
 
     x_train: [rows, features] float32 (float64 to check the arithmetic); y_train: [rows] (int64 classes,
     otherwise the dtype of x); likewise x_valid and y_valid. outputs: units of the last layer. loss, metric:

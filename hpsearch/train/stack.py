@@ -56,7 +56,7 @@ class Network(Protocol):
         ...
 
     def buffers(self, rows: int) -> Any:
-        """What one forward pass of `rows` rows leaves for the backward pass; or that writes itself there."""
+        """Buffers in which a forward pass of `rows` rows leaves values for the backward pass."""
         ...
 
     def forward(self, x: Tensor, logits: Tensor, values: Any, training: bool = False) -> None:
