@@ -1,13 +1,14 @@
-"""`hpsearch compare`: two studies or trials against each other in words, tables, Markdown and JSON."""
+"""`hpsearch compare`: two studies or trials against each other as a section of a report, and as JSON."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from hpsearch.errors import plural
-from hpsearch.reporting.blocks import begun
+from hpsearch.reporting.blocks import TERMINAL, Block, Remarks, Section, Sentence, Table, Tone
 from hpsearch.reporting.comparison import (
     NO_TEST,
     change_text,
@@ -30,9 +31,6 @@ from hpsearch.text import (
     signed_texts,
     significant,
 )
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 COMPARE_FORMAT = "hpsearch.compare/1"
 
@@ -312,53 +310,24 @@ def sentences(v: Contrast) -> list[str]:
     return [text for text in (verdict(v), gate_sentence(v), by_seed_sentence(v)) if text]
 
 
-def _tables(v: Contrast) -> list[tuple[str, Grid]]:
-    anytime = anytime_grid(v)
-    searches = [] if anytime is None else [(f"best validation {v.metric} of the search so far", anytime)]
-    return [*searches, (f"validation {v.metric} by epoch, on average over the fresh seeds", learning_grid(v))]
+# -- what is shown -------------------------------------------------------------------------------
 
 
-# -- formats -------------------------------------------------------------------------------------
+def compare_sections(v: Contrast) -> list[Section]:
+    """The comparison as one section."""
 
+    def blocks() -> Iterator[Block]:
+        first, *others = sentences(v)
+        yield Sentence(first, Tone.VERDICT)
+        yield from map(Sentence, others)
+        yield Table(sides_grid(v), title(v), all_with="--format json")
+        yield Remarks(remarks(v))
+        if (anytime := anytime_grid(v)) is not None:
+            yield Table(anytime, f"best validation {v.metric} of the search so far")
+        yield Table(learning_grid(v), f"validation {v.metric} by epoch, averaged over the fresh seeds")
 
-def two_view(v: Contrast, width: int) -> RenderableType:
-    """For the terminal, at most `width` columns."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from hpsearch.reporting.tables import fitted, spaced
-
-    first, *others = sentences(v)
-    blocks: list[RenderableType] = [
-        Group(Text(f" {title(v)}", style="dim"), *fitted(sides_grid(v), width, "--format json")),
-        Group(Text(first, style="bold"), *map(Text, others)),
-        Group(*(Text(line, style="dim") for line in remarks(v))),
-    ]
-    blocks += [Group(Text(f" {caption}", style="dim"), *fitted(grid, width)) for caption, grid in _tables(v)]
-    return spaced(blocks)
-
-
-def two_markdown(v: Contrast) -> str:
-    """As Markdown with GitHub's tables, for a comment of a continuous integration."""
-    from hpsearch.reporting.markdown import escaped, markdown_table
-
-    first, *others = sentences(v)
-    lines = [
-        f"## {escaped(v.arms[1].name)} against {escaped(v.arms[0].name)}",
-        "",
-        f"**{escaped(first)}**",
-        "",
-        *(part for text in others for part in (escaped(text), "")),
-        f"{escaped(begun(title(v)))}.",
-        "",
-        *markdown_table(sides_grid(v)),
-        "",
-        *(f"- {escaped(line)}" for line in remarks(v)),
-        "",
-    ]
-    for caption, grid in _tables(v):
-        lines += [f"{escaped(begun(caption))}:", "", *markdown_table(grid), ""]
-    return "\n".join(lines)
+    a, b = v.arms
+    return [Section("compare", f"{b.name} against {a.name}", blocks, untitled=TERMINAL)]
 
 
 def two_document(v: Contrast) -> dict[str, Any]:

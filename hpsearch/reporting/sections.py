@@ -151,7 +151,7 @@ def all_charts(report: Report, found: Lessons, long: bool = False) -> list[Chart
 def chart_blocks(shown: Iterable[Section]) -> Iterator[Charts]:
     """The blocks of these sections that hold charts."""
     for section in shown:
-        yield from (block for block in section.make() if isinstance(block, Charts))
+        yield from (block for block in section.made if isinstance(block, Charts))
 
 
 def _summary(source: Source) -> Section:
