@@ -13,9 +13,17 @@ from hpsearch.reporting.charts.spec import (
     Chart,
     Spec,
     domain_of,
+    layer,
+    lines_axis,
+    mean_layers,
     metric_axis,
+    quantity,
+    seed_layer,
     tip_format,
+    tooltip,
     values,
+    within,
+    word,
 )
 from hpsearch.reporting.finalists import rank_text
 from hpsearch.reporting.grids import thinned_epochs
@@ -43,8 +51,6 @@ def confirmed_chart(c: Confirmation) -> Chart | None:
         parts.append(f"trial {row['trial']} {metric_text(c.metric, row['mean'])} ({interval})")
     shown = np.array([value for row in rows for key, value in row.items() if key != "s"], dtype=np.float64)
     domain = domain_of(np.concatenate([shown, [each["v"] for each in seeds]]))
-    names = [row["s"] for row in rows]
-    kinds = (f"{c.part}, mean with 95 % interval", f"{c.part}, each seed", "validation, when selected")
     return Chart(
         "confirmed",
         "Confirmed ranking",
@@ -52,66 +58,32 @@ def confirmed_chart(c: Confirmation) -> Chart | None:
         {
             "data": values(rows),
             "encoding": {
-                "y": {
-                    "field": "s",
-                    "type": "nominal",
-                    "sort": names,
-                    "title": "rank and trial",
-                    "axis": {"ticks": False, "domain": False},
-                },
-                "x": {
-                    "type": "quantitative",
-                    "field": "mean",
-                    "scale": {"domain": list(domain), "zero": False, "nice": False},
-                    "axis": metric_axis(c.metric, domain),
-                },
+                "y": lines_axis("s", [row["s"] for row in rows], "rank and trial"),
+                "x": quantity("mean", scale=within(domain, zero=False), axis=metric_axis(c.metric, domain)),
             },
-            "layer": [*_layers(c.metric, kinds, seeds)],
+            "layer": _layers(c, seeds),
         },
         _MARGINS + _LINE * len(rows),
     )
 
 
-def _layers(metric: str, kinds: tuple[str, str, str], seeds: list[Spec]) -> list[Spec]:
-    mean, seed, promised = kinds
-    form = tip_format(metric)
-    legend = {"domain": list(kinds), "range": [var("c0"), var("faint"), var("c1")]}
-    tips = [("mean", "mean"), ("low", "95 % from"), ("high", "to"), ("selected", "selected at")]
-    tooltip = [
-        {"field": "s", "type": "nominal", "title": "rank and trial"},
-        *({"field": f, "type": "quantitative", "title": title, "format": form} for f, title in tips),
-    ]
-
-    def kind(name: str) -> Spec:
-        return {"datum": name, "type": "nominal", "scale": legend}
-
+def _layers(c: Confirmation, seeds: list[Spec]) -> list[Spec]:
+    kinds = [f"{c.part}, mean with 95 % interval", f"{c.part}, each seed", "validation, when selected"]
+    scale = {"domain": kinds, "range": [var("c0"), var("faint"), var("c1")]}
+    mean, seed, selected = ({"datum": kind, "type": "nominal", "scale": scale} for kind in kinds)
+    form = tip_format(c.metric)
+    tips = tooltip(
+        ("s", "rank and trial", ""),
+        ("mean", "mean", form),
+        ("low", "95 % from", form),
+        ("high", "to", form),
+        ("selected", "selected at", form),
+    )
+    diamond = {"type": "point", "filled": False, "size": 70, "shape": "diamond", "opacity": 1}
     return [
-        {
-            "data": values(seeds),
-            "mark": {"type": "tick", "thickness": 1.5, "size": 12, "opacity": 0.9},
-            "encoding": {"x": {"field": "v", "type": "quantitative"}, "color": kind(seed)},
-        },
-        {
-            "mark": {"type": "rule", "strokeWidth": 3},
-            "encoding": {
-                "x": {"field": "low", "type": "quantitative"},
-                "x2": {"field": "high"},
-                "color": kind(mean),
-                "tooltip": tooltip,
-            },
-        },
-        {
-            "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1},
-            "encoding": {"color": kind(mean), "tooltip": tooltip},
-        },
-        {
-            "mark": {"type": "point", "filled": False, "size": 70, "shape": "diamond", "opacity": 1},
-            "encoding": {
-                "x": {"field": "selected", "type": "quantitative"},
-                "color": kind(promised),
-                "tooltip": tooltip,
-            },
-        },
+        seed_layer(seeds, 12, seed),
+        *mean_layers(mean, tips),
+        layer(diamond, x=quantity("selected"), color=selected, tooltip=tips),
     ]
 
 
@@ -125,12 +97,11 @@ def seeds_chart(c: Confirmation) -> Chart | None:
     rows = [{"s": name, **row} for name, band in bands.items() for row in band]
     ends = np.array([[row["lo"], row["hi"]] for row in rows])
     domain = domain_of(ends, (0.12, 1.0) if c.maximize else (0.0, 0.88))
-    colour = {
-        "field": "s",
-        "type": "nominal",
-        "scale": {"domain": list(bands), "range": [series(place) for place in range(len(bands))]},
-        "legend": {"symbolType": "stroke"},
-    }
+    colour = word(
+        "s",
+        scale={"domain": list(bands), "range": [series(place) for place in range(len(bands))]},
+        legend={"symbolType": "stroke"},
+    )
     spread = ", ".join(
         f"{name} {metric_text(c.metric, band[-1]['lo'])} to {metric_text(c.metric, band[-1]['hi'])}"
         for name, band in bands.items()
@@ -170,20 +141,16 @@ def _band(finalist: Finalist, place: int) -> list[dict[str, Any]]:
 
 
 def _seeds_layers(form: str) -> list[Spec]:
-    tips = [("e", "epoch", "d"), ("v", "mean", form), ("lo", "lowest", form), ("hi", "highest", form)]
-    tooltip = [
-        {"field": "s", "type": "nominal", "title": "trial"},
-        *({"field": f, "type": "quantitative", "title": title, "format": how} for f, title, how in tips),
-    ]
+    tips = tooltip(
+        ("s", "trial", ""),
+        ("e", "epoch", "d"),
+        ("v", "mean", form),
+        ("lo", "lowest", form),
+        ("hi", "highest", form),
+    )
+    dot = {"type": "point", "filled": True, "size": 60, "opacity": 0, "clip": True}
     return [
-        {
-            "mark": {"type": "area", "fillOpacity": 0.18, "clip": True},
-            "encoding": {"y": {"field": "lo", "type": "quantitative"}, "y2": {"field": "hi"}},
-        },
+        layer({"type": "area", "fillOpacity": 0.18, "clip": True}, y=quantity("lo"), y2={"field": "hi"}),
         {"mark": {"type": "line", "strokeWidth": 2, "clip": True}},
-        {
-            "name": UNSEEN.format("hover"),
-            "mark": {"type": "point", "filled": True, "size": 60, "opacity": 0, "clip": True},
-            "encoding": {"tooltip": tooltip},
-        },
+        {"name": UNSEEN.format("hover"), **layer(dot, tooltip=tips)},
     ]
