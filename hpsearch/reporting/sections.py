@@ -69,11 +69,9 @@ from hpsearch.reporting.grids import (
 )
 from hpsearch.reporting.lessons import (
     alone_blocks,
-    importances_block,
+    importances_blocks,
     pair_blocks,
-    pair_lines,
-    verdict_block,
-    without_bars,
+    verdict_blocks,
 )
 from hpsearch.reporting.provenance import commands, next_line, provenance_rows, study_toml
 from hpsearch.reporting.summary import summary
@@ -305,16 +303,13 @@ def _lessons(source: Source) -> Section:
     tables, lines = (TEXT, frozenset[Any]()) if every else (MARKDOWN, TERMINAL)
 
     def blocks() -> Iterator[Block]:
-        found, metric = source.lessons, report.record.metric
-        yield from _all_taught([verdict_block(each, metric) for each in found.verdicts], EVERYWHERE)
+        found = source.lessons
+        for each in found.verdicts:
+            yield from verdict_blocks(each, report.record.metric)
         yield Title("Importances", formats=PAGE)
         if any(each.share is not None for each in found.importances):
-            title, grid, said = importances_block(found)
             yield Charts(lambda _: _some(importances_chart(found)))
-            yield Table(grid, title, titled=True, all_with="--format html", formats=TEXT)
-            yield Table(without_bars(grid), title, formats=PAGE)
-            yield from (Sentence(line, formats=lines) for line in pair_lines(found))
-            yield from map(Sentence, said)
+            yield from importances_blocks(found, lines)
         else:
             too_few = "There are too few trials to say which hyper-parameters matter."
             yield Sentence(too_few, formats=PAGE)
@@ -324,7 +319,7 @@ def _lessons(source: Source) -> Section:
             told = "What one value does depends on the other: medians of the trials with both."
             yield Sentence(told, formats=PAGE)
             yield Charts(lambda _: interaction_charts(found), heading=4, panels="panels wide")
-        yield Later(lambda: _all_taught(pair_blocks(found, metric), tables), formats=tables)
+        yield Later(lambda: pair_blocks(found), formats=tables)
         if found.isolations:
             yield Title("Each hyper-parameter by itself", formats=PAGE)
             told = (
@@ -333,7 +328,7 @@ def _lessons(source: Source) -> Section:
             )
             yield Sentence(told, formats=PAGE)
             yield Charts(lambda _: isolation_charts(found), heading=4, panels="panels")
-        yield Later(lambda: _all_taught(alone_blocks(found, metric), tables), formats=tables)
+        yield Later(lambda: alone_blocks(found), formats=tables)
 
     return Section(
         "lessons",
@@ -421,13 +416,6 @@ def _next(source: Source) -> Section:
         formats=TERMINAL,
         untitled=TERMINAL,
     )
-
-
-def _all_taught(blocks: Iterable[tuple[str, Any, list[str]]], formats: frozenset[Any]) -> Iterator[Block]:
-    """Tables of the lessons, each with the sentences below it."""
-    for title, grid, lines in blocks:
-        yield Table(grid, title, titled=True, all_with="--format html", formats=formats)
-        yield from (Sentence(line, formats=formats) for line in lines)
 
 
 def _some(chart: Chart | None) -> list[Chart]:
