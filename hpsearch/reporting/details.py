@@ -17,7 +17,8 @@ from hpsearch.errors import plural
 from hpsearch.records import FloatArray, Run, Segment, State, StudyRecord, Trial
 from hpsearch.reporting.grids import Column, Grid, curve_text, figure_text
 from hpsearch.reporting.layers import dead_line, layers_grid, sizes
-from hpsearch.reporting.tables import fitted, spaced
+from hpsearch.reporting.provenance import written
+from hpsearch.reporting.tables import fitted, spaced, two_columns
 from hpsearch.results.frames import costs_of, curve_columns, rank_of, reason_of, space_of
 from hpsearch.stats.pareto import beaten_by
 from hpsearch.text import (
@@ -69,18 +70,19 @@ def list_document(studies: Sequence[StoredStudy]) -> dict[str, Any]:
 
 def list_view(studies: Sequence[StoredStudy], width: int) -> RenderableType:
     """One line a study."""
-    columns = [
-        Column("study", numeric=False),
-        Column("trials"),
-        Column("complete"),
-        Column("best"),
-        Column("metric", numeric=False),
-        Column("stopped"),
-        Column("diverged"),
-        Column("running"),
-        Column("time"),
-        Column("created", numeric=False),
+    heads = [
+        "study",
+        "trials",
+        "complete",
+        "best",
+        "metric",
+        "stopped",
+        "diverged",
+        "running",
+        "time",
+        "created",
     ]
+    columns = tuple(Column(head, head not in ("study", "metric", "created")) for head in heads)
     rows = []
     for study in studies:
         counts = {state: study.counts.get(state, 0) for state in State}
@@ -99,7 +101,7 @@ def list_view(studies: Sequence[StoredStudy], width: int) -> RenderableType:
                 created,
             )
         )
-    return Group(*fitted(Grid(tuple(columns), tuple(rows)), width, "--format json"))
+    return Group(*fitted(Grid(columns, tuple(rows)), width, "--format json"))
 
 
 def study_view(record: StudyRecord, counts: Mapping[State, int], runs: Sequence[Run] = ()) -> RenderableType:
@@ -121,7 +123,7 @@ def study_view(record: StudyRecord, counts: Mapping[State, int], runs: Sequence[
     provenance = runs[-1].provenance if runs else record.provenance
     for title, values in (("data", data), ("provenance", provenance)):
         if values:
-            blocks.append(_section(title, {key: _written(value) for key, value in values.items()}))
+            blocks.append(_section(title, {key: written(value) for key, value in values.items()}))
     if runs:
         blocks.append(_section("runs", dict(_run_lines(runs))))
     return spaced(blocks)
@@ -135,7 +137,7 @@ def _run_lines(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
     for at in range(first, len(runs)):
         before = runs[at - 1].provenance if at else {}
         changed = [
-            f"{key} {_written(before[key])} → {_written(value)}"
+            f"{key} {written(before[key])} → {written(value)}"
             for key, value in runs[at].provenance.items()
             if key in before and before[key] != value
         ]
@@ -187,8 +189,15 @@ def trial_view(
         lines.append(
             Text(f"from {_aware(trial.started).astimezone():%Y-%m-%d %H:%M:%S}, {seconds_text(took)}")
         )
-    blocks: list[RenderableType] = [Group(*lines), _hyper_parameters(record, trial)]
-    if network := sizes(record, space_of(record).configuration(trial.params)):
+    space = space_of(record)
+    # With all digits, so that they can be used elsewhere; those that mean anything to the trial.
+    values = {
+        name: (parameter_text(value) if isinstance(value, str) else toml_value(value))
+        + ("" if name in space.searched else "   (fixed)")
+        for name, value in space.described(trial.params).items()
+    }
+    blocks: list[RenderableType] = [Group(*lines), _section("hyper-parameters", values)]
+    if network := sizes(record, space.configuration(trial.params)):
         blocks.append(Group(*fitted(layers_grid(*network), width)))
     if len(curve):
         blocks.append(_curve(record, curve))
@@ -217,21 +226,15 @@ def _objectives_text(record: StudyRecord, trial: Trial) -> str:
     return ", ".join(f"{name} {figure_text(name, value)}" for name, value in values)
 
 
+def lane_text(piece: Segment) -> str:
+    """ ", lane 3 of 60", or nothing where that was not stored."""
+    return f", lane {piece.lane + 1} of {piece.width}" if piece.width else ""
+
+
 def _piece_line(piece: Segment) -> tuple[str, str]:
-    lane = f", lane {piece.lane + 1} of {piece.width}" if piece.width else ""
     first, last = piece.first_epoch, piece.last_epoch
     epochs = f"epoch {first}" if first == last else f"epochs {first}–{last}"
-    return epochs, f"run {piece.run}, cohort {piece.cohort}{lane}"
-
-
-def _hyper_parameters(record: StudyRecord, trial: Trial) -> RenderableType:
-    """Those that mean anything to the trial, fixed ones too."""
-    space = space_of(record)
-    values = {
-        name: _exact(value) + ("" if name in space.searched else "   (fixed)")
-        for name, value in space.described(trial.params).items()
-    }
-    return _section("hyper-parameters", values)
+    return epochs, f"run {piece.run}, cohort {piece.cohort}{lane_text(piece)}"
 
 
 def _curve(record: StudyRecord, curve: FloatArray) -> RenderableType:
@@ -253,12 +256,7 @@ def _curve(record: StudyRecord, curve: FloatArray) -> RenderableType:
 
 
 def _section(title: str, values: Mapping[str, str]) -> RenderableType:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for key, value in values.items():
-        table.add_row(Text(f"  {plain(key)}"), Text(plain(value)))
-    return Group(Text(title, style="bold"), table)
+    return Group(Text(title, style="bold"), two_columns((f"  {key}", value) for key, value in values.items()))
 
 
 def _origin(record: StudyRecord) -> list[Text]:
@@ -267,15 +265,6 @@ def _origin(record: StudyRecord) -> list[Text]:
         taken = plural(len(parent["trials"]), "trial")
         lines.append(Text(f"forked from study {plain(parent['study'])}, with {taken} of it"))
     return lines
-
-
-def _exact(value: Any) -> str:
-    """A hyper-parameter with all digits, so that it can be used elsewhere."""
-    return parameter_text(value) if isinstance(value, str) else toml_value(value)
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else toml_value(value)
 
 
 def _aware(moment: datetime) -> datetime:

@@ -24,6 +24,10 @@ from hpsearch.text import (
     significant,
 )
 
+NO_TEST = (
+    "There is no test set: the scores are from the validation set, on which the trials were chosen, too, and "
+    "flatter."
+)
 _CLAIMED = 5
 """Of fewer finalists the chance that they hold the best is not told: by simulation it would be too high."""
 
@@ -63,9 +67,8 @@ def finalists_grid(c: Confirmation) -> Grid:
     rows = []
     for row in frame.to_dict("records"):
         to_best = [row[name] for name in ("difference", "difference_low", "difference_high")]
-        difference, *ends = signed_texts(c.metric, *(value for value in to_best if not missing(value))) or [
-            ""
-        ]
+        known = [value for value in to_best if not missing(value)]
+        difference, *ends = signed_texts(c.metric, *known) or [""]
         cells = [
             rank_text(row["rank_low"], row["rank_high"]),
             str(row["trial"]),
@@ -170,10 +173,7 @@ def finalists_remarks(c: Confirmation) -> list[str]:
         f"would differ by more. {c.ranking.method}"
     )
     if c.part == "validation":
-        lines.append(
-            "There is no test set: the scores are from the validation part, on which the trials were "
-            "chosen, too, and flatter."
-        )
+        lines.append(NO_TEST)
     return [*lines, uses_sentence(c)]
 
 

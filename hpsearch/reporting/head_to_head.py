@@ -10,12 +10,12 @@ import numpy as np
 from hpsearch.errors import plural
 from hpsearch.reporting.blocks import TERMINAL, Block, Remarks, Section, Sentence, Table, Tone
 from hpsearch.reporting.comparison import (
-    NO_TEST,
     change_text,
     estimate_document,
     level_cells,
     verdict_text,
 )
+from hpsearch.reporting.finalists import NO_TEST
 from hpsearch.reporting.grids import Column, Grid, thinned_epochs
 from hpsearch.results.anytime import Anytime
 from hpsearch.results.contrast import Arm, Choice, Contrast, Pairing, gate_rows
@@ -198,7 +198,7 @@ def remarks(v: Contrast) -> list[str]:
             lines.append(
                 f"{letter} diverged with {side.diverged} of {v.seeds} seeds; scores are those of the others."
             )
-    for study, looks in _looks(v).items():
+    for study, looks in {plain(side.study): len(side.uses) for side in v.arms}.items():
         if looks > 1:
             lines.append(
                 f"Study {study} has looked at its test set {looks} times: each look makes the best of "
@@ -229,11 +229,6 @@ def _about(v: Contrast) -> str:
         "The interval (Welch's t) is about other initial weights and orders of the rows alone, although the "
         f"rows differ, too: how much of the difference that makes is not known. It is {end}"
     )
-
-
-def _looks(v: Contrast) -> dict[str, int]:
-    """By study, how often its test set has been looked at."""
-    return {plain(side.study): len(side.uses) for _, side in _sides(v)}
 
 
 # -- tables --------------------------------------------------------------------------------------
@@ -275,22 +270,16 @@ def anytime_grid(v: Contrast) -> Grid | None:
         return None
     rows = []
     for axis in _AXES:
-        for budget in _budgets(a, b, axis):
+        least = min(a.spent(axis), b.spent(axis))
+        budgets = [least * share for share in _SHARES]
+        if axis != "seconds":
+            budgets = [float(max(1, round(budget))) for budget in budgets]
+        # Rounding in the sum of seconds must not leave the last piece out.
+        for budget in sorted({*budgets[:-1], least}):
             shown = seconds_text(budget) if axis == "seconds" else f"{budget:,.0f} {axis}"
             cells = (metric_text(v.metric, each.at(axis, budget)) for each in (a, b))
             rows.append((shown, *cells))
     return Grid((Column("after"), Column("A"), Column("B")), tuple(rows))
-
-
-def _budgets(a: Anytime, b: Anytime, axis: str) -> list[float]:
-    least = min(a.spent(axis), b.spent(axis))
-    whole = (
-        [least * share for share in _SHARES]
-        if axis == "seconds"
-        else [float(max(1, round(least * share))) for share in _SHARES]
-    )
-    # Rounding in the sum of seconds must not leave the last piece out.
-    return sorted({*whole[:-1], least})
 
 
 def learning_grid(v: Contrast) -> Grid:
@@ -382,15 +371,15 @@ def two_document(v: Contrast) -> dict[str, Any]:
             "verdict": verdict(v),
             "difference": difference,
             "regression": regression,
-            "a": _side_document(v, v.arms[0]),
-            "b": _side_document(v, v.arms[1]),
+            "a": _side_document(v.arms[0], v.metric),
+            "b": _side_document(v.arms[1], v.metric),
             "remarks": remarks(v),
         }
     )
     return document
 
 
-def _side_document(v: Contrast, side: Arm) -> dict[str, Any]:
+def _side_document(side: Arm, metric: str) -> dict[str, Any]:
     return {
         "study": side.study,
         "trial": side.trial,
@@ -402,7 +391,7 @@ def _side_document(v: Contrast, side: Arm) -> dict[str, Any]:
         "losses": side.losses.tolist(),
         "diverged": side.diverged,
         **estimate_document(side.estimate),
-        "learning": side.learning(v.metric).tolist(),
+        "learning": side.learning(metric).tolist(),
         "anytime": None if side.search is None else _anytime_document(side.search),
         "uses_of_the_test_part": len(side.uses),
     }

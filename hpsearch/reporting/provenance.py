@@ -24,6 +24,11 @@ def provenance_rows(report: Report) -> list[tuple[str, str]]:
     return list(_rows(report))
 
 
+def written(value: Any) -> str:
+    """A value of the provenance: text as it is, others as TOML."""
+    return value if isinstance(value, str) else toml_value(value)
+
+
 def _rows(report: Report) -> Iterator[tuple[str, str]]:
     record = report.record
     summary, data = record.data_summary, record.document.get("data", {})
@@ -50,7 +55,7 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     hidden = {"seed", "data", "study"}
     for key, value in said.items():
         if key not in hidden:
-            yield _OTHER_NAMES.get(key, key), value if isinstance(value, str) else toml_value(value)
+            yield _OTHER_NAMES.get(key, key), written(value)
     if len(runs) > 1:
         yield "runs", f"{len(runs)}; the last one's are above"
 

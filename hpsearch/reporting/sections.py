@@ -90,7 +90,7 @@ IMAGES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Of the images that are made elsewhere, what they show, by file name."""
-_NOTHING: Mapping[str, bytes] = MappingProxyType({})
+NO_IMAGES: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Source:
@@ -102,7 +102,7 @@ class Source:
         top: int = 10,
         found: Lessons | None = None,
         storage: str = "",
-        images: Mapping[str, bytes] = _NOTHING,
+        images: Mapping[str, bytes] = NO_IMAGES,
         limit: int = 0,
     ) -> None:
         """top: rows of the tables for people, 0 for all. found: the lessons, where they are known already.
