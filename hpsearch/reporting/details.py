@@ -113,7 +113,7 @@ def study_view(record: StudyRecord, counts: Mapping[State, int], runs: Sequence[
     trials = sum(counts.values())
     head = Text(plain(record.name), style="bold")
     head.append(f"   {record.task}, {record.metric}, {record.direction}", style="not bold")
-    done = f"{plural(trials, 'trial')}: {counts_text(counts)}" if trials else "no trial yet"
+    done = f"{plural(trials, 'trial')}: {counts_text(counts)}" if trials else "no trials yet"
     blocks: list[RenderableType] = [
         Group(head, Text(f"{done}   in {seconds_text(record.seconds)}"), *_origin(record))
     ]
@@ -133,7 +133,7 @@ def _run_lines(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
     """Number and beginning of the last runs, and what was otherwise than in the one before."""
     first = max(0, len(runs) - _SHOWN_RUNS)
     if first:
-        yield "…", f"{plural(first, 'run')} before"
+        yield "…", plural(first, "earlier run")
     for at in range(first, len(runs)):
         before = runs[at - 1].provenance if at else {}
         changed = [
@@ -142,10 +142,10 @@ def _run_lines(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
             if key in before and before[key] != value
         ]
         copied = runs[at].provenance.get("copied_from")
-        words = [f"of study {copied}"] if copied else []
+        words = [f"copied from study {copied}"] if copied else []
         yield (
             f"{runs[at].number}   {_aware(runs[at].begun).astimezone():%Y-%m-%d %H:%M}",
-            ", ".join([*words, *changed]) or ("as before" if at else ""),
+            ", ".join([*words, *changed]) or ("unchanged" if at else ""),
         )
 
 
@@ -181,7 +181,7 @@ def trial_view(
         lines.append(Text(plain(reason)))
     copied = record.parent.get("trials", ())
     if number < len(copied):
-        lines.append(Text(f"taken over from study {plain(record.parent['study'])}, trial {copied[number]}"))
+        lines.append(Text(f"copied from trial {copied[number]} of study {plain(record.parent['study'])}"))
     if dead := dead_line(curve):
         lines.append(Text(dead))
     if trial.started and trial.finished:
@@ -263,7 +263,7 @@ def _origin(record: StudyRecord) -> list[Text]:
     lines = [Text(f"from {plain(record.origin)}")] if record.origin else []
     if parent := record.parent:
         taken = plural(len(parent["trials"]), "trial")
-        lines.append(Text(f"forked from study {plain(parent['study'])}, with {taken} of it"))
+        lines.append(Text(f"forked from study {plain(parent['study'])}, with {taken}"))
     return lines
 
 

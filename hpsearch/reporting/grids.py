@@ -64,7 +64,7 @@ def summary_lines(report: Report) -> list[str]:
     c = report.confirmation
     if c is not None and c.best.estimate is not None:
         first = f"best on fresh seeds: {c.part} {c.metric} {metric_text(c.metric, c.best.estimate.mean)}"
-        best = f"{first} (trial {c.best.trial})   {best.replace('best', 'best of validation')}"
+        best = f"{first} (trial {c.best.trial})   {best.replace('best', 'best by validation')}"
     cost = f"trained {plural(report.epochs, 'epoch')}"
     if report.epochs_per_second is not None:
         cost += f" in {seconds_text(record.seconds)} ({report.epochs_per_second:,.0f} epochs/s)"

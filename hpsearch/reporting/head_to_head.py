@@ -110,9 +110,7 @@ def gate_sentence(v: Contrast) -> str | None:
         beyond = signed_texts(v.metric, -found.bound)[0].removeprefix("+")
         return f"Regression: {B} is {allowed}, with 95 % confidence by at least {beyond}{unit} more."
     if found.bound is None:
-        return (
-            f"Undecided: whether {B} is {allowed} cannot be told from the seeds with which neither diverged."
-        )
+        return f"Undecided: the seeds where neither diverged are too few to tell whether {B} is {allowed}."
     if found.excluded:
         still = f"{B} is no worse than {A}"
         if found.loss:

@@ -55,7 +55,7 @@ def _activation(configuration: Configuration) -> str:
 
 
 def dead_shares(curve: FloatArray) -> list[float]:
-    """The share of units of each hidden layer that were 0 on the whole validation part in the last epoch."""
+    """The share of units of each hidden layer that were 0 on the whole validation set in the last epoch."""
     return [float(share) for share in curve[-1, DEAD:]] if len(curve) else []
 
 
@@ -67,5 +67,5 @@ def dead_line(curve: FloatArray) -> str | None:
         return None
     return (
         f"dead units: {100 * worst:.0f}% of hidden layer {shares.index(worst) + 1} were 0 on the whole "
-        f"validation part in the last epoch and learn no more; {REMEDIES}"
+        f"validation set in the last epoch and no longer learn; {REMEDIES}"
     )

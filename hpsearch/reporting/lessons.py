@@ -50,14 +50,14 @@ def importances_blocks(found: Lessons, pairs: frozenset[Format]) -> Iterator[Blo
         yield Sentence(_interaction_line(each), formats=pairs)
     unexplained = 1 - sum(each.share or 0.0 for each in found.importances)
     yield Sentence(
-        f"Share of the differences in rank that each explains by itself; interactions and luck: "
-        f"{unexplained:.0%}. In at most one study of 20 one is said to matter that does not. "
-        "What the trials say is with the other hyper-parameters held equal."
+        f"Share of the rank differences that each explains by itself; interactions and luck explain "
+        f"{unexplained:.0%}. At most 1 study in 20 flags a hyper-parameter that does not matter. What the "
+        "trials say holds the other hyper-parameters equal."
     )
     epoch, most = found.basis.epoch, found.basis.most
     if epoch is not None and epoch < most:
         yield Sentence(
-            f"Judged after {epoch} of {most} epochs: what learns fastest need not be best in the end."
+            f"Judged after {epoch} of {most} epochs: the fastest learner need not be best in the end."
         )
 
 

@@ -50,7 +50,7 @@ def replay_view(found: Replay) -> RenderableType:
     blocks += [_run_block(run) for run in found.runs if run.fields]
     if not found.identical and (silent := list(_silent(found))):
         runs = ", ".join(f"run {run}" if run else "the time before runs were recorded" for run in silent)
-        blocks.append(Text(f"of {runs} nothing is recorded otherwise than now: the record does not say why"))
+        blocks.append(Text(f"{runs}: nothing recorded differs from now, so the record does not say why"))
     return spaced(blocks)
 
 
@@ -69,7 +69,7 @@ def _run_block(each: RunDifference) -> RenderableType:
     which = "before runs were recorded"
     if each.begun is not None:
         which = f"run {each.run}, {each.begun.astimezone():%Y-%m-%d %H:%M}"
-    head = Text(f"recorded otherwise than now: {which}, {plural(len(each.trials), 'trial')}")
+    head = Text(f"recorded differently from now: {which}, {plural(len(each.trials), 'trial')}")
     changes = (
         (f"  {name}", f"{written(then)} → {written(now)}") for name, (then, now) in each.fields.items()
     )

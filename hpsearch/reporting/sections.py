@@ -208,7 +208,7 @@ def _front(source: Source) -> Section | None:
         )
         grid, more = front_grid(report, top), front_more_line(report, top)
         yield Table(grid, more=more, formats=TEXT)
-        yield Table(grid, "trials of the front", more=more, formats=PAGE)
+        yield Table(grid, "trials on the front", more=more, formats=PAGE)
 
     return Section("front", front_title(report), blocks, formats=EVERYWHERE - LATEX)
 
@@ -267,7 +267,7 @@ def _compared(source: Source) -> Section | None:
             file="comparison.png",
             caption="Scores by seed, with means and intervals",
         )
-        caption = f"{subject}: each one's best trial, trained again"
+        caption = f"{subject}: each one's best trial, retrained"
         yield Table(comparison_grid(c), caption, all_with="--format json")
         yield Remarks(remarks(c))
 
@@ -311,20 +311,20 @@ def _lessons(source: Source) -> Section:
             yield Charts(lambda _: _some(importances_chart(found)))
             yield from importances_blocks(found, lines)
         else:
-            too_few = "There are too few trials to say which hyper-parameters matter."
+            too_few = "Too few trials to say which hyper-parameters matter."
             yield Sentence(too_few, formats=PAGE)
         yield Charts(lambda _: _some(parallel_chart(report)), heading=3)
         if found.interactions:
             yield Title("Pairs that interact", formats=PAGE)
-            told = "What one value does depends on the other: medians of the trials with both."
+            told = "The effect of one depends on the other: medians of the trials that have both values."
             yield Sentence(told, formats=PAGE)
             yield Charts(lambda _: interaction_charts(found), heading=4, panels="panels wide")
         yield Later(lambda: pair_blocks(found), formats=tables)
         if found.isolations:
             yield Title("Each hyper-parameter by itself", formats=PAGE)
             told = (
-                "The best (dot), the median (line) and the quartiles (bar) of the trials by value, whatever "
-                f"else they had; grey dots are trials, crosses diverged. From {found.basis.sentence}."
+                "Best (dot), median (line) and quartiles (bar) of the trials by value, across all other "
+                f"settings; grey dots are trials, crosses diverged trials. From {found.basis.sentence}."
             )
             yield Sentence(told, formats=PAGE)
             yield Charts(lambda _: isolation_charts(found), heading=4, panels="panels")
@@ -372,7 +372,7 @@ def _advice(source: Source) -> Section:
             for each in found
         ]
         if not found:
-            yield Sentence("Nothing stands out that should be done otherwise.", formats=PAGE)
+            yield Sentence("Nothing stands out to change.", formats=PAGE)
         if lines:
             yield Steps([*steps, *map(Step, lines[len(found) :])])
         if command is not None:

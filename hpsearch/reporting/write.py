@@ -75,7 +75,7 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HpsearchError(
-            f"{folder}: expected a folder for the report's files; it cannot be made: {error.strerror}. "
+            f"{folder}: expected a folder for the report's files; it cannot be created: {error.strerror}. "
             "Choose another one with --out"
         ) from None
 

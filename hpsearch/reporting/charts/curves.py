@@ -174,7 +174,7 @@ def _switches(
     positive = shown[np.isfinite(shown)]
     if len(positive) and positive.min() > 0 and min(domain[0], losses[0]) > 0:
         found.append(Switch("log values", False, (((*y, "scale", "type"), "linear", "log"),)))
-    found.append(Switch("training part", False, ((("layer", 2, "mark", "opacity"), 0, 1),)))
+    found.append(Switch("training curves", False, ((("layer", 2, "mark", "opacity"), 0, 1),)))
     if metric != "loss":
         found.append(
             Switch(
