@@ -93,7 +93,7 @@ def test_a_trial_whose_units_died_says_so_and_what_helps() -> None:
 
 def test_parameters_are_counted_as_torch_counts_them() -> None:
     """For every kind of layer, by the modules of the plain torch model."""
-    from hpsearch.reporting.layers import layers_grid
+    from hpsearch.reporting.details import layers_grid
     from hpsearch.train.lanes import initial_state
     from hpsearch.train.solo import build_model
     from tests.problems import make_problem, varied_configurations

@@ -14,13 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.errors import plural
-from hpsearch.records import FloatArray, Run, Segment, State, StudyRecord, Trial
+from hpsearch.records import DEAD, FloatArray, Run, Segment, State, StudyRecord, Task, Trial
 from hpsearch.reporting.grids import Column, Grid, curve_text, figure_text
-from hpsearch.reporting.layers import dead_line, layers_grid, sizes
 from hpsearch.reporting.provenance import written
 from hpsearch.reporting.tables import fitted, spaced, two_columns
+from hpsearch.results.advice.failures import MANY_DEAD, REMEDIES
 from hpsearch.results.frames import costs_of, curve_columns, rank_of, reason_of, space_of
 from hpsearch.stats.pareto import beaten_by
+from hpsearch.study.hyperparameters import Configuration
+from hpsearch.study.layout import Piece, layer_shapes, parameter_count, parameter_pieces
 from hpsearch.text import (
     MISSING,
     STATE_WORDS,
@@ -182,7 +184,7 @@ def trial_view(
     copied = record.parent.get("trials", ())
     if number < len(copied):
         lines.append(Text(f"copied from trial {copied[number]} of study {plain(record.parent['study'])}"))
-    if dead := dead_line(curve):
+    if dead := _dead_line(curve):
         lines.append(Text(dead))
     if trial.started and trial.finished:
         took = (trial.finished - trial.started).total_seconds()
@@ -197,7 +199,7 @@ def trial_view(
         for name, value in space.described(trial.params).items()
     }
     blocks: list[RenderableType] = [Group(*lines), _section("hyper-parameters", values)]
-    if network := sizes(record, space.configuration(trial.params)):
+    if network := _sizes(record, space.configuration(trial.params)):
         blocks.append(Group(*fitted(layers_grid(*network), width)))
     if len(curve):
         blocks.append(_curve(record, curve))
@@ -269,3 +271,63 @@ def _origin(record: StudyRecord) -> list[Text]:
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# -- a trial's network ---------------------------------------------------------------------------
+
+
+def _sizes(record: StudyRecord, configuration: Configuration) -> tuple[int, Configuration, int] | None:
+    """(features, configuration, outputs) of a trial's network; None if the record does not tell."""
+    features = record.data_summary.get("features")
+    if not isinstance(features, int):
+        return None
+    classes = record.data_summary.get("classes")
+    many = record.task == Task.MULTICLASS and isinstance(classes, list)
+    return features, configuration, len(classes) if many and isinstance(classes, list) else 1
+
+
+def layers_grid(features: int, configuration: Configuration, outputs: int) -> Grid:
+    """One row for each thing that a row of data goes through, with its shape and number of parameters."""
+    c, rows = configuration, []
+    pieces = parameter_pieces(features, c, outputs)
+    shapes = layer_shapes(features, c, outputs)
+    for layer, (inputs, width) in enumerate(shapes):
+        own = [piece for piece in pieces if piece.layer == layer]
+        rows.append((f"linear {layer + 1}", f"{inputs:,} → {width:,}", _count(own, "weight", "bias")))
+        if layer + 1 == len(shapes):
+            break
+        if c.batch_norm:
+            rows.append(("batch norm", f"{width:,}", _count(own, "gain", "shift")))
+        units = f"{width // c.fan:,}"
+        shape = f"{width:,} → {units}" if c.fan > 1 else units
+        rows.append((_activation(c), shape, _count(own, "slope")))
+        if c.dropout:
+            rows.append((f"dropout {c.dropout:.3g}", units, "0"))
+    together = f"{'a linear model' if c.linear else 'all together'}, depth {len(shapes)}"
+    rows.append((together, "", f"{parameter_count(features, c, outputs):,}"))
+    return Grid((Column("layer", numeric=False), Column("units"), Column("parameters")), tuple(rows))
+
+
+def _count(pieces: list[Piece], *roles: str) -> str:
+    return f"{sum(piece.size for piece in pieces if piece.role in roles):,}"
+
+
+def _activation(configuration: Configuration) -> str:
+    c = configuration
+    if c.activation == "maxout":
+        return f"maxout of {c.pieces}"
+    if c.activation in ("leaky_relu", "elu"):
+        return f"{c.activation} {c.alpha:.3g}"
+    return "no activation" if c.activation == "none" else c.activation
+
+
+def _dead_line(curve: FloatArray) -> str | None:
+    """What to say of a trial one of whose layers lost half of its units or more."""
+    shares = curve[-1, DEAD:].tolist() if len(curve) else []
+    worst = max(shares, default=0.0)
+    if worst < MANY_DEAD:
+        return None
+    return (
+        f"dead units: {100 * worst:.0f}% of hidden layer {shares.index(worst) + 1} were 0 on the whole "
+        f"validation set in the last epoch and no longer learn; {REMEDIES}"
+    )

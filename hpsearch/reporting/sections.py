@@ -36,9 +36,8 @@ from hpsearch.reporting.blocks import (
     Title,
     Tone,
 )
-from hpsearch.reporting.charts.arms import comparison_charts
-from hpsearch.reporting.charts.confirmed import confirmed_chart, seeds_chart
 from hpsearch.reporting.charts.curves import curves_chart
+from hpsearch.reporting.charts.fresh_seeds import comparison_charts, confirmed_chart, seeds_chart
 from hpsearch.reporting.charts.front import front_charts
 from hpsearch.reporting.charts.lessons import importances_chart, interaction_charts, isolation_charts
 from hpsearch.reporting.charts.parallel import parallel_chart
