@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from hpsearch.records import State, Trial
-from hpsearch.reporting.charts.confirmed import confirmed_chart, seeds_chart
 from hpsearch.reporting.charts.curves import curves_chart
+from hpsearch.reporting.charts.fresh_seeds import confirmed_chart, seeds_chart
 from hpsearch.reporting.charts.front import front_charts
 from hpsearch.reporting.charts.render import chart_svg, png_of
 from hpsearch.reporting.charts.spec import Chart

@@ -158,7 +158,7 @@ def test_rows_divided_anew_keep_sizes_classes_and_the_test_part(opened: tuple[St
 def test_with_rows_divided_anew_scores_vary_by_split_too(database: Path) -> None:
     found = confirm("small", storage=url(database), top=3, seeds=5, resampled=True)
     assert found.resampled
-    assert any("divisions" in line for line in finalists_remarks(found))
+    assert any("splits into" in line for line in finalists_remarks(found))
     fixed = confirm("small", storage=url(database), top=3, seeds=5)
     assert [e.scores.tolist() for e in fixed.finalists] != [e.scores.tolist() for e in found.finalists]
 

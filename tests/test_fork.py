@@ -376,10 +376,10 @@ def test_a_study_is_created_with_its_contents_or_not_at_all(place: Place) -> Non
 def test_what_is_shown_of_a_fork(place: Place) -> None:
     place.fork(*NARROW)
     shown = CliRunner().invoke(app, ["show", "new", "--storage", url(place.path)]).stdout
-    assert f"forked from study small, with {len(place.origins())} trials of it" in shown
-    assert "of study small" in shown
+    assert f"forked from study small, with {len(place.origins())} trials" in shown
+    assert "copied from study small" in shown
     trial = CliRunner().invoke(app, ["show", "new", "2", "--storage", url(place.path)]).stdout
-    assert f"taken over from study small, trial {place.origins()[2]}" in trial
+    assert f"copied from trial {place.origins()[2]} of study small" in trial
     assert "run 1, cohort 0, lane" in trial
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from hpsearch.records import Curves, State, Trial
+from hpsearch.reporting.blocks import TEXT, Table
 from hpsearch.reporting.finalists import finalists_curves_grid, improving_line
-from hpsearch.reporting.grids import Grid
-from hpsearch.reporting.lessons import Block, alone_blocks, importances_block, pair_blocks, verdict_block
+from hpsearch.reporting.lessons import alone_blocks, importances_blocks, pair_blocks, verdict_blocks
 from hpsearch.results.confirmation import Confirmation, Finalist
 from hpsearch.results.frames import Report, finished_report
 from hpsearch.results.lessons import Lessons, basis_of, lessons
@@ -264,7 +264,7 @@ def test_odd_studies_have_few_lessons_and_no_errors(name: str, with_curves: bool
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = lessons(finished_report(record, trials, own))
-        blocks_of(found, record.metric)
+        tables_of(found, record.metric)
     assert isinstance(found, Lessons)
     assert len(found.isolations) == 6
 
@@ -275,7 +275,7 @@ def test_a_study_that_searches_nothing_teaches_nothing() -> None:
     curves = {n: np.full((1, 4), 0.5 + n / 100) for n in range(30)}
     found = lessons(finished_report(record, trials, curves))
     assert (found.importances, found.isolations, found.interactions, found.verdicts) == ((), (), (), ())
-    assert [*pair_blocks(found, "accuracy"), *alone_blocks(found, "accuracy")] == []
+    assert [*pair_blocks(found), *alone_blocks(found)] == []
 
 
 def test_a_conditional_hyper_parameter_counts_only_where_it_is_used() -> None:
@@ -304,20 +304,19 @@ def test_the_same_report_has_the_same_lessons() -> None:
     assert one.verdicts[0].values.equals(other.verdicts[0].values)
 
 
-def blocks_of(found: Lessons, metric: str) -> list[Block]:
-    """All that a report shows of the lessons."""
-    verdicts = [verdict_block(each, metric) for each in found.verdicts]
-    pairs, alone = pair_blocks(found, metric), alone_blocks(found, metric)
-    return [*verdicts, importances_block(found), *pairs, *alone]
+def tables_of(found: Lessons, metric: str) -> list[Table]:
+    """All that the terminal shows of the lessons."""
+    verdicts = [block for each in found.verdicts for block in verdict_blocks(each, metric)]
+    blocks = [*verdicts, *importances_blocks(found, TEXT), *pair_blocks(found), *alone_blocks(found)]
+    return [block for block in blocks if isinstance(block, Table) and block.formats >= TEXT]
 
 
 def test_blocks_say_what_was_found() -> None:
     found = lessons(planted(two, 4, 200, scientific=("activation",)))
-    blocks = blocks_of(found, "accuracy")
-    for block in blocks:
-        assert isinstance(block.grid, Grid)
-        assert all(len(row) == len(block.grid.columns) for row in block.grid.rows)
-    (importances,) = (block for block in blocks if block.title.startswith("what matters"))
+    tables = tables_of(found, "accuracy")
+    for table in tables:
+        assert all(len(row) == len(table.grid.columns) for row in table.grid.rows)
+    (importances,) = (table for table in tables if table.caption.startswith("what matters"))
     assert importances.grid.rows[0][0] == "learning_rate"
     assert {row[0] for row in importances.grid.rows} == set(SPACE)
 

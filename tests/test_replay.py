@@ -94,7 +94,7 @@ def test_the_command_says_identical_and_exits_with_0(whole: tuple[Path, Path]) -
     assert "5 of 5 trials identical" in done.stdout
     assert [line.split()[1] for line in done.stdout.splitlines() if "identical (" in line] == [*"0123", "17"]
     assert "differs" not in done.stdout
-    assert "recorded otherwise" not in done.stdout
+    assert "recorded differently" not in done.stdout
 
 
 def test_a_changed_figure_is_found_with_its_epoch_its_size_and_its_run(
@@ -137,7 +137,7 @@ def test_what_the_record_does_not_explain_is_said_to_be_so(whole: tuple[Path, Pa
         database.create_study(record, Contents(runs, cohorts, [running], [wrong]))
     done = CliRunner().invoke(app, ["replay", "small", "0", "--storage", url(tmp_path / "w.db")])
     assert done.exit_code == 1
-    assert "of run 1 nothing is recorded otherwise than now" in done.stdout
+    assert "run 1: nothing recorded differs from now" in done.stdout
 
 
 def test_pieces_of_another_engine_are_named_by_their_run(tmp_path: Path) -> None:

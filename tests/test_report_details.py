@@ -86,14 +86,14 @@ def test_a_trial_whose_units_died_says_so_and_what_helps() -> None:
     record, trials, curves = example()
     curve = np.column_stack([curves[26], np.linspace(0, 0.75, len(curves[26])), np.zeros(len(curves[26]))])
     text = " ".join(plain_text(trial_view(record, trials, 26, curve), 100).split())
-    assert "dead units: 75% of hidden layer 1 were 0 on the whole validation part" in text
+    assert "dead units: 75% of hidden layer 1 were 0 on the whole validation set" in text
     assert 'activation = "leaky_relu"' in text
     assert "dead units" not in plain_text(trial_view(record, trials, 26, curves[26]), 100)
 
 
 def test_parameters_are_counted_as_torch_counts_them() -> None:
     """For every kind of layer, by the modules of the plain torch model."""
-    from hpsearch.reporting.layers import layers_grid
+    from hpsearch.reporting.details import layers_grid
     from hpsearch.train.lanes import initial_state
     from hpsearch.train.solo import build_model
     from tests.problems import make_problem, varied_configurations

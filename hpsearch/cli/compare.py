@@ -110,16 +110,18 @@ def compare(
 
 
 def _print(found: Contrast, format_: CompareFormat) -> None:
-    from hpsearch.reporting.head_to_head import two_document, two_markdown, two_view
+    from hpsearch.reporting.head_to_head import compare_sections, two_document
     from hpsearch.reporting.json_csv import json_text
+    from hpsearch.reporting.markdown import sections_markdown
+    from hpsearch.reporting.tables import sections_view
 
     if format_ is CompareFormat.JSON:
         write_out(json_text(two_document(found)))
     elif format_ is CompareFormat.MARKDOWN:
-        write_out(two_markdown(found))
+        write_out(sections_markdown(compare_sections(found)))
     else:
         console = make_console(sys.stdout)
-        show(two_view(found, console.width), console)
+        show(sections_view(compare_sections(found), console.width), console)
 
 
 def _judge(found: Contrast, strict: bool) -> None:
