@@ -60,7 +60,7 @@ def test_a_sound_database_is_said_to_be(path: Path) -> None:
     assert "study digits  7 trials, 26 epochs: sound" in said
     assert "wrong" not in said
     missing = call("doctor", "--storage", url(path.with_name("none.db"))).stdout
-    assert "not there yet" in missing
+    assert "does not exist yet" in missing
     assert not path.with_name("none.db").exists()
 
 
@@ -153,7 +153,7 @@ def test_the_command_names_damage_copies_the_rest_and_overwrites_nothing(path: P
     assert "trial 0: its curve from epoch 1 does not fit its checksum" in said
     new = tmp_path / "new.db"
     said = call("doctor", "--storage", url(path), "--salvage", new, code=1).stdout
-    assert "digits: 5 trials copied as they were" in said
+    assert "digits: 5 trials copied unchanged" in said
     assert "trial 0: begun anew" in said
     assert "trial 1: lost" in said
     before = new.read_bytes()
