@@ -168,5 +168,5 @@ def _metric(dataset: Dataset) -> Line:
 
 
 def _width(dataset: Dataset) -> int:
-    """Units in each hidden layer: about as many as a small picture or a usual table wants."""
+    """Units in each hidden layer: about what a small image or a usual table needs."""
     return 100 if len(dataset.features) >= 500 else 64 if len(dataset.features) >= 5 else 16
