@@ -63,7 +63,11 @@ seeds = 4
 BAD = [
     ("momentum = [0.0, 0.9]", "", "compare.by: is missing; expected a searched hyper-parameter"),
     ("depth = [1, 2]", 'by = "dept"', 'compare.by: unknown hyper-parameter; did you mean "depth"? (expected'),
-    ("depth = [1, 2]", 'by = "momentum"', 'compare.by: "momentum" is not searched: [space] gives it no list'),
+    (
+        "depth = [1, 2]",
+        'by = "momentum"',
+        'compare.by: "momentum" is not searched: [space] lists no values for it',
+    ),
     (
         "momentum = { low = 0.0, high = 0.9 }",
         'by = "momentum"',
@@ -74,7 +78,7 @@ BAD = [
         'by = "width"',
         'compare.by: "width" has 40 values; expected a list of at most 12',
     ),
-    ("depth = [2, 3]", 'by = "linear"', "compare.by: needs networks of both kinds: a linear one (depth 1"),
+    ("depth = [2, 3]", 'by = "linear"', "compare.by: needs networks of both kinds: linear (depth 1"),
     (
         'activation = ["relu", "tanh"]',
         'by = "activation"\nbaseline = "than"',

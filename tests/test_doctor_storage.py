@@ -11,7 +11,7 @@ import pytest
 
 import hpsearch
 from hpsearch.errors import StorageError
-from hpsearch.extras.salvage import salvage
+from hpsearch.extras.salvage import copy_sound
 from hpsearch.records import Cohort, Segment, State
 from hpsearch.store import Database
 from hpsearch.store.audit import audit
@@ -60,7 +60,7 @@ def test_a_sound_database_is_said_to_be(path: Path) -> None:
     assert "study digits  7 trials, 26 epochs: sound" in said
     assert "wrong" not in said
     missing = call("doctor", "--storage", url(path.with_name("none.db"))).stdout
-    assert "not there yet" in missing
+    assert "does not exist yet" in missing
     assert not path.with_name("none.db").exists()
 
 
@@ -93,10 +93,10 @@ def test_damaged_rows_are_named_and_the_rest_is_copied(path: Path, tmp_path: Pat
     damaged = path.read_bytes()
     if "its record" in DAMAGES[statement][0]:
         with pytest.raises(StorageError, match="expected a study with a sound record; found none"):
-            salvage(audit(url(path)), tmp_path / "new.db")
+            copy_sound(audit(url(path)), tmp_path / "new.db")
         assert not (tmp_path / "new.db").exists()
         return
-    (copied,) = salvage(audit(url(path)), tmp_path / "new.db")
+    (copied,) = copy_sound(audit(url(path)), tmp_path / "new.db")
     assert path.read_bytes() == damaged
     assert audit(url(tmp_path / "new.db")).sound
     after = snapshot(tmp_path / "new.db")
@@ -128,7 +128,7 @@ def test_optunas_tables_are_held_against_own_ones(path: Path, tmp_path: Path, st
     execute(path, statement)
     (found,) = damages(path)
     assert MIRROR[statement] in found
-    (copied,) = salvage(audit(url(path)), tmp_path / "new.db")  # where the mirror is made anew
+    (copied,) = copy_sound(audit(url(path)), tmp_path / "new.db")  # where the mirror is made anew
     assert (copied.whole, copied.lost) == (7, [])
     assert snapshot(tmp_path / "new.db") == before
     assert audit(url(tmp_path / "new.db")).sound
@@ -219,7 +219,7 @@ def test_a_salvaged_study_goes_on_and_its_curves_come_out_the_same(tmp_path: Pat
     best = max((trial for trial in before if trial[3] is State.COMPLETE), key=lambda trial: trial[5])  # type: ignore[arg-type,return-value]
     execute(tmp_path / "a.db", "UPDATE hpsearch_curves SET seconds = 7 WHERE number = ?", best[0])
     execute(tmp_path / "a.db", "UPDATE hpsearch_trials SET params = '{}' WHERE number = 5")
-    salvage(audit(url(tmp_path / "a.db")), tmp_path / "b.db")
+    copy_sound(audit(url(tmp_path / "a.db")), tmp_path / "b.db")
     more = hpsearch.load_study(tmp_path / "small.toml", ["search.trials=32"])
     result = hpsearch.run(more, storage=url(tmp_path / "b.db"), workers=1, confirm=False)
     assert result.complete

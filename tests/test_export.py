@@ -22,7 +22,7 @@ from typer.testing import Result
 import hpsearch
 from hpsearch.data.columns import Columns
 from hpsearch.errors import HpsearchError
-from hpsearch.model.export import snippet, write_model
+from hpsearch.model.export import write_model
 from hpsearch.model.files import ABOUT, ONNX, WEIGHTS
 from hpsearch.model.model import Model
 from hpsearch.model.onnx_graph import onnx_bytes
@@ -143,7 +143,7 @@ def test_outputs_are_what_the_task_takes_them_for(task: Task, expected: Callable
 def test_the_ten_lines_run_as_they_are_printed(task: Task, tmp_path: Path) -> None:
     model, _, _ = trained_model(task, NETWORKS[0])
     folder = tmp_path / 'a "quoted" folder\'s ünï\n'
-    lines = snippet(write_model(model, folder))
+    lines = write_model(model, folder).snippet
     assert len(lines.splitlines()) == 10
     done = subprocess.run(
         [sys.executable, "-c", lines], capture_output=True, text=True, check=True, cwd=tmp_path

@@ -194,7 +194,7 @@ def test_other_documents_are_refused(tmp_path: Path, document: object, message: 
 def test_nothing_is_overwritten_and_nothing_half_loaded(dumped: Path) -> None:
     before = (dumped / "x.json").read_bytes()
     for out in ("x.json", "x"):
-        with pytest.raises(HpsearchError, match="is there already"):
+        with pytest.raises(HpsearchError, match="exists already"):
             call("dump", NAME, dumped / out, "--storage", url(dumped / "a.db"))
     assert (dumped / "x.json").read_bytes() == before
     (dumped / "x" / MANIFEST).unlink()

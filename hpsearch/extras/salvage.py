@@ -16,14 +16,16 @@ A sound study is copied unchanged. For a damaged one, Optuna's tables are rebuil
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
 
+from hpsearch.defaults import DEFAULT_STORAGE
 from hpsearch.errors import StorageError
 from hpsearch.records import Cohort, Run, Scoring, Segment, State, Trial
-from hpsearch.store.audit import Audit, Damage, Examined
+from hpsearch.running.checkup import Finding, storage_findings
+from hpsearch.store.audit import Audit, Damage, Examined, audit
 from hpsearch.store.connection import check_place
 from hpsearch.store.database import Database
 from hpsearch.store.reading import COHORTS, QUEUE, RUNS, SCORINGS
@@ -41,7 +43,34 @@ class Salvaged:
     lost: list[Damage]
 
 
-def salvage(audit: Audit, path: Path) -> list[Salvaged]:
+@dataclass(frozen=True)
+class Salvage:
+    """What became of a damaged storage.
+
+    findings: how it is. copied: studies in the new file. damaged: names of studies that are not, since their
+    record is damaged. others: names of Optuna's own studies, which are not copied either.
+    """
+
+    findings: Sequence[Finding]
+    copied: Sequence[Salvaged]
+    damaged: Sequence[str]
+    others: Sequence[str]
+
+
+def salvage(new: str | Path, *, storage: str = DEFAULT_STORAGE) -> Salvage:
+    """Copy what is sound of a storage into a new SQLite file.
+
+    Raises:
+        StorageError: the file exists already or cannot be written, or nothing can be copied.
+    """
+    found = audit(storage)
+    copied = copy_sound(found, Path(new))
+    there = {study.name for study in copied}
+    left = [study.name for study in found.studies if study.name not in there]
+    return Salvage(list(storage_findings(found)), copied, left, found.others)
+
+
+def copy_sound(audit: Audit, path: Path) -> list[Salvaged]:
     """Copy sound rows into a new SQLite file, atomically; returns the copied studies.
 
     Raises:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hpsearch import seeds
-from hpsearch.errors import HpsearchError
+from hpsearch.defaults import DEFAULT_STORAGE
+from hpsearch.errors import HpsearchError, check_trial
 from hpsearch.extras.gradients import (
     Gradients,
     Measured,
@@ -23,10 +25,12 @@ from hpsearch.extras.gradients import (
 )
 from hpsearch.extras.variance_output import BATCH_SIZE, MOMENTUM, Variance
 from hpsearch.records import State, Trial
-from hpsearch.retrain.stored import retrain_through
+from hpsearch.retrain.stored import reload, retrain_through
+from hpsearch.running.prepare import make_problem
+from hpsearch.stored import open_storage, study_name
 from hpsearch.study.file import Study
 from hpsearch.study.hyperparameters import Configuration
-from hpsearch.train import Problem
+from hpsearch.train import Problem, choose_device
 
 MOMENTA = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 """Those measured unless others are asked for."""
@@ -42,8 +46,36 @@ class Sweep:
 
     epochs: Sequence[int] | None = None
     batch_sizes: Sequence[int] | None = None
-    momenta: Sequence[float] = MOMENTA
+    momenta: Sequence[float] | None = None
     draws: int | None = None
+
+
+def variance(
+    study: Study | str | Path,
+    trial: int,
+    sweep: Sweep = Sweep(),
+    *,
+    storage: str = DEFAULT_STORAGE,
+    say: Callable[[str], None] = lambda text: None,
+) -> Variance:
+    """Measure how noisy the gradients of a stored trial are; it is retrained for that.
+
+    say: is told what comes next.
+
+    Raises:
+        HpsearchError: there is no such study or trial, the sweep asks for what is not there, or the data
+            cannot be read or have changed.
+    """
+    for rate in sweep.momenta or ():
+        if not 0 <= rate < 1:
+            raise HpsearchError(f"--momenta: expected numbers from 0 to below 1; found {rate:g}")
+    with open_storage(storage) as database:
+        store = database.study(study_name(study))
+        check_trial(store.record.name, trial, sum(store.counts().values()))
+        (found,) = store.trials([trial])
+    choose_epochs(found, sweep.epochs)  # complains before the data are read
+    own, dataset = reload(store.record)
+    return measure_variance(own, make_problem(own, dataset, choose_device("auto")), found, sweep, say)
 
 
 def trained_epochs(trial: Trial) -> int:
@@ -152,7 +184,7 @@ def _velocities(
     problem: Problem, gradients: Gradients, sizes: Any, sweep: Sweep, index: tuple[int, int]
 ) -> Iterator[dict[str, Any]]:
     laws = [batch_law(gradients.variance, problem.rows, int(size)) for size in sizes]
-    for momentum in sorted(set(sweep.momenta)):
+    for momentum in sorted(set(sweep.momenta or MOMENTA)):
         # The same for every momentum: what differs between them is then not the luck of the draw.
         random = seeds.generator(problem.seed, "variance of velocities", *index)
         rows = min(problem.rows, len(velocity_weights(momentum)) * int(sizes[0]))

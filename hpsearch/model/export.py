@@ -32,6 +32,15 @@ _CLOSE = 1e-4
 round otherwise."""
 
 
+_MEANING = {
+    "softmax": (".softmax(1)", "a probability for each class"),
+    "sigmoid": (".sigmoid()", "the probability of the second class"),
+    "identity": (" * {std!r} + {mean!r}", "in the target's own unit"),
+    "softplus": (".logaddexp(torch.zeros(())) * {std!r}", "in the target's own unit"),
+    "relu": (".relu() * {std!r}", "in the target's own unit"),
+}
+
+
 @dataclass(frozen=True)
 class Exported:
     """A model that is written. notes: sentences that the user should read."""
@@ -40,6 +49,25 @@ class Exported:
     folder: Path
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+
+    @property
+    def snippet(self) -> str:
+        """Ten lines of Python that load the network with torch and safetensors alone, and use it."""
+        model, folder = self.model, self.folder
+        meaning, words = _MEANING[output_of(model)]
+        meaning = meaning.format(std=model.goal.std, mean=model.goal.mean)
+        return f"""\
+import json, torch
+from safetensors.torch import load_file
+
+with open({str(folder / ABOUT)!a}) as file:
+    about = json.load(file)
+layers = [getattr(torch.nn, each["module"])(*each["arguments"]) for each in about["network"]["layers"]]
+network = torch.nn.ModuleDict({{"layers": torch.nn.Sequential(*layers)}}).eval()
+network.load_state_dict(load_file({str(folder / WEIGHTS)!a}))
+x = torch.zeros(1, {model.form.size})  # rows, prepared as about["preprocessing"] says
+print(network["layers"](x){meaning})  # {words}
+"""
 
 
 def choose_trial(report: Report, number: int | None) -> int:
@@ -185,31 +213,3 @@ def write_model(model: Model, folder: Path, onnx: bool = False) -> Exported:
             f"{metric_text(metric, again)} after the same epochs, {metric_text(metric, stored)} was stored"
         )
     return Exported(model, folder, tuple(folder / name for name in contents), tuple(notes))
-
-
-_MEANING = {
-    "softmax": (".softmax(1)", "a probability for each class"),
-    "sigmoid": (".sigmoid()", "the probability of the second class"),
-    "identity": (" * {std!r} + {mean!r}", "in the target's own unit"),
-    "softplus": (".logaddexp(torch.zeros(())) * {std!r}", "in the target's own unit"),
-    "relu": (".relu() * {std!r}", "in the target's own unit"),
-}
-
-
-def snippet(exported: Exported) -> str:
-    """Ten lines of Python that load the network with torch and safetensors alone, and use it."""
-    model, folder = exported.model, exported.folder
-    meaning, words = _MEANING[output_of(model)]
-    meaning = meaning.format(std=model.goal.std, mean=model.goal.mean)
-    return f"""\
-import json, torch
-from safetensors.torch import load_file
-
-with open({str(folder / ABOUT)!a}) as file:
-    about = json.load(file)
-layers = [getattr(torch.nn, each["module"])(*each["arguments"]) for each in about["network"]["layers"]]
-network = torch.nn.ModuleDict({{"layers": torch.nn.Sequential(*layers)}}).eval()
-network.load_state_dict(load_file({str(folder / WEIGHTS)!a}))
-x = torch.zeros(1, {model.form.size})  # rows, prepared as about["preprocessing"] says
-print(network["layers"](x){meaning})  # {words}
-"""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,10 +20,10 @@ from hpsearch.reporting.tables import fitted, spaced, two_columns
 from hpsearch.results.advice.failures import MANY_DEAD, REMEDIES
 from hpsearch.results.frames import costs_of, curve_columns, rank_of, reason_of, space_of
 from hpsearch.stats.pareto import beaten_by
+from hpsearch.store import StudySummary
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.study.layout import Piece, layer_shapes, parameter_count, parameter_pieces
 from hpsearch.text import (
-    MISSING,
     STATE_WORDS,
     counts_text,
     json_value,
@@ -43,34 +42,21 @@ _SPARKLINE = 32
 _SHOWN_RUNS = 20
 
 
-@dataclass(frozen=True)
-class StoredStudy:
-    """One line of the list of studies; `created` without a zone is UTC."""
-
-    name: str
-    task: str
-    metric: str
-    counts: Mapping[State, int]
-    best_value: float | None
-    created: datetime | None
-    seconds: float
-
-
-def list_document(studies: Sequence[StoredStudy]) -> dict[str, Any]:
+def list_document(studies: Sequence[StudySummary]) -> dict[str, Any]:
     """The list of studies as `hpsearch.list/1`."""
     rows = [
         {
             **{key: value for key, value in dataclasses.asdict(study).items() if key != "counts"},
             "counts": {str(state): study.counts.get(state, 0) for state in State},
             "best_value": json_value(study.best_value),
-            "created": None if study.created is None else _aware(study.created).isoformat(),
+            "created": _aware(study.created).isoformat(),
         }
         for study in studies
     ]
     return {"format": LIST_FORMAT, "studies": rows}
 
 
-def list_view(studies: Sequence[StoredStudy], width: int) -> RenderableType:
+def list_view(studies: Sequence[StudySummary], width: int) -> RenderableType:
     """One line a study."""
     heads = [
         "study",
@@ -88,7 +74,6 @@ def list_view(studies: Sequence[StoredStudy], width: int) -> RenderableType:
     rows = []
     for study in studies:
         counts = {state: study.counts.get(state, 0) for state in State}
-        created = MISSING if study.created is None else f"{_aware(study.created).astimezone():%Y-%m-%d}"
         rows.append(
             (
                 plain(study.name),
@@ -100,7 +85,7 @@ def list_view(studies: Sequence[StoredStudy], width: int) -> RenderableType:
                 f"{counts[State.FAILED]:,}",
                 f"{counts[State.RUNNING]:,}",
                 seconds_text(study.seconds),
-                created,
+                f"{_aware(study.created).astimezone():%Y-%m-%d}",
             )
         )
     return Group(*fitted(Grid(columns, tuple(rows)), width, "--format json"))

@@ -30,7 +30,8 @@ class Estimate:
 
     trials: that have not begun. unfinished: that have. epochs: to be trained, at most where the rule stops by
     what the curves look like. cohorts: at least. bytes: that the workers' tiles take. seconds: None where a
-    probe would have taken long. asked: what the first of the new trials would be.
+    probe would have taken long. asked: what the first of the new trials would be. rungs: epochs at which
+    results are stored. complete: why nothing is left, if so.
     """
 
     trials: int
@@ -41,6 +42,8 @@ class Estimate:
     bytes: int
     seconds: float | None
     asked: Sequence[Params]
+    rungs: Sequence[int]
+    complete: str | None = None
 
 
 def estimate(
@@ -85,6 +88,7 @@ def estimate(
         sum(wide[: machine.workers]),
         None if rate is None else epochs * rate,
         asked,
+        rule.rungs,
     )
 
 

@@ -1,14 +1,24 @@
-"""A first study file for somebody's data, by the practical guide: what to fix, what to tune, and why."""
+"""A first study file: the template, or one for somebody's data by the practical guide."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from hpsearch.data import Dataset
+from hpsearch.errors import Complaint, HpsearchError, nearest
 from hpsearch.records import Task
-from hpsearch.study.file import FITTING_LOSSES, FITTING_METRICS
-from hpsearch.study.starter import Line, Starter
+from hpsearch.study.file import FITTING_LOSSES, FITTING_METRICS, name_from
+from hpsearch.study.schema import DataSection
+from hpsearch.study.starter import Line, Starter, template
 from hpsearch.text import plain, toml_value
+
+if TYPE_CHECKING:
+    from hpsearch.data import Dataset
 
 _BATCHES = ((500, 16), (5_000, 32), (20_000, 64))
 """(rows below which, rows in a mini-batch); 128 for more."""
@@ -24,7 +34,77 @@ _KINDS = {
 }
 
 
-def study_text(dataset: Dataset, source: str, target: str | None, task: str | None, name: str) -> str:
+@dataclass(frozen=True)
+class FirstStudy:
+    """A study file that is written. of_data: it suits data that were named; otherwise it is to be edited."""
+
+    path: Path
+    of_data: bool
+
+
+def first_study(
+    name: str,
+    target: str | None,
+    task: str | None,
+    out: Path | None,
+    force: bool,
+    watch: Callable[[int, int], None],
+) -> FirstStudy:
+    """Write a commented study file; the arguments are those of `api.init`."""
+    of_data = _is_data(name)
+    if of_data:
+        path = out or Path(f"{name_from(Path(os.path.abspath(name)).name.split('.')[0])}.toml")
+        text = _suited(name, target, task, path, watch)
+    elif target is not None or task is not None:
+        raise HpsearchError(f'--target and --task are for data; there is no file, folder or source "{name}"')
+    else:
+        path = out or Path(name if name.endswith(".toml") else f"{name}.toml")
+        text = template(str(path), path.stem)
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise HpsearchError(f"{path}: exists already; choose another name, or --force to overwrite") from None
+    except OSError as error:
+        raise HpsearchError(f"{path}: cannot be written: {error.strerror}") from None
+    return FirstStudy(path, of_data)
+
+
+def _is_data(name: str) -> bool:
+    if name.endswith(".toml"):
+        return False
+    if os.path.exists(name) or os.path.dirname(name):
+        return True
+    if name == "study" or not name.replace("_", "").isalpha():
+        return False
+    from hpsearch.data.builtin import BUILT_IN  # takes scikit-learn's import
+
+    return name in BUILT_IN
+
+
+def _suited(
+    source: str, target: str | None, task: str | None, path: Path, watch: Callable[[int, int], None]
+) -> str:
+    """A study of the data at `source`, which are read for it."""
+    from hpsearch.data import load_dataset
+
+    def complain(key: tuple[str, ...], text: str) -> Complaint:
+        asked = f"--{key[-1]}" if key[-1] in ("target", "task") else key[-1]
+        return Complaint(f"hpsearch init {source}", asked, text)
+
+    tasks = [str(known) for known in Task]
+    if task is not None and task not in tasks:
+        near = nearest(task, tasks)
+        raise HpsearchError(f'--task: expected one of {", ".join(tasks)}; found "{task}"{near}')
+    data = DataSection.model_validate({"source": source, "target": target, "task": task})
+    dataset = load_dataset(data, 0, None, complain, watch)
+    shown = source
+    if os.path.exists(source) and not os.path.isabs(source):
+        shown = Path(os.path.relpath(source, path.parent)).as_posix()
+    return _study_text(dataset, shown, target, task, path.stem)
+
+
+def _study_text(dataset: Dataset, source: str, target: str | None, task: str | None, name: str) -> str:
     """The study file.
 
     source: as it is to stand there, a path relative to it. target, task: what was asked for.
@@ -88,5 +168,5 @@ def _metric(dataset: Dataset) -> Line:
 
 
 def _width(dataset: Dataset) -> int:
-    """Units in each hidden layer: about as many as a small picture or a usual table wants."""
+    """Units in each hidden layer: about what a small image or a usual table needs."""
     return 100 if len(dataset.features) >= 500 else 64 if len(dataset.features) >= 5 else 16

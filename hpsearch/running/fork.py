@@ -14,7 +14,7 @@ fit no other number of epochs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hpsearch.data import Dataset
@@ -42,20 +42,27 @@ _BOUND = ("search.objectives",)
 
 @dataclass(frozen=True)
 class Forked:
-    """What came of forking: the study under its new name, how many trials it took over, and of how many."""
+    """What came of forking: the study under its new name, how many trials it took over, and of how many.
+
+    trials: those taken over, under their new numbers; () where the fork was stored before.
+    """
 
     study: Study
     taken: int
     finished: int
+    trials: Sequence[Trial] = ()
 
 
-def fork(database: Database, study: Study, dataset: Dataset, name: str, device: str = "cpu") -> Forked:
+def fork(
+    database: Database, study: Study, dataset: Dataset, name: str, device: str = "cpu", dry: bool = False
+) -> Forked:
     """Store the study under a new name, with the trials of the stored one of its own name that fit it.
 
     Where that was done before, nothing is changed, so that the same command goes on with the fork.
 
     Args:
         study, dataset: of `api.prepare`, under the parent's name. device: on which the fork will be trained.
+        dry: store nothing.
 
     Raises:
         UnknownStudyError: the parent is not stored. StorageError: another study has the new name.
@@ -86,9 +93,14 @@ def fork(database: Database, study: Study, dataset: Dataset, name: str, device: 
             f'"{name}": its space, epochs or forbidden combinations are others. To begin it from nothing: '
             f"--set study.name={name}"
         )
-    share = sum(trial.epochs for trial, _ in taken) / max(1, sum(trial.epochs for trial in trials))
-    _store(database, parent, forked, dataset, taken, parent.record.seconds * share)
-    return Forked(forked, len(taken), len(finished))
+    begun = [
+        replace(new, number=at, cohort=0, weights=trial.drawn_as) for at, (trial, new) in enumerate(taken)
+    ]
+    if not dry:
+        share = sum(trial.epochs for trial in begun) / max(1, sum(trial.epochs for trial in trials))
+        numbers = {trial.number: at for at, (trial, _) in enumerate(taken)}
+        _store(database, parent, forked, dataset, begun, numbers, parent.record.seconds * share)
+    return Forked(forked, len(taken), len(finished), begun)
 
 
 def _check_settings(record: StudyRecord, old: Study, forked: Study, dataset: Dataset) -> None:
@@ -166,16 +178,18 @@ def _store(
     parent: StudyStore,
     forked: Study,
     dataset: Dataset,
-    taken: Sequence[tuple[Trial, Trial]],
+    trials: Sequence[Trial],
+    numbers: Mapping[int, int],
     seconds: float,
 ) -> None:
-    """Store the new study with its first trials, all of it or nothing; seconds: that they were trained."""
-    numbers = {trial.number: at for at, (trial, _) in enumerate(taken)}
+    """Store the new study with its first trials, all of it or nothing.
+
+    numbers: new ones by the parent's. seconds: that the trials were trained.
+    """
     segments = parent.segments(numbers)
     runs = {run.number: run for run in parent.runs()}
     used = sorted({segment.run for segment in segments} & runs.keys())
     places = {number: at for at, number in enumerate(used, start=1)}
-    trials = [replace(moved, number=at, cohort=0) for at, (_, moved) in enumerate(taken)]
     record = new_record(
         forked,
         dataset,
@@ -185,13 +199,13 @@ def _store(
             "study": parent.record.name,
             "scorings": inherited(parent.scorings(), parent.record.parent),
             "trials": list(numbers),
-            "weights": [trial.drawn_as for trial, _ in taken],
+            "weights": [trial.drawn_as for trial in trials],
         },
     )
     contents = Contents(
         runs=[_copied(runs[number], places[number], parent.record.name) for number in used],
         cohorts=[Cohort(0, {trial.number: (0, trial.epochs) for trial in trials})],
-        trials=trials,
+        trials=list(trials),
         segments=[
             replace(segment, trial=numbers[segment.trial], cohort=0, run=places.get(segment.run, 0))
             for segment in segments

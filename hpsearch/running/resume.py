@@ -35,13 +35,30 @@ def open_study(
     store = database.find(study.name)
     if store is None:
         return database.create_study(new_record(study, dataset)), study
-    record = store.record
-    written = plain(study.document())
+    check_unchanged(store.record, database.url, study, dataset)
+    if differing := _deciding_differences(store, provenance):
+        warn(f"environment changed since the last run; results may differ in the last digits: {differing}")
+    begun = sum(store.counts().values())
+    if begun > study.search.trials:
+        study = replace(study, search=study.search.model_copy(update={"trials": begun}))
+    document = plain(study.document())
+    if document != store.record.document:
+        store.update_record(replace(store.record, document=document))
+    return store, study
+
+
+def check_unchanged(record: StudyRecord, url: str, study: Study, dataset: Dataset) -> None:
+    """Check that a study is the one that is stored in `url`.
+
+    Raises:
+        StudyChangedError: the study file or the data differ from those that the study was begun with.
+    """
     # Read again, so that keys that came with a newer hpsearch have the defaults that trials had before.
     before = plain(study_from_document(record.document, record.origin).document())
+    written = plain(study.document())
     if refused := [text for key, text in changes(before, written) if not may_change(key)]:
         raise StudyChangedError(
-            f'study "{study.name}" is stored in {database.url} with other settings:\n'
+            f'study "{study.name}" is stored in {url} with other settings:\n'
             + "\n".join(f"  {text}" for text in refused)
             + f"\nChange the file back, or begin another study: --fork {study.name}-2 starts it from the "
             f"trials that fit it, --set study.name={study.name}-2 from nothing."
@@ -52,15 +69,6 @@ def open_study(
             f"(sha256 {record.data_hash[:12]}… then, {dataset.hash[:12]}… now).\nRestore the data, or give "
             f"the new study another name (study.name, or --set study.name={study.name}-2)."
         )
-    if differing := _deciding_differences(store, provenance):
-        warn(f"environment changed since the last run; results may differ in the last digits: {differing}")
-    begun = sum(store.counts().values())
-    if begun > study.search.trials:
-        study = replace(study, search=study.search.model_copy(update={"trials": begun}))
-    document = plain(study.document())
-    if document != record.document:
-        store.update_record(replace(record, document=document))
-    return store, study
 
 
 def is_complete(study: Study, store: StudyStore) -> str | None:

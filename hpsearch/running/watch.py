@@ -23,7 +23,8 @@ class Beginning:
 
     asked: trials that the study asks for; it has more where more had begun already. counts: trials by state.
     left: estimates what is left; it probes the machine, which takes a moment. stop: asks the run to stop at
-    the next rung. warnings: what differs from the process that trained the study before.
+    the next rung. warnings: what differs from the process that trained the study before. notes: what the user
+    may want to know, too.
     """
 
     study: Study
@@ -34,6 +35,7 @@ class Beginning:
     left: Callable[[], Estimate]
     stop: StopFlag
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,15 @@ def _may_have_gpu() -> bool:
     )
 
 
+def multiplies(asked: str) -> tuple[str, bool]:
+    """The device that is chosen, and whether it multiplies matrices correctly."""
+    device = choose_device(asked)
+    import torch
+
+    ones = torch.ones(64, 64, device=device)
+    return device, (ones @ ones).sum().item() == 64.0**3
+
+
 def torch_device(device: str) -> dict[str, str]:
     """The hardware torch trains on, for the record: device name and CPU instruction set."""
     import torch
