@@ -198,7 +198,7 @@ def test_a_lost_page_costs_no_other_pages_rows(
     path.write_bytes(data)
     found = audit(url(path))
     assert any(damage.what == f"table hpsearch_{table}" for damage in found.damages)
-    (copied,) = salvage(found, tmp_path / "new.db")
+    (copied,) = copy_sound(found, tmp_path / "new.db")
     assert COUNT - PAGE // 100 <= copied.whole < COUNT
     after = snapshot(tmp_path / "new.db")
     assert sum(after[number] == before[number] for number in before) == copied.whole
@@ -243,7 +243,7 @@ def test_whatever_bit_is_flipped_the_doctor_keeps_his_head(whole: bytes, tmp_pat
         try:
             seen = audit(url(path))
             found += not seen.sound
-            copied = salvage(seen, new)
+            copied = copy_sound(seen, new)
         except StorageError:
             continue
         assert audit(url(new)).sound
