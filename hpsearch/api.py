@@ -24,8 +24,7 @@ from hpsearch.errors import (
 from hpsearch.records import Params, Progress, StudyRecord, Trial
 from hpsearch.result import Queue, Result
 from hpsearch.results.frames import Report, curves_frame, trials_frame, with_note
-from hpsearch.results.scorings import CONFIRMATION
-from hpsearch.results.stored import report_of
+from hpsearch.results.stored import CONFIRMATION, report_of
 from hpsearch.running.watch import Beginning, Ending, Progressing, Watch
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study, load_study, study_from_document
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from hpsearch.model.model import Model
     from hpsearch.results.confirmation import Confirmation
     from hpsearch.results.contrast import Contrast
-    from hpsearch.results.replay import Replay
+    from hpsearch.retrain.replay import Replay
     from hpsearch.running.estimate import Estimate
     from hpsearch.running.fork import Forked
     from hpsearch.running.machine import Machine
@@ -355,7 +354,7 @@ def confirm(
         NothingToShowError: no trial is complete.
         HpsearchError: there is no such study, or its data cannot be read or have changed.
     """
-    from hpsearch.retrain.confirm import confirm_stored
+    from hpsearch.retrain.fresh_seeds import confirm_stored
     from hpsearch.retrain.stored import reload
     from hpsearch.running.machine import Machine
 
@@ -551,7 +550,7 @@ def _finish(
 ) -> Result:
     """Confirm the best of a complete study, and answer the question that it asks."""
     if confirm:
-        from hpsearch.retrain.confirm import confirm_stored
+        from hpsearch.retrain.fresh_seeds import confirm_stored
 
         # Without a complete trial there is nothing to confirm, and the report says so.
         with suppress(NothingToShowError):

@@ -17,8 +17,8 @@ import pytest
 
 from hpsearch.records import State, Trial
 from hpsearch.results.advice import Advice, advice, advice_lines, remedy_command
-from hpsearch.results.advice.scales import narrower, wider
-from hpsearch.results.advice.whole import doubling, expected_best
+from hpsearch.results.advice.space import narrower, wider
+from hpsearch.results.advice.training import doubling, expected_best
 from hpsearch.results.frames import Report, finished_report
 from hpsearch.running.resume import data_summary
 from hpsearch.store import Database

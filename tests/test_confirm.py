@@ -16,8 +16,7 @@ from hpsearch.data import Dataset, Part
 from hpsearch.records import State
 from hpsearch.reporting.finalists import finalists_remarks, rank_text, uses_sentence, verdict
 from hpsearch.results.confirmation import Confirmation, Finalist, Use
-from hpsearch.retrain.confirm import confirm_stored
-from hpsearch.retrain.fresh_seeds import Candidate, fresh_seed, redivided, train_fresh
+from hpsearch.retrain.fresh_seeds import Candidate, confirm_stored, fresh_seed, redivided, train_fresh
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem, prepare
 from hpsearch.store import Database

@@ -26,8 +26,7 @@ from hpsearch.reporting.head_to_head import (
     two_view,
     verdict,
 )
-from hpsearch.results.anytime import Anytime, anytime
-from hpsearch.results.contrast import Arm, Choice, Contrast, Margin, Pairing, read_margin
+from hpsearch.results.contrast import Anytime, Arm, Choice, Contrast, Margin, Pairing, anytime, read_margin
 from hpsearch.retrain.contrast import Subject, compare_two
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem

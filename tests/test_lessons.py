@@ -13,14 +13,11 @@ from hpsearch.records import Curves, State, Trial
 from hpsearch.reporting.finalists import finalists_curves_grid, improving_line
 from hpsearch.reporting.grids import Grid
 from hpsearch.reporting.lessons import Block, alone_blocks, importances_block, pair_blocks, verdict_block
-from hpsearch.results.confirmation import Confirmation, Finalist
+from hpsearch.results.confirmation import Confirmation, Finalist, finalist_curves
 from hpsearch.results.frames import Report, finished_report
 from hpsearch.results.lessons import Lessons, basis_of, lessons
-from hpsearch.results.lessons.additive import fit, holm
-from hpsearch.results.lessons.curves import finalist_curves
-from hpsearch.results.lessons.factors import factors
-from hpsearch.results.lessons.importances import MATTERS, NOTHING_SEEN, TOO_FEW
-from hpsearch.results.lessons.interactions import SMALL, _tested
+from hpsearch.results.lessons.effects import MATTERS, NOTHING_SEEN, SMALL, TOO_FEW, _tested
+from hpsearch.results.lessons.model import factors, fit, holm
 from hpsearch.results.lessons.roles import _expected, _weights, verdicts
 from tests.lessons_cases import SPACE, planted
 from tests.report_study import RECORD, example

@@ -19,8 +19,7 @@ from hpsearch.cli.replay import trial_numbers
 from hpsearch.errors import HpsearchError, NothingToShowError, StudyChangedError, UnknownStudyError
 from hpsearch.records import Segment, State
 from hpsearch.reporting.replay import verdict
-from hpsearch.results.replay import Replayed
-from hpsearch.retrain.replay import first_difference
+from hpsearch.retrain.replay import Replayed, first_difference
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import prepare
 from hpsearch.running.provenance import checkout_commit, run_provenance, split_hash, study_hash

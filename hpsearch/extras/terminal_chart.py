@@ -8,8 +8,8 @@ import re
 import numpy as np
 
 from hpsearch.records import TRAIN_LOSS, TRAIN_METRIC, VALID_LOSS, VALID_METRIC, FloatArray
+from hpsearch.results.confirmation import BEST, still_improving
 from hpsearch.results.frames import Report
-from hpsearch.results.lessons.curves import BEST, still_improving
 from hpsearch.text import metric_text
 
 LEAST_WIDTH, LEAST_HEIGHT = 30, 6

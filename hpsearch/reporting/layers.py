@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpsearch.records import DEAD, FloatArray, StudyRecord, Task
 from hpsearch.reporting.grids import Column, Grid
-from hpsearch.results.advice.failures import MANY_DEAD, REMEDIES
+from hpsearch.results.advice.training import MANY_DEAD, REMEDIES
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.study.layout import Piece, layer_shapes, parameter_count, parameter_pieces
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from hpsearch.errors import plural
 from hpsearch.records import Segment
 from hpsearch.reporting.tables import spaced
-from hpsearch.results.replay import Replay, Replayed, RunDifference
+from hpsearch.retrain.replay import Replay, Replayed, RunDifference
 from hpsearch.text import STATE_WORDS, json_value, plain, toml_value
 
 REPLAY_FORMAT = "hpsearch.replay/1"

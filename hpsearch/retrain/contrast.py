@@ -13,11 +13,10 @@ from hpsearch.data.same import same_rows
 from hpsearch.defaults import COMPARE_SEEDS
 from hpsearch.errors import HpsearchError, NothingToShowError, check_trial, nearest
 from hpsearch.records import State, StudyRecord, Task, Trial
-from hpsearch.results.anytime import anytime
-from hpsearch.results.contrast import Arm, Choice, Contrast, Margin, Pairing, gate_rows
+from hpsearch.results.confirmation import Retrained
+from hpsearch.results.contrast import Arm, Choice, Contrast, Margin, Pairing, anytime, gate_rows
 from hpsearch.results.frames import Report, trials_frame
-from hpsearch.results.retrained import Retrained
-from hpsearch.results.scorings import (
+from hpsearch.results.stored import (
     COMPARISON,
     TEST,
     comparison_of,

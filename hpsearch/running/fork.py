@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 from hpsearch.data import Dataset
 from hpsearch.errors import HpsearchError, StorageError, StudyChangedError, plural
 from hpsearch.records import Cohort, Params, Run, State, StudyRecord, Trial
-from hpsearch.results.scorings import inherited
+from hpsearch.results.stored import inherited
 from hpsearch.running.prepare import make_problem
+from hpsearch.running.provenance import changes, plain
 from hpsearch.running.resume import new_record
-from hpsearch.running.settings import changes, plain
 from hpsearch.store import Contents, Database, StudyStore
 from hpsearch.study.file import Study, name_from, study_from_document
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS, Configuration

@@ -9,8 +9,7 @@ from typing import Any
 from hpsearch.data import Dataset
 from hpsearch.errors import StudyChangedError
 from hpsearch.records import State, StudyRecord
-from hpsearch.running.provenance import DECIDES_BITS, differences
-from hpsearch.running.settings import changes, may_change, plain
+from hpsearch.running.provenance import DECIDES_BITS, changes, differences, may_change, plain
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study, study_from_document
 from hpsearch.study.methods import exhaustive

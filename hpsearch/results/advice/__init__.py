@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hpsearch.results.advice.curves import fewer_epochs, more_epochs, overfitting, unstable
 from hpsearch.results.advice.evidence import (
     FEWER_EPOCHS,
     NO_BETTER_THAN_A_GUESS,
@@ -16,10 +15,18 @@ from hpsearch.results.advice.evidence import (
     Evidence,
     remedy_command,
 )
-from hpsearch.results.advice.failures import dead_units, divergence, saturation
-from hpsearch.results.advice.places import places, spread_lines, too_few_to_say
-from hpsearch.results.advice.ranges import edges, too_wide, unvisited
-from hpsearch.results.advice.whole import imbalance, too_few_trials
+from hpsearch.results.advice.space import edges, places, spread_lines, too_few_to_say, too_wide, unvisited
+from hpsearch.results.advice.training import (
+    dead_units,
+    divergence,
+    fewer_epochs,
+    imbalance,
+    more_epochs,
+    overfitting,
+    saturation,
+    too_few_trials,
+    unstable,
+)
 from hpsearch.results.frames import Report
 
 __all__ = ["Advice", "Advised", "advice", "advice_lines", "advised", "remedy_command"]

@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpsearch.results.frames import Report
-from hpsearch.results.lessons.additive import fit
-from hpsearch.results.lessons.basis import Basis, basis_of
-from hpsearch.results.lessons.factors import factors
-from hpsearch.results.lessons.importances import Importance, importances
-from hpsearch.results.lessons.interactions import Interaction, interactions
-from hpsearch.results.lessons.isolation import Isolation, isolations
+from hpsearch.results.lessons.effects import (
+    Importance,
+    Interaction,
+    Isolation,
+    importances,
+    interactions,
+    isolations,
+)
+from hpsearch.results.lessons.model import Basis, basis_of, factors, fit
 from hpsearch.results.lessons.roles import Verdict, verdicts
 
 
