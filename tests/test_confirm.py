@@ -13,6 +13,7 @@ import pytest
 import hpsearch as package
 from hpsearch.api import confirm
 from hpsearch.data import Dataset, Part
+from hpsearch.errors import HpsearchError
 from hpsearch.records import State
 from hpsearch.reporting.finalists import finalists_remarks, rank_text, uses_sentence, verdict
 from hpsearch.results.confirmation import Confirmation, Finalist, Use
@@ -99,6 +100,24 @@ def test_candidates_with_equal_configurations_come_out_equal_and_apart(opened: t
     assert a.curves[0].tobytes() == b.curves[0].tobytes()
     assert [len(curve) for curve in c.curves] == [2, 2, 2]
     assert c.curves[1].tobytes() == a.curves[1][:2].tobytes()
+
+
+def test_fresh_seeds_come_out_the_same_in_the_pool_that_the_environment_names(
+    opened: tuple[Study, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, dataset = opened
+    candidates = [Candidate(study.space.configuration({**FIXED, "depth": depth}), 3) for depth in (1, 2)]
+    found = []
+    for pool in ("threads", "processes"):
+        monkeypatch.setenv("HPSEARCH_POOL", pool)
+        found.append(train_fresh(study, dataset, candidates, 2, machine=Machine("cpu", 2), resampled=True))
+    for threads, processes in zip(*found, strict=True):
+        assert threads.scores.tobytes() == processes.scores.tobytes()
+        assert threads.losses.tobytes() == processes.losses.tobytes()
+        assert [c.tobytes() for c in threads.curves] == [c.tobytes() for c in processes.curves]
+    monkeypatch.setenv("HPSEARCH_POOL", "thread")
+    with pytest.raises(HpsearchError, match='pool: expected one of threads, processes; found "thread"'):
+        train_fresh(study, dataset, candidates, 2, machine=Machine("cpu", 2))
 
 
 def test_what_diverges_has_no_score_and_keeps_its_curve(opened: tuple[Study, Dataset]) -> None:

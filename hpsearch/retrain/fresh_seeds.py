@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,11 +17,12 @@ from hpsearch.results.confirmation import Confirmation, Retrained
 from hpsearch.results.frames import trials_frame
 from hpsearch.results.stored import CONFIRMATION, TEST, VALIDATION, confirmation_of, pack
 from hpsearch.running.machine import Machine
+from hpsearch.running.pool import StopFlag, make_pool
 from hpsearch.running.prepare import make_problem
 from hpsearch.store import StudyStore
 from hpsearch.study.file import Study
 from hpsearch.study.hyperparameters import Configuration
-from hpsearch.train import Lane, LaneResult, Problem, Tile, plan, train_lanes
+from hpsearch.train import Lane, LaneResult, Problem, plan, train_lanes
 
 _WEIGHTS = 0
 """The number that all weights are drawn for: configurations with the same layers begin from the same weights,
@@ -77,26 +78,33 @@ def train_fresh(
             have, and class by class. The part that is scored stays as it is, unless it is validation.
         first: the number of the first seed, from 0.
     """
-    work: list[_Work] = []
+    problems: list[tuple[Problem, Problem]] = []
+    tiles: list[_SeedTile] = []
     for index in range(count):
         seed = fresh_seed(study.seed, first + index)
         own = redivided(dataset, seed) if resampled else dataset
         _, part = scored_part(own)
-        problem = replace(make_problem(study, own, machine.device), seed=seed)
-        kept_back = replace(make_problem(study, replace(own, valid=part), machine.device), seed=seed)
+        problem, scored = (
+            replace(make_problem(study, each, machine.device), seed=seed)
+            for each in (own, replace(own, valid=part))
+        )
+        problems.append((problem, scored))
         lanes = [Lane(n, each.configuration, None, _WEIGHTS) for n, each in enumerate(candidates)]
-        tiles = plan(problem, lanes, [each.epochs for each in candidates], 1)
-        work += [_Work(index, problem, kept_back, tile) for tile in tiles]
+        planned = plan(problem, lanes, [each.epochs for each in candidates], 1)
+        tiles += [_SeedTile(index, tile.lanes, tile.last_epoch) for tile in planned]
     scores, losses = np.full((2, len(candidates), count), np.nan)
     curves: dict[tuple[int, int], FloatArray] = {}
-    with ThreadPoolExecutor(machine.workers) as threads:
-        for done, (piece, found) in enumerate(zip(work, threads.map(_train, work), strict=True), start=1):
-            for number, (curve, last) in found.items():
-                curves[number, piece.index] = curve
-                if last is not None:
-                    scores[number, piece.index] = last[VALID_METRIC]
-                    losses[number, piece.index] = last[VALID_LOSS]
-            watch(done, len(work))
+    with closing(make_pool(None, _FreshSeeds(problems), machine.workers)) as pool:
+        results = pool.results(pool.begin(tiles), StopFlag(), lambda: None)
+        for done, result in enumerate(results, start=1):
+            for lane in result.lanes:
+                assert isinstance(result.tile, _SeedTile)
+                assert isinstance(lane, _Scored)
+                at = lane.trial, result.tile.index
+                curves[at] = lane.curve
+                if lane.row is not None:
+                    scores[at], losses[at] = lane.row[VALID_METRIC], lane.row[VALID_LOSS]
+            watch(done, len(tiles))
     return [
         Retrained(
             each.trial,
@@ -111,45 +119,54 @@ def train_fresh(
 
 
 @dataclass(frozen=True)
-class _Work:
-    """A tile on a seed; kept_back: the problem whose validation part is the one that is scored."""
+class _SeedTile:
+    """A tile on the seed of that index."""
 
     index: int
-    problem: Problem
-    kept_back: Problem
-    tile: Tile
+    lanes: Sequence[Lane]
+    last_epoch: int
 
 
-def _train(work: _Work) -> dict[int, tuple[FloatArray, FloatArray | None]]:
-    """By lane: its curve, and the last epoch's row with the part that is scored; None where it diverged.
+@dataclass(frozen=True)
+class _Scored(LaneResult):
+    """row: of the last epoch, with the part that is scored in place of validation; None where it diverged."""
 
-    The last epoch is trained twice from the same weights, which comes out the same: once for each part.
-    """
-    lanes, last = list(work.tile.lanes), work.tile.last_epoch
-    curves: dict[int, FloatArray] = {}
-    if last > 1:
-        before = train_lanes(work.problem, lanes, last - 1)
-        curves = {result.trial: result.curve for result in before}
-        lanes = [
-            replace(lane, state=result.state)
-            for lane, result in zip(lanes, before, strict=True)
-            if result.state is not None
-        ]
-    rows: dict[int, FloatArray | None] = dict.fromkeys(curves)
-    if not lanes:
-        return {number: (curve, None) for number, curve in curves.items()}
-    for result in train_lanes(work.problem, lanes, last):
-        earlier = curves.get(result.trial)
-        curves[result.trial] = result.curve if earlier is None else np.concatenate([earlier, result.curve])
-        rows[result.trial] = _row(result)
-    for result in train_lanes(work.kept_back, lanes, last):
-        # What is scored needs a finite loss on both parts.
-        rows[result.trial] = None if rows[result.trial] is None else _row(result)
-    return {number: (curve, rows[number]) for number, curve in curves.items()}
+    row: FloatArray | None = None
 
 
-def _row(result: LaneResult) -> FloatArray | None:
-    return result.curve[-1] if result.failure is None else None
+@dataclass(frozen=True)
+class _FreshSeeds:
+    """What the pool trains. problems: by seed index, the second one with the scored part as validation."""
+
+    problems: Sequence[tuple[Problem, Problem]]
+
+    def train(self, tile: _SeedTile) -> list[_Scored]:
+        """Results by lane.
+
+        The last epoch is trained twice from the same weights, which comes out the same: once for each part.
+        """
+        problem, scored = self.problems[tile.index]
+        lanes, last = list(tile.lanes), tile.last_epoch
+        curves: dict[int, FloatArray] = {}
+        if last > 1:
+            before = train_lanes(problem, lanes, last - 1)
+            curves = {result.trial: result.curve for result in before}
+            lanes = [
+                replace(lane, state=result.state)
+                for lane, result in zip(lanes, before, strict=True)
+                if result.state is not None
+            ]
+        rows: dict[int, FloatArray | None] = dict.fromkeys(curves)
+        if lanes:
+            for result, other in zip(
+                train_lanes(problem, lanes, last), train_lanes(scored, lanes, last), strict=True
+            ):
+                earlier = curves.get(result.trial, result.curve[:0])
+                curves[result.trial] = np.concatenate([earlier, result.curve])
+                # What is scored needs a finite loss on both parts.
+                sound = result.failure is None and other.failure is None
+                rows[result.trial] = other.curve[-1] if sound else None
+        return [_Scored(number, curve, None, None, row=rows[number]) for number, curve in curves.items()]
 
 
 def redivided(dataset: Dataset, seed: int) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from hpsearch.records import FloatArray, Segment, State, Trial
 from hpsearch.retrain.stored import reload
 from hpsearch.running.machine import Machine
 from hpsearch.running.networks import Networks
-from hpsearch.running.pool import StopFlag, Threads
+from hpsearch.running.pool import StopFlag, make_pool
 from hpsearch.running.prepare import make_problem
 from hpsearch.running.provenance import differences, run_provenance
 from hpsearch.store import StudyStore
@@ -122,14 +123,11 @@ def _train_again(
     """Each trial from fresh weights up to the epoch that it had reached, by number, without its state."""
     lanes = [networks.lane(trial, None) for trial in trials]
     results: dict[int, LaneResult] = {}
-    pool = Threads(networks, workers)
-    try:
+    with closing(make_pool(None, networks, workers)) as pool:
         begun = pool.begin(networks.tiles(lanes, [trial.epochs for trial in trials], workers))
         for tile in pool.results(begun, StopFlag(), lambda: watch(len(results), len(trials))):
             for result in tile.lanes:
                 results[result.trial] = LaneResult(result.trial, result.curve, None, result.failure)
-    finally:
-        pool.close()
     return results
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -104,16 +103,7 @@ def _networks(study: Study, dataset: Dataset, machine: Machine) -> AnyWorkload:
     return Networks(make_problem(study, dataset, machine.device), study.space)
 
 
-def _recorded(study: Study, dataset: Dataset, machine: Machine) -> AnyWorkload:
-    from hpsearch.running.recorded import Recorded, Rising
-
-    return Recorded(Rising(study.train.epochs))
-
-
-WORKLOADS: dict[str, Callable[[Study, Dataset, Machine], AnyWorkload]] = {
-    "networks": _networks,
-    "recorded": _recorded,
-}
+WORKLOADS: dict[str, Callable[[Study, Dataset, Machine], AnyWorkload]] = {"networks": _networks}
 """Workloads by name; another one is a line here."""
 
 
@@ -146,8 +136,7 @@ def train(
 ) -> Outcome:
     """Train a stored study until it is complete or `stop` is set; everything finished is stored.
 
-    workload, pool: names of what is trained (`WORKLOADS`) and where (`running.pool.POOLS`), which is
-    otherwise what HPSEARCH_POOL says, or threads.
+    workload, pool: names of what is trained (`WORKLOADS`) and where (`running.pool.make_pool`).
     provenance: of this run, to be stored. checkpoints: store weights at rungs. sampler: makes one of Optuna's
     from a seed, instead of the one that the study names.
     """
@@ -157,8 +146,7 @@ def train(
 
     proposals, rule = make_sampler(study, sampler), make_stopping(study)
     trained = make_workload(workload, study, dataset, machine)
-    where = pool or os.environ.get("HPSEARCH_POOL", "threads")
-    with closing(make_pool(where, trained, machine.workers, warn)) as place:
+    with closing(make_pool(pool, trained, machine.workers, warn)) as place:
         store.begin(provenance)
         try:
             runner = Runner(study, store, trained, proposals, rule, place, watch, warn, checkpoints)
