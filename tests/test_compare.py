@@ -413,7 +413,7 @@ def test_an_answer_is_of_the_study_as_it_was_and_of_what_is_asked(tmp_path: Path
     path.write_text(text.replace("trials = 12", "trials = 14"), encoding="utf-8")
     train_alone(path, storage)
     (note,), earlier = notes_and_answer()
-    assert note.startswith("the comparison is of the 12 trials that were finished then, of 14 now")
+    assert note.startswith("the comparison covers 12 finished trials, of 14 now")
     assert earlier == first
     assert hpsearch("run", path, "--no-confirm", "--storage", storage).returncode == 0
     nothing, now = notes_and_answer()

@@ -248,7 +248,7 @@ def test_what_cannot_be_confirmed_is_said(tmp_path: Path, database: Path) -> Non
     write(1.0)
     done = hpsearch("confirm", "small", "--storage", url(tmp_path / "t.db"))
     assert done.returncode == 2
-    assert "other content" in done.stderr
+    assert "has changed since the study started" in done.stderr
 
 
 def test_nothing_complete_is_nothing_to_confirm(tmp_path: Path) -> None:

@@ -72,6 +72,6 @@ def test_dead_units_are_named_when_they_explain_bad_trials_and_seldom_in_vain() 
     (dead,) = planted(random, 5.0)
     line = dead.text
     assert dead.remedy == 'space.activation = "leaky_relu"'
-    assert line.startswith("dead units: 12 of 40 trials ended with half of a layer's units or more at 0")
+    assert line.startswith("dead units: 12 of 40 trials ended with at least half of a layer's units at 0")
     assert "their median accuracy is 79.7% against 90.0%" in line
     assert 'smaller learning_rate, init = "kaiming" or activation = "leaky_relu"' in line

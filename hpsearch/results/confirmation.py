@@ -13,16 +13,16 @@ import numpy as np
 import pandas as pd
 
 from hpsearch.records import FloatArray, valid_place
-from hpsearch.stats import LEVEL, Ranking, Scored, rank_arms
+from hpsearch.stats import LEVEL, Estimate, Pair, Ranking, Scored, rank_arms
 
 
 @dataclass(frozen=True)
 class Retrained(Scored):
     """A configuration on each of some fresh seeds.
 
-    trial: whose it is. epochs: for which it is trained. scores, losses: [seeds] on the part that is scored;
-    NaN where it diverged. curves: one a seed, [epochs, columns] as records.Segment has them, on the training
-    and validation parts; up to the epoch in which it diverged. params: that are searched.
+    trial: whose it is. epochs: trained for. scores, losses: [seeds] on the scored split, NaN where it
+    diverged. curves: one per seed, [epochs, columns] as in records.Segment, on training and validation, up to
+    the epoch in which it diverged. params: the searched ones.
     """
 
     trial: int | None
@@ -33,15 +33,13 @@ class Retrained(Scored):
     params: dict[str, Any] = field(default_factory=dict)
 
     def validation(self, metric: str) -> FloatArray:
-        """[seeds] the metric on the validation part after the last epoch; NaN where it diverged."""
+        """[seeds] validation metric after the last epoch; NaN where it diverged."""
         place = valid_place(metric)
         values = np.array([curve[-1, place] for curve in self.curves])
         return np.where(np.isnan(self.scores), np.nan, values) if len(values) else values
 
     def learning(self, metric: str) -> FloatArray:
-        """[epochs] the metric on the validation part, on average over the seeds that were trained to the
-        end.
-        """
+        """[epochs] mean validation metric of the seeds that trained to the end."""
         place = valid_place(metric)
         whole = [curve[:, place] for curve in self.curves if len(curve) == self.epochs]
         means: FloatArray = np.mean(whole, axis=0) if whole else np.full(self.epochs or 0, np.nan)
@@ -50,10 +48,9 @@ class Retrained(Scored):
 
 @dataclass(frozen=True)
 class Finalist(Retrained):
-    """One of the best trials by validation, trained again on fresh seeds for the epochs after which it was
-    best.
+    """One of the best trials by validation, retrained on fresh seeds for the epochs after which it was best.
 
-    selected: the validation metric for which it was chosen.
+    selected: the validation metric that selected it.
     """
 
     trial: int
@@ -63,10 +60,7 @@ class Finalist(Retrained):
 
 @dataclass(frozen=True)
 class Use:
-    """One look at the part that is scored: for what, of how many trials on how many seeds, and when.
-
-    when: None of a look at it that was taken over with a fork.
-    """
+    """One look at the scored split: why, with how many trials and seeds, and when (None: a fork's parent)."""
 
     purpose: str
     trials: int
@@ -78,10 +72,10 @@ class Use:
 class Confirmation:
     """The finalists of a study, each trained on the same fresh seeds and scored once.
 
-    part: "test", or "validation" where there is no test set; rows: of it. resampled: with each seed the rows
-    of training and validation were divided anew. complete: trials from which the finalists were chosen, the
-    first by validation. finalists: in that order. uses: all looks at the part so far. values: the validation
-    metric of every complete trial, as far as there are any now. study: its name.
+    part: the scored split, "test", or "validation" where there is no test set; rows: in it. resampled: each
+    seed redrew the training and validation split. complete: trials among which the finalists are the best by
+    validation. finalists: in that order. uses: all looks at the scored split so far. values: the validation
+    metric of every complete trial now. study: its name.
     """
 
     metric: str
@@ -98,7 +92,7 @@ class Confirmation:
 
     @cached_property
     def ranking(self) -> Ranking:
-        """Of the finalists by their scores; places are theirs."""
+        """Of the finalists by their scores."""
         return rank_arms(np.array([finalist.scores for finalist in self.finalists]), self.maximize)
 
     @property
@@ -113,19 +107,19 @@ class Confirmation:
 
     @property
     def tied(self) -> list[Finalist]:
-        """The best one and all that cannot be told apart from it, best first."""
+        """The best one and all that are indistinguishable from it, best first."""
         ranks = self.ranking.ranks
         return [self.finalists[place] for place in self.ranking.order if ranks[place][0] == 1]
 
 
 def confirmed_frame(confirmation: Confirmation) -> pd.DataFrame:
-    """One row a finalist, best first.
+    """One row per finalist, best first.
 
-    Columns: rank_low, rank_high: what its rank may be, with 95 % confidence for all together. trial.
-    selected: the validation metric for which it was chosen. again: the same on fresh seeds, on average. mean,
-    sd, low, high: of the scores, with a 95 % interval. shrinkage: by how much the score falls short of
-    `selected`. difference, difference_low, difference_high, p: to the best one, corrected for all
-    comparisons. seeds, diverged, epochs, param_….
+    Columns: rank_low, rank_high: bounds of its rank, with 95 % confidence for all together. trial. selected:
+    the validation metric that selected it. again: the same on fresh seeds, on average. mean, sd, low, high:
+    of the scores, with a 95 % interval. shrinkage: by how much the score falls short of `selected`.
+    difference, difference_low, difference_high, p: to the best one, corrected for all comparisons. seeds,
+    diverged, epochs, param_….
     """
     rows = []
     for place in confirmation.ranking.order:
@@ -142,15 +136,12 @@ def confirmed_frame(confirmation: Confirmation) -> pd.DataFrame:
                 "trial": each.trial,
                 "selected": each.selected,
                 "again": again.mean() if len(again) else np.nan,
-                "mean": np.nan if found is None else found.mean,
-                "sd": np.nan if found is None else found.sd,
-                "low": np.nan if found is None or found.low is None else found.low,
-                "high": np.nan if found is None or found.high is None else found.high,
-                "shrinkage": np.nan if found is None else sign * (each.selected - found.mean),
-                "difference": np.nan if to_best is None else to_best.mean,
-                "difference_low": np.nan if to_best is None or to_best.low is None else to_best.low,
-                "difference_high": np.nan if to_best is None or to_best.high is None else to_best.high,
-                "p": np.nan if to_best is None else to_best.p,
+                **{name: _known(found, name) for name in ("mean", "sd", "low", "high")},
+                "shrinkage": sign * (each.selected - _known(found, "mean")),
+                "difference": _known(to_best, "mean"),
+                "difference_low": _known(to_best, "low"),
+                "difference_high": _known(to_best, "high"),
+                "p": _known(to_best, "p"),
                 "seeds": len(each.scores) - each.diverged,
                 "diverged": each.diverged,
                 "epochs": each.epochs,
@@ -160,18 +151,24 @@ def confirmed_frame(confirmation: Confirmation) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _known(of: Estimate | Pair | None, name: str) -> float:
+    """A field of an estimate or pair; NaN where either is None."""
+    value: float | None = getattr(of, name, None)
+    return np.nan if value is None else value
+
+
 LAST = 5
-"""The last one in so many epochs is looked at, but at least so many epochs."""
+"""Looks at the last fifth of the epochs, but at least at five."""
 
 BEST = "●"
 
 
 def still_improving(curves: Sequence[FloatArray], maximize: bool) -> bool:
-    """Whether the values [epochs] of a trial still got better in the last fifth of its epochs, beyond noise.
+    """Whether the values [epochs] of a trial still improved in the last fifth of its epochs, beyond noise.
 
     The least-squares slope there is better than 0 by a one-sided t-test at 5 %: over seeds where there are
-    three or more, otherwise over the epochs of the one curve, which by itself takes neighbouring epochs for
-    independent and so asks for a gain larger than the spread around the line, too.
+    three or more, otherwise over the epochs of the one curve. That takes neighbouring epochs for independent,
+    so the gain must also exceed the spread around the line.
     """
     from scipy.special import stdtr  # 0.1 s for those who need it
 
@@ -197,8 +194,8 @@ def still_improving(curves: Sequence[FloatArray], maximize: bool) -> bool:
 def finalist_curves(confirmation: Confirmation) -> pd.DataFrame:
     """The validation metric of the finalists over their seeds, best finalist first.
 
-    Columns: trial, epoch, mean, sd, seeds (that have not diverged by then), best (whether its mean is the
-    trial's best), improving (whether the trial was still improving at its end).
+    Columns: trial, epoch, mean, sd, seeds (not diverged by then), best (the epoch of the best mean),
+    improving (whether the trial was still improving at its end).
     """
     place = valid_place(confirmation.metric)
     frames = []
@@ -214,7 +211,7 @@ def finalist_curves(confirmation: Confirmation) -> pd.DataFrame:
         squares = (np.where(there, values - mean, 0) ** 2).sum(0)
         mean = np.where(count > 0, mean, np.nan)
         sd = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
-        best = _best(mean, confirmation.maximize)
+        best = int(np.where(count > 0, mean if confirmation.maximize else -mean, -np.inf).argmax())
         frames.append(
             pd.DataFrame(
                 {
@@ -230,8 +227,3 @@ def finalist_curves(confirmation: Confirmation) -> pd.DataFrame:
         )
     columns = ["trial", "epoch", "mean", "sd", "seeds", "best", "improving"]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-
-
-def _best(mean: FloatArray, maximize: bool) -> int:
-    turned = np.where(np.isnan(mean), -np.inf, mean if maximize else -mean)
-    return int(turned.argmax())

@@ -1,4 +1,4 @@
-"""A stored study as a report, with what was scored on the rows that are kept back."""
+"""A stored study as a report, and the stored scorings of its held-out rows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from hpsearch.errors import StorageError, check_trial
-from hpsearch.records import FloatArray, IntArray, Scoring, State, StudyRecord, Trial, Trials
-from hpsearch.results.confirmation import Confirmation, Finalist, Use
+from hpsearch.records import IntArray, Scoring, State, StudyRecord, Trial, Trials
+from hpsearch.results.confirmation import Confirmation, Finalist, Retrained, Use
 from hpsearch.results.contrast import Arm, Contrast
 from hpsearch.results.frames import Report, check_finished, trials_frame, with_note
 from hpsearch.store import StudyStore
@@ -22,19 +22,17 @@ CONFIRMATION, COMPARISON = "confirmation", "comparison"
 TEST, VALIDATION = "test", "validation"
 
 
-def pack(
-    scores: FloatArray, losses: FloatArray, curves: Sequence[Sequence[FloatArray]], complete: int
-) -> bytes:
-    """What came out of a confirmation, bit for bit.
-
-    scores, losses: [finalists, seeds]. curves: of each finalist, one a seed. complete: trials from which the
-    finalists were chosen.
-    """
+def pack(finalists: Sequence[Retrained], complete: int) -> bytes:
+    """The results of a confirmation, bit for bit; complete: trials from which the finalists were chosen."""
     from safetensors.numpy import save
 
-    arrays = {"scores": scores, "losses": losses, "complete": np.array([complete])}
-    for place, own in enumerate(curves):
-        arrays |= {f"curve.{place}.{index}": curve for index, curve in enumerate(own)}
+    arrays = {
+        "scores": np.array([each.scores for each in finalists]),
+        "losses": np.array([each.losses for each in finalists]),
+        "complete": np.array([complete]),
+    }
+    for place, each in enumerate(finalists):
+        arrays |= {f"curve.{place}.{index}": curve for index, curve in enumerate(each.curves)}
     packed: bytes = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     return packed
 
@@ -53,6 +51,10 @@ def confirmation_of(
     last = next((each for each in reversed(confirmations) if number in (None, each.number)), None)
     if last is None:
         return None
+    joined = Trials.join(trials)
+    complete = (
+        value for value, state in zip(joined.value, joined.state, strict=True) if state is State.COMPLETE
+    )
     with _arrays(record, last) as arrays:
         about = last.about
         finalists = tuple(
@@ -69,13 +71,13 @@ def confirmation_of(
             complete=int(arrays["complete"][0]),
             finalists=finalists,
             uses=uses_of(record, scorings),
-            values=_values(trials),
+            values=tuple(value for value in complete if value is not None and math.isfinite(value)),
             study=record.name,
         )
 
 
 def store_comparison(store: StudyStore, found: Contrast) -> None:
-    """Store the answer to what `[compare]` asks; it counts as a look at the part that was scored.
+    """Store the answer to `[compare]`; it counts as a look at the scored split.
 
     Raises:
         StorageError: the database cannot be written.
@@ -108,7 +110,7 @@ def store_comparison(store: StudyStore, found: Contrast) -> None:
 def comparison_of(
     record: StudyRecord, trials: Sequence[Trial], scorings: Sequence[Scoring]
 ) -> Contrast | None:
-    """The last answer to what the study's `[compare]` asks now; None if it was not stored.
+    """The last stored answer to what the study's `[compare]` asks now, or None.
 
     trials: the study's, in number order. scorings: all of them; those of earlier versions have no numbers.
 
@@ -147,7 +149,7 @@ def _stored_arm(
     arrays: Mapping[str, Any],
     trials: Sequence[Trial],
 ) -> Arm:
-    """The arm that is the scored one number `at`, or none of them."""
+    """The arm with the scores at place `at`, or without any."""
     there, complete = map(int, counts)
     if at is None:
         return Arm(None, None, np.empty(0), name=name, trials=there, complete=complete)
@@ -164,54 +166,53 @@ def _stored_arm(
 
 
 def answered(report: Report, trials: Sequence[Trial], scorings: Sequence[Scoring]) -> Report:
-    """The report with the stored answer to what `[compare]` asks, or a line that says how to get it."""
+    """The report with the stored answer to `[compare]`, or a note on how to get it."""
     if "compare" not in report.record.document:
         return report
     found, now = comparison_of(report.record, trials, scorings), finished(trials)
     again = f"`hpsearch run {report.record.origin or report.record.name}`"
     if found is None:
-        return with_note(report, f"no comparison yet: {again} trains what [compare] asks, at its end")
+        return with_note(report, f"no comparison yet: {again} ends with the one that [compare] asks for")
     if found.finished < now:
         earlier = (
-            f"the comparison is of the {found.finished:,} trials that were finished then, of {now:,} now: "
-            f"{again} compares again, at its end"
+            f"the comparison covers {found.finished:,} finished trials, of {now:,} now: {again} ends with a "
+            "new one"
         )
         report = with_note(report, earlier)
     return replace(report, comparison=found)
 
 
 def finished(trials: Sequence[Trial]) -> int:
-    """How many trials will not change any more."""
+    """How many trials are finished."""
     return sum(state.finished for state in Trials.join(trials).state)
 
 
 def uses_of(record: StudyRecord, scorings: Sequence[Scoring]) -> tuple[Use, ...]:
-    """All looks at the rows that are kept back, those at which a fork's parent was, first."""
+    """All looks at the held-out rows, those of a fork's parent first."""
     before = (
         Use(f"{each['purpose']} of {record.parent['study']}", each["trials"], each["seeds"])
         for each in record.parent.get("scorings", ())
     )
-    own = (Use(each.purpose, *_extent(each.about), each.when) for each in _looks(scorings))
+    own = (Use(each.purpose, trials, seeds, each.when) for each, trials, seeds in _looks(scorings))
     return (*before, *own)
 
 
 def inherited(scorings: Sequence[Scoring], parent: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a fork's record keeps of its parent's looks and those before: all have the same rows kept back."""
+    """The looks of a fork's parent and those it inherited: all are at the same held-out rows."""
     own = [
         {"purpose": each.purpose, "trials": trials, "seeds": seeds}
-        for each in _looks(scorings)
-        for trials, seeds in [_extent(each.about)]
+        for each, trials, seeds in _looks(scorings)
     ]
     return [*parent.get("scorings", ()), *own]
 
 
-def _looks(scorings: Sequence[Scoring]) -> list[Scoring]:
-    """Scorings that are looks of their own.
+def _looks(scorings: Sequence[Scoring]) -> list[tuple[Scoring, int, int]]:
+    """Scorings that are looks of their own, with the trials that each scored and the seeds.
 
-    An answer on the validation part is none: all trials were chosen there. One that has the numbers of an
-    earlier one, since other trials that were added since changed no arm's best, is no new look.
+    An answer on the validation split is none: all trials were chosen there. Nor is one with the numbers of an
+    earlier one: trials added since changed no arm's best.
     """
-    looks, seen = [], []
+    looks, seen = list[tuple[Scoring, int, int]](), []
     for each in scorings:
         about = each.about
         if each.purpose == COMPARISON and "by" in about:
@@ -219,21 +220,8 @@ def _looks(scorings: Sequence[Scoring]) -> list[Scoring]:
             if about.get("part", TEST) != TEST or numbers in seen:
                 continue
             seen.append(numbers)
-        looks.append(each)
+        looks.append((each, len(about.get("trials", ())), int(about.get("seeds", 0))))
     return looks
-
-
-def _values(trials: Sequence[Trial]) -> tuple[float, ...]:
-    joined = Trials.join(trials)
-    complete = (
-        value for value, state in zip(joined.value, joined.state, strict=True) if state is State.COMPLETE
-    )
-    return tuple(value for value in complete if value is not None and math.isfinite(value))
-
-
-def _extent(about: Mapping[str, Any]) -> tuple[int, int]:
-    """How many trials were scored, and on how many seeds."""
-    return len(about.get("trials", ())), int(about.get("seeds", 0))
 
 
 def _finalist(trial: Trial, epochs: int, place: int, arrays: Mapping[str, Any]) -> Finalist:
@@ -245,7 +233,7 @@ def _finalist(trial: Trial, epochs: int, place: int, arrays: Mapping[str, Any]) 
 
 @contextmanager
 def _arrays(record: StudyRecord, scoring: Scoring) -> Iterator[dict[str, Any]]:
-    """What a scoring has stored beside its `about`; what is wrong with either within is damage.
+    """The arrays of a scoring; an error in the `with` means that they or its `about` are damaged.
 
     Raises:
         StorageError: they are not as they were written.
@@ -267,8 +255,8 @@ def report_of(
     """The study as a report, and its trials.
 
     Args:
-        only: numbers of the trials that are wanted, all when empty; the ranks are then none of the study's.
-        curves: whether the report is to have them.
+        only: numbers of the wanted trials, all when empty; ranks are then among these alone.
+        curves: whether to read them.
 
     Raises:
         HpsearchError: no trial of it is finished, or a wanted one is missing.
@@ -283,5 +271,5 @@ def report_of(
         scorings = store.scorings()
         report = replace(report, confirmation=confirmation_of(record, trials, scorings))
         report = answered(report, trials, scorings)
-    gc.freeze()  # very many objects that stay to the end, through which no search for garbage need go
+    gc.freeze()  # many objects that live to the end: garbage collection need not search them
     return report, trials

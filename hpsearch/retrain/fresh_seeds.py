@@ -25,8 +25,7 @@ from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train import Lane, LaneResult, Problem, plan, train_lanes
 
 _WEIGHTS = 0
-"""The number that all weights are drawn for: configurations with the same layers begin from the same weights,
-which only the seed draws."""
+"""All weights are drawn for this number: with one seed, equal layers begin from equal weights."""
 
 Watch = Callable[[int, int], None]
 """Is called with (pieces of work that are done, all of them)."""
@@ -34,7 +33,7 @@ Watch = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration, the epochs after which it is scored, and the trial and parameters that it is of."""
+    """A configuration, the epochs after which it is scored, and its trial and parameters."""
 
     configuration: Configuration
     epochs: int
@@ -43,18 +42,18 @@ class Candidate:
 
 
 def candidate_of(study: Study, trial: Trial) -> Candidate:
-    """The trial, to be trained for the epochs after which it was best."""
+    """The trial, to train for the epochs after which it was best."""
     epochs = trial.best_epoch or trial.epochs
     return Candidate(study.space.configuration(trial.params), epochs, trial.number, trial.params)
 
 
 def scored_part(dataset: Dataset) -> tuple[str, Part]:
-    """The part that nothing was chosen on: "test", or "validation" of a study that has none."""
+    """The split on which nothing was chosen: "test", or "validation" in a study without a test set."""
     return (TEST, dataset.test) if len(dataset.test) else (VALIDATION, dataset.valid)
 
 
 def fresh_seed(seed: int, index: int) -> int:
-    """The seed of repeat `index`, from 0: initial weights and orders of the rows that no trial has seen."""
+    """The seed of repeat `index`, from 0: initial weights and row orders that no trial has seen."""
     return seeds.integer(seed, "comparison", index)
 
 
@@ -69,14 +68,14 @@ def train_fresh(
     first: int = 0,
     watch: Watch = lambda done, total: None,
 ) -> list[Retrained]:
-    """Train all candidates on `count` fresh seeds; with a seed, all see the same mini-batches.
+    """Train all candidates on `count` fresh seeds; on one seed, all see the same mini-batches.
 
-    The part that is scored is looked at once, after a candidate's last epoch; curves are those of validation.
+    The scored split is used once, after a candidate's last epoch; curves are on training and validation.
 
     Args:
-        resampled: with each seed, divide the rows of training and validation anew, in the sizes that they
-            have, and class by class. The part that is scored stays as it is, unless it is validation.
-        first: the number of the first seed, from 0.
+        resampled: redraw the training and validation split for each seed, in the same sizes and class by
+            class. The scored split stays the same, unless it is validation.
+        first: number of the first seed, from 0.
     """
     problems: list[tuple[Problem, Problem]] = []
     tiles: list[_SeedTile] = []
@@ -170,9 +169,9 @@ class _FreshSeeds:
 
 
 def redivided(dataset: Dataset, seed: int) -> Dataset:
-    """The data set with other rows in training and validation, as many of each class in each as before.
+    """The data set with training and validation rows redrawn, each with as many rows of each class as before.
 
-    Features stay as they were prepared, by the statistics of the study's own training part.
+    Features stay as prepared, with the statistics of the study's own training split.
     """
     x = np.concatenate([dataset.train.x, dataset.valid.x])
     y = np.concatenate([dataset.train.y, dataset.valid.y])
@@ -203,12 +202,7 @@ def confirm_stored(
         NothingToShowError: no trial is complete.
     """
     trials = store.trials()
-    complete = _by_rank(store, trials)
-    if not complete:
-        raise NothingToShowError(
-            f"study {study.name}: expected a complete trial to confirm; found none. "
-            f"To train more: hpsearch run {store.record.origin or study.name}"
-        )
+    complete = complete_trials(store, trials, "confirm")
     finalists = complete[:top]
     candidates = [candidate_of(study, trial) for trial in finalists]
     part, rows = scored_part(dataset)
@@ -224,27 +218,27 @@ def confirm_stored(
     known = next((each for each in scorings if (each.purpose, each.about) == (CONFIRMATION, about)), None)
     if known is None:
         repeats = train_fresh(
-            study,
-            dataset,
-            candidates,
-            seeds,
-            machine=machine,
-            resampled=resampled,
-            watch=watch,
+            study, dataset, candidates, seeds, machine=machine, resampled=resampled, watch=watch
         )
-        scores, losses = (
-            np.array([getattr(each, name) for each in repeats]) for name in ("scores", "losses")
-        )
-        data = pack(scores, losses, [each.curves for each in repeats], len(complete))
-        known = store.add_scoring(CONFIRMATION, about, data)
-        scorings = store.scorings()  # with those that another process has noted meanwhile
+        known = store.add_scoring(CONFIRMATION, about, pack(repeats, len(complete)))
+        scorings = store.scorings()  # including any that another process has added
     found = confirmation_of(store.record, trials, scorings, known.number)
     assert found is not None
     return found
 
 
-def _by_rank(store: StudyStore, trials: Sequence[Trial]) -> list[Trial]:
-    """The complete trials with a finite value, best first."""
-    frame = trials_frame(store.record, trials)
+def complete_trials(store: StudyStore, trials: Sequence[Trial], use: str) -> list[Trial]:
+    """The complete trials with a finite value, best first; use: what they are needed for.
+
+    Raises:
+        NothingToShowError: there are none.
+    """
+    record = store.record
+    frame = trials_frame(record, trials)
     numbers = frame["trial"][frame["rank"].notna()].tolist()
+    if not numbers:
+        raise NothingToShowError(
+            f"study {record.name}: expected a complete trial to {use}; found none. "
+            f"To train more: hpsearch run {record.origin or record.name}"
+        )
     return [trials[number] for number in numbers]

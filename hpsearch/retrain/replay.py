@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.errors import HpsearchError, NothingToShowError
+from hpsearch.errors import NothingToShowError, check_trial
 from hpsearch.records import FloatArray, Segment, State, Trial
 from hpsearch.retrain.stored import reload
 from hpsearch.running.machine import Machine
@@ -26,10 +26,10 @@ from hpsearch.train import LaneResult
 class Replayed:
     """A trial that was trained again.
 
-    epochs: of the stored curve. pieces: as it was trained, with their curves left out. differs_from: the
-    first epoch (counted from 1) with a figure that is not the stored one, bit for bit; None if there is none.
-    largest: the greatest absolute difference of a figure; infinite where only one of the two is a number, or
-    where this curve ended sooner. failure: why this time it diverged, if it did.
+    epochs: of the stored curve. pieces: how it was trained, without their curves. differs_from: the first
+    epoch (from 1) that differs from the stored one in any bit, or None. largest: the largest absolute
+    difference; infinite where only one of the two values is finite, or this curve ended sooner. failure: why
+    it diverged this time, if it did.
     """
 
     trial: int
@@ -46,7 +46,7 @@ class Replayed:
 
     @property
     def piece(self) -> Segment | None:
-        """The piece in which the curves begin to differ."""
+        """The piece where the curves first differ."""
         if self.differs_from is None:
             return None
         return next(p for p in reversed(self.pieces) if p.first_epoch <= self.differs_from)
@@ -54,10 +54,10 @@ class Replayed:
 
 @dataclass(frozen=True)
 class RunDifference:
-    """What is recorded otherwise of a run than of the process that trained its trials again.
+    """How the record of a run differs from this process, which trained its trials again.
 
-    run: its number; 0, which begun at None, where runs were not recorded yet. trials: replayed ones that it
-    trained. fields: name → (then, now); those that only one side has are not among them.
+    run: its number; 0, begun at None, where runs were not recorded yet. trials: those of the replayed that it
+    trained. fields: name → (then, now) of fields that both sides have.
     """
 
     run: int
@@ -81,7 +81,7 @@ class Replay:
 
 
 Watch = Callable[[int, int], None]
-"""Is called with (trials that are trained again, all of them)."""
+"""Is called with (retrained trials, all of them)."""
 
 
 def replay_stored(store: StudyStore, numbers: Iterable[int] | None, machine: Machine, watch: Watch) -> Replay:
@@ -105,22 +105,19 @@ def _chosen(study: str, trials: Sequence[Trial], numbers: Iterable[int] | None) 
     Raises:
         HpsearchError: the study has no trial of such a number. NothingToShowError: none has an epoch.
     """
-    wanted = set()
-    for number in range(len(trials)) if numbers is None else numbers:
-        if not 0 <= number < len(trials):
-            there = f"trials from 0 to {len(trials) - 1}" if trials else "a study with trials"
-            raise HpsearchError(f"study {study}: expected {there}; found trial {number}")
-        wanted.add(number)
-    chosen = [trials[number] for number in sorted(wanted) if trials[number].epochs]
+    wanted = sorted(set(range(len(trials)) if numbers is None else numbers))
+    for number in wanted:
+        check_trial(study, number, len(trials))
+    chosen = [trials[number] for number in wanted if trials[number].epochs]
     if not chosen:
-        raise NothingToShowError(f"study {study}: none of these trials has been trained for an epoch yet")
+        raise NothingToShowError(f"study {study}: none of these trials has trained an epoch yet")
     return chosen
 
 
 def _train_again(
     networks: Networks, trials: Sequence[Trial], workers: int, watch: Watch
 ) -> dict[int, LaneResult]:
-    """Each trial from fresh weights up to the epoch that it had reached, by number, without its state."""
+    """Each trial from fresh weights up to the epoch it had reached, by number, without its state."""
     lanes = [networks.lane(trial, None) for trial in trials]
     results: dict[int, LaneResult] = {}
     with closing(make_pool(None, networks, workers)) as pool:
@@ -146,11 +143,11 @@ def _compared(trial: Trial, pieces: Sequence[Segment], result: LaneResult) -> Re
 
 
 def first_difference(stored: FloatArray, again: FloatArray) -> tuple[int | None, float]:
-    """The first row in which two curves are not the same bit for bit, and the greatest absolute difference.
+    """The first row in which two curves differ in any bit, and the largest absolute difference.
 
-    stored, again: [epochs, columns]. NaN is the same as NaN. The difference is infinite where only one of two
-    figures is finite, or one curve is shorter. Curves of old studies lack the shares of dead units: only
-    columns that both have are compared.
+    stored, again: [epochs, columns]. NaN equals NaN. The difference is infinite where only one of two values
+    is finite, or one curve is shorter. Curves of old studies lack the shares of dead units: only common
+    columns are compared.
     """
     rows, columns = (min(sizes) for sizes in zip(stored.shape, again.shape, strict=True))
     a, b = stored[:rows, :columns], again[:rows, :columns]
@@ -169,7 +166,7 @@ def first_difference(stored: FloatArray, again: FloatArray) -> tuple[int | None,
 def _run_differences(
     store: StudyStore, found: Sequence[Replayed], now: Mapping[str, object]
 ) -> tuple[RunDifference, ...]:
-    """For each run that trained a piece of the trials: what is recorded otherwise of it than now."""
+    """For each run that trained a piece of these trials: how its record differs from now."""
     runs = {run.number: run for run in store.runs()}
     by_run: dict[int, list[int]] = {}
     for trial in found:

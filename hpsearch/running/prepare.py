@@ -31,8 +31,8 @@ _LAST_PATIENCE = 1.0
 class Outcome:
     """What one run did.
 
-    complete: all trials are finished, and no more begin. enough: why there are fewer of them than the study
-    says, if there are. profile: what the time was spent on.
+    complete: all trials are finished, and no more begin. enough: why there are fewer than the study asks
+    for, if so. profile: where the time went.
     """
 
     complete: bool
@@ -43,7 +43,7 @@ class Outcome:
 def prepare(study: Study, progress: Callable[[int, int], None] | None = None) -> tuple[Study, Dataset]:
     """Load the data, and fill in what follows from them: task, loss and metric.
 
-    progress: is called with (done, total) while pictures are decoded.
+    progress: is called with (done, total) while images are decoded.
     """
     base = study.source.path.parent if study.source.path else None
     dataset = load_dataset(study.data, study.seed, base, study.source.complaint, progress)
@@ -137,8 +137,8 @@ def train(
     """Train a stored study until it is complete or `stop` is set; everything finished is stored.
 
     workload, pool: names of what is trained (`WORKLOADS`) and where (`running.pool.make_pool`).
-    provenance: of this run, to be stored. checkpoints: store weights at rungs. sampler: makes one of Optuna's
-    from a seed, instead of the one that the study names.
+    provenance: of this run, to be stored. checkpoints: store weights at rungs. sampler: makes an Optuna
+    sampler from a seed, in place of the one the study names.
     """
     from hpsearch.running.loop import Runner
     from hpsearch.running.pool import make_pool

@@ -25,7 +25,7 @@ from hpsearch.train import engine_name
 from hpsearch.train.device import torch_device
 
 _MAY_CHANGE = ("search.trials", "search.time_limit", "search.epoch_limit", "search.give_up", "compare")
-"""What only says how far a study goes and what is told of it; all else would make its trials incomparable."""
+"""Settings of how far a study goes and what it reports; any other change makes trials incomparable."""
 
 
 def may_change(key: str) -> bool:
@@ -49,7 +49,7 @@ def changes(stored: Any, written: Any, key: str = "") -> Iterator[tuple[str, str
 
 
 def deciding(document: Mapping[str, Any], key: str = "") -> dict[str, Any]:
-    """What of a document may not change, without keys that say nothing: a newer hpsearch has more of them."""
+    """The settings that may not change, without empty ones, of which a newer hpsearch has more."""
     kept = {}
     for name, value in document.items():
         inner = _below(key, name)

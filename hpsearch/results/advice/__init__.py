@@ -51,7 +51,7 @@ _DETECTORS = (
 
 
 def advice(report: Report) -> list[Advice]:
-    """At most five, the strongest first; of a study that is well, none."""
+    """At most five, the strongest first; none for a study that is fine."""
     return _advice(Evidence(report))
 
 
@@ -63,8 +63,8 @@ def advice_lines(report: Report) -> list[str]:
 class Advised(NamedTuple):
     """What should be done.
 
-    found: the advice, the strongest first. lines: it as sentences, "text; try remedy", at most five with what
-    follows it. command: what to type to try the first whose remedy is a setting, and no command already.
+    found: the advice, the strongest first. lines: as sentences, "text; try remedy", at most five with what
+    follows. command: tries the first remedy that is a setting rather than a command.
     """
 
     found: list[Advice]
@@ -75,8 +75,8 @@ class Advised(NamedTuple):
 def advised(report: Report) -> Advised:
     """The advice, as sentences too, and a command.
 
-    Sentences about the best ten trials follow where there is room, of hyper-parameters of which
-    that is not said; of fewer than 20 trials ten would be no choice.
+    If there is room, sentences about the best ten trials follow, for hyper-parameters not covered yet; of
+    fewer than 20 trials ten would be no selection.
     """
     evidence = Evidence(report)
     found = _advice(evidence)

@@ -89,7 +89,7 @@ class Axis:
         return self.scale.places(values)
 
     def beyond(self, outward: int) -> Any:
-        """What the study file may say to go on beyond the low (−1) or high (+1) end; None at the last."""
+        """The entry extended beyond the low (−1) or high (+1) end; None if that is impossible."""
         if isinstance(self.entry, Choice):
             return longer(self.name, list(self.numbers), outward)
         further = wider(self.name, self.entry, outward)
@@ -178,7 +178,7 @@ def two_digits(value: float, up: bool) -> float:
 
 
 _FEWEST = 7
-"""Of the best ten, so many must have a use for a hyper-parameter."""
+"""So many of the best ten must use a hyper-parameter."""
 _NARROWEST_EDGE, _WIDEST_EDGE = 0.1, 0.25
 _HALF = 56 / 1024
 """The binomial tail of eight of ten, if each is as likely to lie outside as inside."""
@@ -187,7 +187,7 @@ _MANY, _WORST = 15, 0.25
 _FEW_INSIDE = 4
 _EARLY = 0.1
 _STRETCH = 0.2
-"""The share of a range that should not go without a trial."""
+"""The share of a range that should not be without trials."""
 
 
 @dataclass(frozen=True)
@@ -231,9 +231,9 @@ def edges(evidence: Evidence) -> Iterator[Advice]:
 def edge_of(evidence: Evidence, name: str) -> Edge | None:
     """The end of a range, or of a choice of numbers, at which the best lie, if any.
 
-    There is one where two binomial tails are small: that so many of the best ten lie in the edge if the range
-    is indifferent, and if the optimum is further inside, so that half of the best or more lie on its inner
-    side. The edge is as wide as holds twice as many trials as are the best, if they are evenly spread.
+    Two binomial tails must be small: of so many of the best ten at the edge if the range makes no difference,
+    and if the optimum is further inside, with at least half of the best on its inner side. The edge would
+    hold twice as many evenly spread trials as there are best ones.
     """
     axis = Axis.of(name, evidence.study.space.searched[name])
     if axis is None or not evidence.chosen:
@@ -254,7 +254,7 @@ def edge_of(evidence: Evidence, name: str) -> Edge | None:
 def _better_there(evidence: Evidence, axis: Axis, outward: int, width: float) -> bool:
     """Whether the early trials at an edge tend to be better than the others, too, by the rank-sum test.
 
-    A sampler that learns may gather at an edge by chance: later trials are better, and have it in common.
+    A sampler that learns may gather at an edge by chance: its later trials are better and share that edge.
     """
     from scipy.stats import mannwhitneyu
 
@@ -270,8 +270,7 @@ def _better_there(evidence: Evidence, axis: Axis, outward: int, width: float) ->
 def _at_edge(distances: FloatArray, width: float, cell: float) -> bool:
     """Whether the best [n], so far from an end, lie at it.
 
-    They must reach it, too: where the end is more than three of their standard deviations from their mean,
-    they gather before it.
+    They must also reach it: if their mean is more than three standard deviations away, they gather before it.
     """
     from scipy.special import bdtrc
 
@@ -282,11 +281,11 @@ def _at_edge(distances: FloatArray, width: float, cell: float) -> bool:
 
 
 def too_wide(evidence: Evidence) -> Iterator[Advice]:
-    """Ranges of which a part is hopeless, away from where all of the best ten lie.
+    """Ranges with a hopeless region, away from all of the best ten.
 
-    Tuning Playbook, "Identifying bad search space boundaries". Hopeless is where none of many trials is
-    better than the worst quarter of those in the rest of the range; of the early ones, since a sampler that
-    learns makes later ones better in all that they have in common.
+    Tuning Playbook, "Identifying bad search space boundaries". Hopeless means that none of many trials beats
+    the worst quarter of those in the rest of the range; of the early ones, since a sampler that learns makes
+    later ones better in all that they have in common.
     """
     if not evidence.chosen:
         return
@@ -308,9 +307,9 @@ def too_wide(evidence: Evidence) -> Iterator[Advice]:
         if score[outside].max() >= np.quantile(early_score[inside], _WORST):
             continue
         text = (
-            f"{name}: the best {counted(len(best))} lie {span(entry, best)}; outside of "
-            f"{closer.low:.2g}…{closer.high:.2g} none of {plural(int(outside.sum()), 'trial')} gets out of "
-            "the worst quarter of those inside"
+            f"{name}: the best {counted(len(best))} lie {span(entry, best)}; outside "
+            f"{closer.low:.2g}…{closer.high:.2g}, all {plural(int(outside.sum()), 'trial')} are worse than "
+            "three quarters of those inside"
         )
         remedy = evidence.accepted([f"space.{name} = {toml_value(closer.document())}"])
         yield Advice("too wide", text, remedy, 0.5 * float(outside.mean()), name)
@@ -324,8 +323,8 @@ def unvisited(evidence: Evidence) -> Iterator[Advice]:
     """Values of a choice, and stretches of a range, that no trial has tried.
 
     Tuning Playbook, "Not sampling enough points in the search space". Said where even sampling would seldom
-    leave out any: the probability is at most the number of values, or of gaps between trials, times that of
-    one (Boole; for gaps Whitworth 1901).
+    leave any out: by Boole's inequality, the number of values, or of gaps between trials, times the
+    probability of one (for gaps Whitworth 1901).
     """
     study = evidence.study
     if exhaustive(study.search.sampler):  # whose order leaves gaps that it fills in the end
@@ -348,7 +347,7 @@ def _values_left_out(
     left = [value for value in entry.values if value not in tried]
     if not left or count * (1 - 1 / count) ** trials > LEVEL:
         return
-    text = f"{name}: none of {trials:,} trials has tried {', '.join(map(parameter_text, left))}"
+    text = f"{name}: none of {trials:,} trials tried {', '.join(map(parameter_text, left))}"
     yield Advice("unvisited", text, _enqueue(evidence, name, left[0]), 0.6 * len(left) / count, name)
 
 
@@ -397,7 +396,7 @@ _FEWEST_EQUAL = 3
 
 
 def places(evidence: Evidence) -> dict[str, str]:
-    """Sentences about the best ten, by hyper-parameter; of those that are of use to any of them."""
+    """Sentences about the best ten, by hyper-parameter that any of them uses."""
     found = {}
     for name, entry in evidence.study.space.searched.items():
         if isinstance(entry, Range):
@@ -411,19 +410,17 @@ def places(evidence: Evidence) -> dict[str, str]:
 
 
 def too_few_to_say(evidence: Evidence) -> str:
-    """What to do for an answer: as many trials as make enough, at the share so far."""
+    """How many trials would be enough, at the share so far."""
     complete, judged, trials = len(evidence.report.ranked), len(evidence.judged), len(evidence.report.trials)
     needed, so_far = (BEST, complete) if judged >= ENOUGH else (ENOUGH, complete)
     few = f"{plural(complete, 'complete trial')} {'is' if complete == 1 else 'are'} too few"
     line = f"{few} to say where the best values lie; {needed} are needed"
-    if not so_far:
-        return f"{line}."
-    more = -(-trials * needed // so_far)
-    return f"{line}, which about --trials {-(-more // 10) * 10} would bring."
+    more = -(-trials * needed // so_far) if so_far else 0
+    return f"{line}: try --trials {-(-more // 10) * 10}." if so_far else f"{line}."
 
 
 def spread_lines(evidence: Evidence) -> list[str]:
-    """How far apart trials end that differ by their initial weights alone."""
+    """How far apart trials end that differ only in their initial weights."""
     values = evidence.report.ranked["value"]
     if len(values) < _FEWEST_EQUAL:
         return []
@@ -432,7 +429,7 @@ def spread_lines(evidence: Evidence) -> list[str]:
     sd = 100 * values.std() if is_share(metric) else values.std()
     spread = f"{sd:.2f} points" if is_share(metric) else significant(sd, 3)
     return [
-        f"{plural(len(values), 'trial')} that differ by their initial weights alone: {metric} {mean} on "
+        f"{plural(len(values), 'trial')} that differ only in their initial weights: {metric} {mean} on "
         f"average, standard deviation {spread}, from {low} to {high}."
     ]
 
@@ -446,7 +443,7 @@ def _choice_line(name: str, values: list[Any]) -> str:
 def _range_line(evidence: Evidence, name: str, entry: Range, values: FloatArray) -> str:
     edge = edge_of(evidence, name)
     if edge is not None:
-        return f"{name}: {edge.where}, which is as far as it goes."
+        return f"{name}: {edge.where}, which cannot be extended."
     lie = f"{name}: the best {counted(len(values))} lie {span(entry, values)}"
     touched = values.min() == entry.low or values.max() == entry.high
     return f"{lie}, most of them inside the range." if touched else f"{lie}, inside the range."

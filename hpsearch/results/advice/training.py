@@ -26,6 +26,7 @@ from hpsearch.results.advice.evidence import (
     surely_above,
 )
 from hpsearch.results.advice.space import two_digits
+from hpsearch.results.lessons.roles import best_weights
 from hpsearch.study.space import Choice, Range
 from hpsearch.text import metric_text, plain, toml_value
 
@@ -40,10 +41,10 @@ _DECAY = "{ low = 1e-6, high = 1e-2, log = true }"
 
 
 def more_epochs(evidence: Evidence) -> Iterator[Advice]:
-    """Whether the best still improve when training ends: in its last quarter by more than the noise.
+    """Whether the best still improve in the last quarter of training, by more than the noise.
 
-    "Are the trials still improving at the end of training?" Where the learning rate falls to an end of its
-    schedule, all do, and nothing follows; so only trials with a constant one count.
+    "Are the trials still improving at the end of training?" All do where the learning rate decays, so only
+    trials with a constant one count.
     """
     constant = np.array([s == "constant" for s in evidence.settings(evidence.whole, "schedule")], dtype=bool)
     metric, noise = evidence.best_metric[constant], evidence.noise
@@ -55,8 +56,8 @@ def more_epochs(evidence: Evidence) -> Iterator[Advice]:
         return
     text = (
         f"the best {counted(len(gains))} were still improving when training ended: their {evidence.metric} "
-        f"is better by {evidence.amount(gains.mean())} on average in the last {quarter} epochs than in the "
-        f"{quarter} before (noise of an epoch: {evidence.amount(noise)})"
+        f"in the last {quarter} epochs is {evidence.amount(gains.mean())} better on average than in the "
+        f"{quarter} before (epoch noise: {evidence.amount(noise)})"
     )
     remedy = evidence.accepted([f"train.epochs = {2 * evidence.epochs}"])
     yield Advice("more epochs", text, remedy, 0.9 * float(gains.mean() / (gains.mean() + noise)))
@@ -65,9 +66,9 @@ def more_epochs(evidence: Evidence) -> Iterator[Advice]:
 def fewer_epochs(evidence: Evidence) -> Iterator[Advice]:
     """Whether a third of the epochs, or less, would have been enough for the best.
 
-    "Has performance on training and validation sets saturated long before the final training step?" Enough
-    is when what they gained later is surely less than the noise of an epoch, on average over some epochs.
-    Where that noise hides the differences between the best, nothing follows.
+    "Has performance on training and validation sets saturated long before the final training step?" Epochs
+    are enough if the later gain, on average over some epochs, is surely less than the noise of an epoch. If
+    that noise hides the differences between the best, nothing follows.
     """
     metric, noise = evidence.best_metric, evidence.noise
     if noise is None or evidence.unstable or evidence.epochs < _FEWEST_EPOCHS:
@@ -78,12 +79,15 @@ def fewer_epochs(evidence: Evidence) -> Iterator[Advice]:
         gains = late - metric[:, enough // 2 : enough].mean(1)
         if enough < 2 or not surely_above(-gains, -noise, _ENOUGH):
             continue
-        had = f"the best {counted(len(gains))} had their {evidence.metric} by epoch {enough} already"
-        less = f"less than the noise of an epoch, {evidence.amount(noise)}"
-        after = f"what came later {_gain(evidence, gains)}, on average, {less}"
-        if gains.mean() < -noise:
-            after = f"after that it got worse, by {evidence.amount(-gains.mean())} on average"
-        text = f"{had}: {after}; in the same time {part} times as many trials could be trained"
+        gain = float(gains.mean())
+        worse = f"then it got {evidence.amount(-gain)} worse on average"
+        after = f"later epochs improved it by {evidence.amount(gain)} on average" if gain > 0 else worse
+        if gain >= -noise:
+            after += f", less than the noise of an epoch, {evidence.amount(noise)}"
+        text = (
+            f"the best {counted(len(gains))} had reached their {evidence.metric} by epoch {enough}: {after}; "
+            f"the same time would train {part} times as many trials"
+        )
         remedy = evidence.accepted([f"train.epochs = {enough}"])
         yield Advice(FEWER_EPOCHS, text, remedy, 0.3 * (1 - 1 / part))
         return
@@ -92,14 +96,14 @@ def fewer_epochs(evidence: Evidence) -> Iterator[Advice]:
 def overfitting(evidence: Evidence) -> Iterator[Advice]:
     """Whether the validation loss of the best rises while their training loss falls.
 
-    "Are any trials exhibiting problematic overfitting?" Compared are the last quarter of the epochs and those
-    about the one in which the validation loss is lowest, on average over the trials.
+    "Are any trials exhibiting problematic overfitting?" Compares the last quarter of the epochs with those
+    around the lowest validation loss, on average over the trials.
     """
     curves, epochs = evidence.best_curves, evidence.epochs
     if len(curves) < FEWEST_CURVES or epochs < _FEWEST_EPOCHS:
         return
     valid, train = curves[:, :, VALID_LOSS], curves[:, :, TRAIN_LOSS]
-    if valid.min() <= 0:  # as Poisson's may be, of which no share can be told
+    if valid.min() <= 0:  # as Poisson's may be: a rise has no percentage then
         return
     lowest = int((valid / valid.min(1, keepdims=True)).mean(0).argmin())
     quarter = epochs // 4
@@ -111,7 +115,7 @@ def overfitting(evidence: Evidence) -> Iterator[Advice]:
     if rises.mean() < _RISE or not (surely_above(rises) and surely_above(falls)):
         return
     text = (
-        f"overfitting: from epoch {lowest + 1} on the validation loss of the best {counted(len(curves))} "
+        f"overfitting: from epoch {lowest + 1} on, the validation loss of the best {counted(len(curves))} "
         f"rises by {percent(rises.mean())} on average while their training loss falls by "
         f"{percent(falls.mean())}"
     )
@@ -131,7 +135,7 @@ def _regularised(evidence: Evidence, lowest: int) -> str | None:
 
 
 def unstable(evidence: Evidence) -> Iterator[Advice]:
-    """Whether the order of the best is that of their noise; see Evidence.unstable.
+    """Whether the order of the best is only noise; see Evidence.unstable.
 
     "Is there high step-to-step variance in the training or validation error late in training?"
     """
@@ -139,15 +143,15 @@ def unstable(evidence: Evidence) -> Iterator[Advice]:
     if not evidence.unstable or noise is None:
         return
     text = (
-        f"unstable: the {evidence.metric} of the best ten varies from epoch to epoch by "
-        f"{evidence.amount(noise)} (standard deviation), their ranked values by {evidence.amount(spread)}: "
-        "the order is chance"
+        f"unstable: the {evidence.metric} of the best ten varies by {evidence.amount(noise)} from epoch to "
+        f"epoch (standard deviation), but their ranked values only by {evidence.amount(spread)}: their order "
+        "is chance"
     )
     yield Advice("unstable", text, _calmer(evidence), 0.5 * noise / (noise + spread))
 
 
 def _calmer(evidence: Evidence) -> str | None:
-    """A schedule that falls where there is none; otherwise a confirmation, unless there is one."""
+    """A decaying schedule if there is none; otherwise a confirmation, unless there is one."""
     if evidence.study.space.values("schedule") == ("constant",):
         return evidence.accepted(['space.schedule = "cosine"'])
     if evidence.report.confirmation is None:
@@ -155,18 +159,13 @@ def _calmer(evidence: Evidence) -> str | None:
     return None
 
 
-def _gain(evidence: Evidence, gains: FloatArray) -> str:
-    gain = float(gains.mean())
-    return f"is better by {evidence.amount(gain)}" if gain > 0 else f"is worse by {evidence.amount(-gain)}"
-
-
 MANY_DEAD = 0.5
-"""Share of a layer's units from which it is said that they died."""
+"""Share of a layer's units above which the layer counts as dead."""
 
 REMEDIES = 'a smaller learning_rate, init = "kaiming" or activation = "leaky_relu" keeps them alive'
 
 _FEWEST = 3
-"""Diverged trials, or trials with dead layers, about which nothing is said."""
+"""Diverged trials, or trials with dead layers, below which nothing is said."""
 _FEW_DIVERGED = 0.02
 """The share of trials that may diverge: ranges should reach a little too far."""
 _FEWEST_STUCK = 5
@@ -175,12 +174,12 @@ _SATURATING = ("sigmoid", "tanh")
 
 
 def divergence(evidence: Evidence) -> Iterator[Advice]:
-    """A learning rate above which trials diverge, or a learning_rate/(1 − momentum), the step that lasts.
+    """A learning rate above which trials diverge, or learning_rate/(1 − momentum), the effective step.
 
     Tuning Playbook, "How can optimization failures be debugged and mitigated?" By the rank-sum test (Mann &
-    Whitney 1947) of diverged trials against the others; the bound is the one that tells them apart best
-    (Youden 1950). The range is to end there, but not below what the best ten have; where these lie among the
-    diverged, the warm-up of that section is advised instead.
+    Whitney 1947) of diverged trials against the others; the bound separates them best (Youden 1950).
+    The range should end there, but not below the best ten; where these lie among the diverged, the warm-up of
+    that section is advised instead.
     """
     trials = evidence.finished
     diverged = (trials["state"] == str(State.FAILED)).to_numpy()
@@ -206,16 +205,16 @@ def divergence(evidence: Evidence) -> Iterator[Advice]:
             continue
         above = there & (speeds[words] >= bound)
         text = (
-            f"divergence: of {above.sum():,} trials with {words} from {bound:.2g} on, {lost[above].sum():,} "
-            f"diverged; of {(there & ~above).sum():,} others, {lost[~above].sum():,}"
+            f"divergence: {lost[above].sum():,} of {above.sum():,} trials with {words} of at least "
+            f"{bound:.2g} diverged, and {lost[~above].sum():,} of the {(there & ~above).sum():,} others"
         )
         own_bound = _told_apart(rate[there], lost[there])[1]
         remedy = _slower(evidence, name, entry, own_bound)
-        yield Advice("divergence", text, remedy, 0.5 + 0.4 * _share(lost, there), name)
+        yield Advice("divergence", text, remedy, 0.5 + 0.4 * float(lost.sum() / there.sum()), name)
 
 
 def _all_diverged(evidence: Evidence, name: str, entry: Range, count: int) -> Advice:
-    """Of a study without a trial that got through: learning rates far below."""
+    """Where all diverged: far lower learning rates."""
     low = two_digits(entry.low / 1000, up=False)
     closer = Range(low, entry.low, True)
     remedy = evidence.accepted([f"space.{name} = {toml_value(closer.document())}"])
@@ -265,8 +264,9 @@ def dead_units(evidence: Evidence) -> Iterator[Advice]:
         return
     medians = " against ".join(metric_text(evidence.metric, np.median(group)) for group in (dead, alive))
     text = (
-        f"dead units: {len(dead):,} of {len(judged):,} trials ended with half of a layer's units or more at "
-        f"0 on the whole validation part; their median {evidence.metric} is {medians}; {REMEDIES}"
+        f"dead units: {len(dead):,} of {len(judged):,} trials ended with at least half of a layer's units at "
+        f"0 on the whole validation set; their median {evidence.metric} is {medians} for the others; "
+        f"{REMEDIES}"
     )
     yield Advice("dead units", text, _alive(evidence), 0.8 * (0.5 + len(dead) / len(judged) / 2))
 
@@ -308,15 +308,15 @@ def saturation(evidence: Evidence) -> Iterator[Advice]:
             continue
         text = (
             f"saturation: {table[0][0]:,} of {own.sum():,} trials with {name} never left the training loss "
-            f"of a guess, against {table[1][0]:,} of {others.sum():,} with other activations, as "
-            "if their units were saturated (units themselves are not stored)"
+            f"of a guess, against {table[1][0]:,} of {others.sum():,} with other activations: their units "
+            "are probably saturated (units are not stored)"
         )
         strength = 0.7 * float(stuck[own].mean() - stuck[others].mean())
         yield Advice("saturation", text, _unsaturated(evidence, entry, name), strength)
 
 
 def _unsaturated(evidence: Evidence, entry: Choice, name: str) -> str | None:
-    """Initial weights that keep units from saturating; or normalised inputs to them; or other activations."""
+    """Initial weights against saturation, or batch normalisation, or other activations."""
     remedies = []
     if evidence.study.space.values("init") != ("xavier",):
         remedies.append('space.init = "xavier"')
@@ -350,22 +350,17 @@ def _chance_loss(evidence: Evidence) -> float | None:
     return 1.0 if loss == "mse" and evidence.report.record.task == Task.REGRESSION else None
 
 
-def _share(some: np.ndarray, of: np.ndarray) -> float:
-    return float(some.sum() / of.sum())
-
-
 _HEAVY = 1.5
-"""Classes are unequal where the largest is so many times as large as an equal share of the rows."""
+"""Classes are unequal if the largest has so many times its equal share of the rows."""
 _STANDARD_ERRORS = 3
 
 
 def too_few_trials(evidence: Evidence) -> Iterator[Advice]:
     """What twice the trials would bring, where it is more than twice the noise of an epoch.
 
-    The best of m of the study's trials on average, for a quarter, half and all of them, without replacement
-    (Dodge et al. 2019, "Show your work", eq. 8, whose draws are with it): what the last doubling brought,
-    times how much less it was than the one before, is what the next would bring. Said where that does not
-    hang on the single best trial.
+    From the expected best of a quarter, half and all of the trials (lessons.roles.best_weights): the gain of
+    the last doubling, shrunk as it shrank from the one before, is the gain of the next. Said only if that
+    does not depend on the single best trial.
     """
     n, noise = len(evidence.finished), evidence.noise
     if len(evidence.judged) < ENOUGH // 2 or noise is None:
@@ -376,36 +371,24 @@ def too_few_trials(evidence: Evidence) -> Iterator[Advice]:
     if min(more, doubling(values[1:])[1]) < max(2 * noise, evidence.one_row):
         return
     text = (
-        f"too few trials: the best of all {n:,} is better by {evidence.amount(last)} than the best of half "
-        f"of them, on average; twice as many would bring about {evidence.amount(more)} more (noise of an "
-        f"epoch: {evidence.amount(noise)})"
+        f"too few trials: the best of all {n:,} beats the best of half of them by {evidence.amount(last)} on "
+        f"average; twice as many would gain about {evidence.amount(more)} more (epoch noise: "
+        f"{evidence.amount(noise)})"
     )
     command = f"hpsearch run {quote(evidence.report.record.name)} --trials {2 * n}"
     yield Advice("too few trials", text, command, 0.7 * more / (more + noise))
 
 
 def doubling(values: FloatArray) -> tuple[float, float]:
-    """What the last doubling of the number of trials brought, and what the next would; values: best first."""
+    """The gain of the last doubling of the number of trials, and of the next; values: best first."""
     n = len(values)
-    quarter, half = expected_best(values, n // 4), expected_best(values, n // 2)
+    quarter, half = (float(values[::-1] @ best_weights(n, m)) for m in (n // 4, n // 2))
     before, last = half - quarter, float(values[0]) - half
     return last, last * min(1.0, last / before) if before > 0 else 0.0
 
 
-def expected_best(values: FloatArray, m: int) -> float:
-    """The mean over all subsets of m values of their largest; values: [n], best first.
-
-    The i-th best of n is the largest of m with the probability C(n − i, m − 1) / C(n, m).
-    """
-    n = len(values)
-    i = np.arange(n - m)
-    factors = (n - 1 - i - (m - 1)) / (n - 1 - i)  # from one of these probabilities to the next
-    weights = m / n * np.cumprod(np.append(1.0, factors))
-    return float(weights @ values[: n - m + 1])
-
-
 def imbalance(evidence: Evidence) -> Iterator[Advice]:
-    """Classes so unequal that the best accuracy can't be told from that of always naming the largest.
+    """Classes so unequal that the best accuracy is no better than always predicting the largest.
 
     Said where it is within three standard errors (binomial, of the validation rows).
     """
@@ -425,8 +408,8 @@ def imbalance(evidence: Evidence) -> Iterator[Advice]:
     guess = metric_text(evidence.metric, share if evidence.metric == "accuracy" else 1 - share)
     named = plain(str(summary["classes"][largest]))
     text = (
-        f'class imbalance: {percent(share)} of the validation rows are "{named}", so that naming it always '
-        f"has {evidence.metric} {guess}; the best trial's, {metric_text(evidence.metric, found)}, is hardly "
+        f'class imbalance: {percent(share)} of the validation rows are "{named}", so always predicting it '
+        f"has {evidence.metric} {guess}; the best trial's {metric_text(evidence.metric, found)} is hardly "
         "better"
     )
     yield Advice(NO_BETTER_THAN_A_GUESS, text, evidence.accepted(['train.metric = "balanced_accuracy"']), 1.0)

@@ -1,4 +1,4 @@
-"""What a study taught: which hyper-parameters matter, which way, with which others, and its answer.
+"""What a study taught: which hyper-parameters matter, which way, how they interact, and its answer.
 
 Numbers first, as plain values and frames; `blocks` has them as tables of text.
 """
@@ -24,9 +24,9 @@ from hpsearch.results.lessons.roles import Verdict, verdicts
 class Lessons:
     """What a study taught.
 
-    basis: which trials and values importances, medians and interactions rest on. importances: the largest
-    first. isolations: in the study file's order. interactions: those that the trials tell of, often none.
-    verdicts: of the scientific hyper-parameters.
+    basis: the trials and values behind importances, medians and interactions. importances: the largest first.
+    isolations: in the study file's order. interactions: the clear ones, often none. verdicts: on scientific
+    hyper-parameters.
     """
 
     basis: Basis
@@ -37,9 +37,7 @@ class Lessons:
 
 
 def lessons(report: Report) -> Lessons:
-    """What the trials of a report teach; empty where nothing is searched. It draws nothing from global
-    randomness: the same report has the same lessons.
-    """
+    """What the trials of a report teach, the same each time; empty where nothing is searched."""
     basis = basis_of(report)
     every = factors(report)
     model = fit(factors(report, basis.rows), basis.scores)

@@ -32,11 +32,11 @@ _CLEAR = 2.0
 class Importance:
     """How much of the differences between trials a hyper-parameter explains.
 
-    share: of the variance of scores over the space, from 0 to 1; the shares of all and what none of them
-    explains (interactions, luck) add up to 1. low, high: its 95 % interval. p: of no effect at all, corrected
-    for the number of hyper-parameters. trials: that it rests on. verdict: "matters", "no effect seen" (the
-    interval ends below 3 %) or "too few to say". direction: which values are better, "" unless it matters.
-    All numbers are None where there are too few trials for the model.
+    share: of the variance of scores over the space, from 0 to 1; all shares and the unexplained rest
+    (interactions, luck) add up to 1. low, high: its 95 % interval. p: of no effect at all, corrected for the
+    number of hyper-parameters. trials: it rests on. verdict: "matters", "no effect seen" (the interval ends
+    below 3 %) or "too few to say". direction: which values are better, "" unless it matters. Numbers are None
+    where there are too few trials for the model.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Importance:
 
     @property
     def matters(self) -> bool:
-        """Whether it can be told that it has an effect."""
+        """Whether it clearly has an effect."""
         return self.verdict == MATTERS
 
 
 def importances(model: Model | None, names: list[str], trials: int, seed: int) -> tuple[Importance, ...]:
-    """Of the hyper-parameters of these names, the largest share first; those without numbers last.
+    """Importances by these names, the largest share first, those without numbers last.
 
     The shares are of a functional analysis of variance as Optuna's fANOVA evaluator has it (Hutter, Hoos &
     Leyton-Brown 2014, section 3: variances of marginals over the space), of an additive model instead of a
@@ -118,15 +118,18 @@ def _resampled(model: Model, seed: int) -> tuple[FloatArray, FloatArray]:
 def direction(model: Model, part: Part) -> str:
     """Which values are better, the others held equal, in words."""
     factor = part.factor
-    if factor.levels:
-        return _levels_direction(model, part)
     effect = model.effect(part)
     best = int(effect.argmax())
     worse = effect[best] - effect > _CLEAR * _errors(model, part, best)
+    if factor.levels:
+        order = np.argsort(-effect, kind="stable")
+        good = ", ".join(factor.text(part.places[at]) for at in order if not worse[at])
+        bad = ", ".join(factor.text(part.places[at]) for at in order if worse[at])
+        return f"{good} better than {bad}" if bad else ""
     below, above = bool(worse[:best].any()), bool(worse[best + 1 :].any())
     if not below and not above:
         return ""
-    # As far as it is not clearly worse, on the side where it never is, that side's end is as good.
+    # On a side that is never clearly worse, its end is as good.
     where = factor.text(part.places[best])
     if below and above:
         return f"best around {where}"
@@ -134,20 +137,6 @@ def direction(model: Model, part: Part) -> str:
     if below:
         return "higher is better" if at_end else f"higher is better, up to about {where}"
     return "lower is better" if at_end else f"lower is better, down to about {where}"
-
-
-def _levels_direction(model: Model, part: Part) -> str:
-    effect = model.effect(part)
-    best = int(effect.argmax())
-    worse = effect[best] - effect > _CLEAR * _errors(model, part, best)
-    order = np.argsort(-effect, kind="stable")
-    good = [part.factor.text(part.places[at]) for at in order if not worse[at]]
-    bad = [part.factor.text(part.places[at]) for at in order if worse[at]]
-    return f"{_some(good)} better than {_some(bad)}" if bad else ""
-
-
-def _some(words: list[str]) -> str:
-    return ", ".join(words)
 
 
 def _errors(model: Model, part: Part, best: int) -> FloatArray:
@@ -167,12 +156,11 @@ class Isolation:
     """A hyper-parameter by itself, whatever the others were (an isolation plot: Godbole et al. 2023, "Deep
     Learning Tuning Playbook", "Extracting insight from experiment results").
 
-    log: whether its scale is logarithmic. buckets: one row a bucket, in order: bucket (in words), low, high
-    (both None for a value by itself), trials, diverged, share_diverged, best, best_trial (of all epochs),
+    log: whether its scale is logarithmic. buckets: one row per bucket, in order: bucket (in words), low, high
+    (both None for a single value), trials, diverged, share_diverged, best, best_trial (of all epochs),
     median, lower, upper (quartiles of the basis, diverged trials as the worst; NaN where that is one).
-    points: of the axis plot, one row a trial that has a use for it: trial, at (its value), value (of all
-    epochs), basis (that of the basis; NaN of trials that are not in it), state. remark: whether the best
-    bucket has enough trials, "" if so.
+    points: one row per trial that uses it: trial, at (its value), value (of all epochs), basis (its value
+    there, NaN outside), state. remark: that the best bucket has few trials, or "".
     """
 
     name: str
@@ -183,18 +171,14 @@ class Isolation:
 
 
 def isolations(report: Report, factors: Sequence[Factor], basis: Basis) -> tuple[Isolation, ...]:
-    """Of each searched hyper-parameter, in the study file's order. factors: of all trials of the report."""
-    own = np.full(len(report.trials), np.nan)
-    own[basis.rows] = basis.values
-    judged = np.zeros(len(report.trials), dtype=bool)
-    judged[basis.rows] = True
-    return tuple(_isolation(report, factor, own, judged, basis.maximize) for factor in factors)
+    """One per searched hyper-parameter, in the study file's order. factors: of all trials of the report."""
+    return tuple(_isolation(report, factor, basis) for factor in factors)
 
 
-def _isolation(
-    report: Report, factor: Factor, own: FloatArray, judged: FloatArray, maximize: bool
-) -> Isolation:
-    frame = report.trials
+def _isolation(report: Report, factor: Factor, basis: Basis) -> Isolation:
+    frame, maximize = report.trials, basis.maximize
+    own, values = basis.spread(len(frame)), np.full(len(frame), np.nan)
+    values[basis.rows] = basis.values
     value = frame["value"].to_numpy(np.float64)
     failed = (frame["state"] == str(State.FAILED)).to_numpy()
     rows = []
@@ -203,7 +187,8 @@ def _isolation(
         low, high = (None, None) if factor.levels else factor.bucket_ends(place)
         final = np.where(there & ~failed & np.isfinite(value), value if maximize else -value, -np.inf)
         best = int(final.argmax()) if np.isfinite(final).any() else None
-        quartiles = _quartiles(own[there & judged], maximize)
+        found = own[there & ~np.isnan(own)]
+        quartiles = [_quantile(found, share) if len(found) else np.nan for share in (0.25, 0.5, 0.75)]
         rows.append(
             {
                 "bucket": factor.bucket_text(place),
@@ -224,20 +209,17 @@ def _isolation(
             "trial": frame["trial"][used],
             "at": frame[PARAM + factor.name][used],
             "value": frame["value"][used],
-            "basis": own[used],
+            "basis": values[used],
             "state": frame["state"][used],
         }
     ).reset_index(drop=True)
     return Isolation(factor.name, factor.log, buckets, points, _remark(buckets, maximize))
 
 
-def _quartiles(values: FloatArray, maximize: bool) -> list[float]:
-    """Quartiles with diverged trials as the worst, the smallest value first; NaN where that is one."""
-    if not len(values):
-        return [np.nan] * 3
-    worst = -np.inf if maximize else np.inf
-    found = np.quantile(np.where(np.isnan(values), worst, values), [0.25, 0.5, 0.75], method="nearest")
-    return [float(each) if np.isfinite(each) else np.nan for each in found]
+def _quantile(values: FloatArray, share: float) -> float:
+    """The nearest value; NaN where that is one of a diverged trial, which is infinite."""
+    found = float(np.quantile(values, share, method="nearest"))
+    return found if np.isfinite(found) else np.nan
 
 
 def _remark(buckets: pd.DataFrame, maximize: bool) -> str:
@@ -248,11 +230,7 @@ def _remark(buckets: pd.DataFrame, maximize: bool) -> str:
     bucket, trials = buckets["bucket"].iloc[place], int(buckets["trials"].iloc[place])
     if trials >= FEW_IN_BUCKET:
         return ""
-    return f"the best lies at {bucket}, where there {_are(trials)} only: more there would tell"
-
-
-def _are(count: int) -> str:
-    return f"{'is' if count == 1 else 'are'} {plural(count, 'trial')}"
+    return f"the best lies at {bucket}, which has only {plural(trials, 'trial')}; try more there"
 
 
 SMALL_TOGETHER = 0.02
@@ -271,12 +249,12 @@ _PER_COLUMN = 8
 
 @dataclass(frozen=True)
 class Interaction:
-    """Two hyper-parameters that do together what neither does by itself.
+    """Two hyper-parameters whose joint effect is not the sum of their own.
 
-    share: of the variance of scores, beyond what both explain alone. p: of none, corrected for the number of
-    pairs. cells: one row a pair of buckets, in order: first, second (in words), first_place, second_place,
-    trials, median (of the basis, diverged trials as the worst; NaN of fewer than 3 trials), best (of all
-    epochs). sentence: what depends on what.
+    share: of the variance of scores, beyond what both explain alone. p: of no interaction, corrected for the
+    number of pairs. cells: one row per pair of buckets, in order: first, second (in words), first_place,
+    second_place, trials, median (of the basis, diverged trials as the worst; NaN for fewer than 3 trials),
+    best (of all epochs). sentence: what depends on what.
     """
 
     first: str
@@ -290,7 +268,7 @@ class Interaction:
 def interactions(
     model: Model | None, report: Report, factors: Sequence[Factor], basis: Basis
 ) -> tuple[Interaction, ...]:
-    """The pairs that the trials tell of, the largest share first; often none.
+    """The pairs with a clear interaction, the largest share first; often none.
 
     Products of the functions of two hyper-parameters are added to the additive model, and the F test asks
     whether they explain anything beyond it, corrected for the number of pairs (Holm 1979). factors: of all
@@ -333,15 +311,14 @@ def _tested(model: Model, one: Part, other: Part) -> tuple[float, float]:
 
 
 def _ordered(model: Model, one: Part, other: Part) -> tuple[str, str]:
-    """First the one whose best value is worth looking for: numbers before names, then what matters more."""
+    """Numbers before names, then what matters more: the sentence says where the first one is best."""
     own = model.coefficients[None]
     ranked = sorted((one, other), key=lambda part: (part.factor.named, -float(model.variance(part, own)[0])))
     return ranked[0].factor.name, ranked[1].factor.name
 
 
 def _cells(report: Report, first: Factor, second: Factor, basis: Basis) -> pd.DataFrame:
-    own = np.full(len(report.trials), np.nan)
-    own[basis.rows] = np.where(np.isnan(basis.values), -np.inf if basis.maximize else np.inf, basis.values)
+    own = basis.spread(len(report.trials))
     final = report.trials["value"].to_numpy(np.float64)
     rows = []
     for a in range(first.buckets):
@@ -355,21 +332,16 @@ def _cells(report: Report, first: Factor, second: Factor, basis: Basis) -> pd.Da
                     "first_place": a,
                     "second_place": b,
                     "trials": int(there.sum()),
-                    "median": _median(values),
+                    "median": _quantile(values, 0.5) if len(values) >= FEW_IN_CELL else np.nan,
                     "best": (ends.max() if basis.maximize else ends.min()) if len(ends) else np.nan,
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _median(values: FloatArray) -> float:
-    middle = float(np.quantile(values, 0.5, method="nearest")) if len(values) >= FEW_IN_CELL else np.nan
-    return middle if np.isfinite(middle) else np.nan
-
-
 def _sentence(first: Factor, second: Factor, basis: Basis) -> str:
-    """Where the first one is best at two values of the second, if either is clearly worse at the other's best
-    place; of all such, those with the clearest difference.
+    """Where the first is best at two values of the second, if each best place is clearly worse at the other
+    value; of all such pairs, the clearest.
     """
     a, b = first.bucket[basis.rows], second.bucket[basis.rows]
     medians = np.full((first.buckets, second.buckets), np.nan)

@@ -17,22 +17,21 @@ from hpsearch.study.space import Choice, Range, Space
 from hpsearch.text import missing, parameter_text
 
 REACHED = 0.9
-"""So many of the trials must have come to the epoch at which they are compared, or have diverged."""
+"""Share of the trials that reached the epoch at which they are compared, or diverged."""
 
 
 @dataclass(frozen=True)
 class Basis:
-    """Trials that can be compared, each by its best value of the same epochs.
+    """Comparable trials, each with its best value over the same epochs.
 
-    Of a study with early stopping the complete trials are a selection, in which a hyper-parameter that
-    decided who went on hardly varies any more, and the values of the others are of shorter training. So the
-    trials are compared at the latest epoch that nine in ten have reached; those that diverged, at any epoch,
-    count as worse than all others.
+    With early stopping, complete trials are a selection: a hyper-parameter that decided who survived hardly
+    varies among them, and the others trained for less time. So trials are compared at the latest epoch that
+    nine in ten have reached; those that diverged at any epoch count as worse than all others.
 
-    epoch: up to which values count; None where there are no curves, and complete trials' values are taken.
-    most: epochs that a trial may get. rows: [n] places in the report's trials. values: [n] the best value of
-    the metric up to that epoch, NaN of those that diverged. losses: [n] of validation, where that was.
-    maximize: whether more is better. metric: its name.
+    epoch: up to which values count; None without curves, where complete trials' values count. most: epochs
+    that a trial may get. rows: [n] places in the report's trials. values: [n] the best metric up to that
+    epoch, NaN if diverged. losses: [n] of validation, there. maximize: whether more is better. metric: its
+    name.
     """
 
     epoch: int | None
@@ -73,6 +72,12 @@ class Basis:
         scores[order] = ndtri(middle[group] / len(order))
         return scores
 
+    def spread(self, count: int) -> FloatArray:
+        """[count] values of all trials of a report: infinitely bad if diverged, NaN outside the basis."""
+        found = np.full(count, np.nan)
+        found[self.rows] = np.where(np.isnan(self.values), -np.inf if self.maximize else np.inf, self.values)
+        return found
+
     @property
     def sentence(self) -> str:
         """The basis in words: "256 trials, each after 3 of at most 27 epochs; …"."""
@@ -87,7 +92,7 @@ class Basis:
 
 
 def basis_of(report: Report) -> Basis:
-    """The basis of a report; without a trial where nothing is trained."""
+    """The basis of a report; empty where nothing is trained."""
     frame, maximize = report.trials, report.record.direction == "maximize"
     most = int(report.record.document["train"]["epochs"])
     failed = (frame["state"] == str(State.FAILED)).to_numpy()
@@ -111,9 +116,7 @@ def basis_of(report: Report) -> Basis:
 def _best_until(
     curves: Curves, numbers: IntArray, epoch: int, metric: int, maximize: bool
 ) -> tuple[FloatArray, FloatArray]:
-    """[trials] best values of a column up to an epoch, and the validation losses there; NaN of trials whose
-    curve is shorter.
-    """
+    """[trials] best metric up to an epoch, and the validation loss there; NaN if the curve is shorter."""
     places = np.searchsorted(curves.numbers, numbers).clip(0, len(curves) - 1)
     there = (curves.numbers[places] == numbers) & (curves.epochs[places] >= epoch)
     values, losses = np.full(len(numbers), np.nan), np.full(len(numbers), np.nan)
@@ -130,7 +133,7 @@ KNOTS = 6
 """Of the curve that is fitted to a hyper-parameter with many values."""
 
 FEW = 8
-"""So many values of a whole number are taken one by one, as choices are."""
+"""Up to so many values of a whole number count one by one, as choices do."""
 
 BUCKETS = 6
 """Into which many values are divided."""
@@ -146,9 +149,9 @@ _NICE = (1.0, 10**0.5)
 class Factor:
     """A searched hyper-parameter of n trials.
 
-    levels: its values where they are few, in order; otherwise (). at: [n] place among the levels or, of many
-    values, the value on its scale (the logarithm if log); NaN for trials that have no use for it. low, high:
-    ends of the range on that scale. log: whether the scale is logarithmic.
+    levels: its values in order, if they are few; otherwise (). at: [n] place among the levels or, of many
+    values, the value on its scale (the logarithm if log); NaN for trials that do not use it. low, high: ends
+    of the range on that scale. log: whether the scale is logarithmic.
     """
 
     name: str
@@ -191,7 +194,7 @@ class Factor:
 
     @cached_property
     def bucket(self) -> IntArray:
-        """[n] place of each trial's bucket; −1 for trials that have no use for the hyper-parameter."""
+        """[n] place of each trial's bucket; −1 for trials that do not use the hyper-parameter."""
         there = ~np.isnan(self.at)
         places = np.full(len(self.at), -1, dtype=np.int64)
         if self.levels:
@@ -228,10 +231,10 @@ class Factor:
     def columns(self, knots: int = KNOTS) -> tuple[FloatArray, FloatArray, FloatArray]:
         """What a linear model takes of it.
 
-        [n, k] basis functions at the trials; [m, k] at m places evenly over the space; [m] those places. The
-        functions are 1 at a knot and 0 at the others (at a level and the other levels), less their mean over
-        the space; the first is left out, as the model has a constant. All are 0 for trials that have no use
-        for the hyper-parameter, as if it had its average effect there.
+        [n, k] basis functions at the trials; [m, k] at m places evenly over the space; [m] those places. Each
+        is 1 at its knot (or level) and 0 at the others, minus its mean over the space; the first is left out,
+        since the model has a constant. All are 0 for trials that do not use the hyper-parameter, as if it had
+        its average effect there.
         """
         there = ~np.isnan(self.at)
         if self.levels:
@@ -252,9 +255,7 @@ class Factor:
 
 
 def hats(at: FloatArray, nodes: FloatArray) -> FloatArray:
-    """[n, nodes − 1] the piecewise linear functions that are 1 at a node and 0 at the others, without the
-    first one's.
-    """
+    """[n, nodes − 1] piecewise linear functions: 1 at a node, 0 at the others; the first is left out."""
     one = np.eye(len(nodes))
     return np.column_stack([np.interp(at, nodes, one[node]) for node in range(1, len(nodes))])
 
@@ -299,7 +300,7 @@ RIDGE = 1e-9
 
 @dataclass(frozen=True)
 class Part:
-    """What the model has of one hyper-parameter.
+    """One hyper-parameter in the model.
 
     factor: it. columns, grid, places: see Factor.columns. first: where its coefficients begin.
     """
@@ -354,7 +355,7 @@ class Model:
 
     @property
     def noise(self) -> float:
-        """Variance of what the hyper-parameters don't explain one by one."""
+        """Variance that the hyper-parameters don't explain one by one."""
         return float(self.residuals @ self.residuals) / self.freedom
 
     @cached_property
@@ -387,7 +388,7 @@ class Model:
         return found
 
     def luck(self, part: Part) -> float:
-        """By how much the variance of a fitted effect is too large on average, because it is fitted."""
+        """How much fitting inflates the variance of an effect, on average."""
         own = self.covariance[part.own, part.own]
         return float(np.einsum("ij,jk,ik->", part.grid, own, part.grid) / len(part.grid))
 
