@@ -19,7 +19,7 @@ from hpsearch.records import State, Trial
 from hpsearch.results.advice import Advice, advice, advice_lines, remedy_command
 from hpsearch.results.advice.space import narrower, wider
 from hpsearch.results.advice.training import doubling
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.frames import Report
 from hpsearch.results.lessons.roles import best_weights
 from hpsearch.running.resume import data_summary
 from hpsearch.store import Database
@@ -29,7 +29,7 @@ from hpsearch.study.space import Range
 from hpsearch.text import toml_value
 from tests.advice_cases import CURVATURE, OPTIMUM, SPACE, Case, made_up, score
 from tests.report_study import example
-from tests.studies import hpsearch, url, write_study
+from tests.studies import finished_report, hpsearch, url, write_study
 
 STUDIES = 60
 CHECKED = 5

@@ -19,7 +19,7 @@ from hpsearch.errors import StorageError, StudyChangedError, StudyFileError
 from hpsearch.records import State, Trial
 from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, remarks
 from hpsearch.results.contrast import Arm, Contrast
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.frames import Report
 from hpsearch.results.stored import COMPARISON, comparison_of, store_comparison, uses_of
 from hpsearch.retrain.contrast import answer, compare_arms
 from hpsearch.retrain.fresh_seeds import fresh_seed
@@ -30,7 +30,7 @@ from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
 from hpsearch.train.lanes import Lane
 from hpsearch.train.solo import train_solo
-from tests.studies import hpsearch, train_alone, url
+from tests.studies import finished_report, hpsearch, train_alone, url
 
 GUIDE = sorted((Path(__file__).parents[1] / "studies/guide").glob("*.toml"))
 HEAD = '[data]\nsource = "iris"\n[space]\n'

@@ -10,7 +10,6 @@ import torch
 
 from hpsearch.records import DEAD, State, StudyRecord, Trial
 from hpsearch.results.advice import Advice, advice
-from hpsearch.results.frames import finished_report
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train import Lane, train_lanes
 from hpsearch.train.cohort import train_cohort
@@ -18,6 +17,7 @@ from hpsearch.train.solo import build_model
 from hpsearch.train.tensors import tensors_of
 from tests.problems import make_lanes, make_problem
 from tests.report_study import RECORD
+from tests.studies import finished_report
 
 
 @pytest.mark.parametrize("trainer", [train_lanes, train_cohort])

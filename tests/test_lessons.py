@@ -14,13 +14,14 @@ from hpsearch.reporting.finalists import finalists_curves_grid, improving_line
 from hpsearch.reporting.grids import Grid
 from hpsearch.reporting.lessons import Block, alone_blocks, importances_block, pair_blocks, verdict_block
 from hpsearch.results.confirmation import Confirmation, Finalist, finalist_curves
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.frames import Report
 from hpsearch.results.lessons import Lessons, basis_of, lessons
 from hpsearch.results.lessons.effects import MATTERS, NOTHING_SEEN, SMALL, TOO_FEW, _tested
 from hpsearch.results.lessons.model import factors, fit, holm
 from hpsearch.results.lessons.roles import _expected, best_weights, verdicts
 from tests.lessons_cases import SPACE, planted
 from tests.report_study import RECORD, example
+from tests.studies import finished_report
 
 STUDIES = 100
 AT_MOST = 0.05 + 2 * np.sqrt(0.05 * 0.95 / STUDIES)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from hpsearch.extras.terminal_chart import curve_chart
 from hpsearch.records import State, Trial
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.frames import Report
 from tests.report_study import RECORD, example
+from tests.studies import finished_report
 
 PARAMS = {
     "learning_rate": 0.1,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -117,21 +116,6 @@ class Report:
 def with_note(report: Report, text: str) -> Report:
     """The report with one more line of notes."""
     return replace(report, notes=(*report.notes, " ".join(text.split())))
-
-
-def finished_report(
-    record: StudyRecord,
-    trials: Sequence[Trial],
-    curves: Mapping[int, FloatArray],
-    confirmation: Confirmation | None = None,
-) -> Report:
-    """The report of a study.
-
-    Raises:
-        NothingToShowError: no trial is finished.
-    """
-    check_finished(record, Counter(trial.state for trial in trials))
-    return Report(record, trials_frame(record, trials), curves, confirmation=confirmation)
 
 
 def check_finished(record: StudyRecord, counts: Mapping[State, int]) -> None:

@@ -128,21 +128,21 @@ class _SeedTile:
 
 @dataclass(frozen=True)
 class _Scored(LaneResult):
-    """row: of the last epoch, with the part that is scored in place of validation; None where it diverged."""
+    """row: of the last epoch, with the scored split as validation; None where it diverged."""
 
     row: FloatArray | None = None
 
 
 @dataclass(frozen=True)
 class _FreshSeeds:
-    """What the pool trains. problems: by seed index, the second one with the scored part as validation."""
+    """What the pool trains. problems: by seed index, the second one with the scored split as validation."""
 
     problems: Sequence[tuple[Problem, Problem]]
 
     def train(self, tile: _SeedTile) -> list[_Scored]:
         """Results by lane.
 
-        The last epoch is trained twice from the same weights, which comes out the same: once for each part.
+        The last epoch is trained twice from the same weights, which comes out the same: once for each split.
         """
         problem, scored = self.problems[tile.index]
         lanes, last = list(tile.lanes), tile.last_epoch
@@ -162,7 +162,7 @@ class _FreshSeeds:
             ):
                 earlier = curves.get(result.trial, result.curve[:0])
                 curves[result.trial] = np.concatenate([earlier, result.curve])
-                # What is scored needs a finite loss on both parts.
+                # A score needs a finite loss on both splits.
                 sound = result.failure is None and other.failure is None
                 rows[result.trial] = other.curve[-1] if sound else None
         return [_Scored(number, curve, None, None, row=rows[number]) for number, curve in curves.items()]

@@ -82,7 +82,7 @@ DECIDES_BITS = (
 
 _PACKAGE = Path(hpsearch.__file__).parent
 _CODE = ("records.py", "seeds.py", "study", "data", "search", "train", "running", "retrain")
-"""The part of hpsearch that numbers come from; the rest shows and stores them."""
+"""The code that makes numbers; the rest stores and shows them."""
 
 _HASH = 16
 """Hexadecimal digits of the hashes that are made here."""
@@ -92,8 +92,8 @@ def run_provenance(study: Study, dataset: Dataset, machine: Machine) -> dict[str
     """Everything that the numbers of a run depend on, as JSON-able values: what each run is stored with.
 
     study: hash of all settings but those that may change between two runs. data: sha256 of the source's
-    content. split: hash of the prepared rows of the three parts in their order, so that it also tells whether
-    a library prepares them otherwise. The rest is `provenance`.
+    content. split: hash of the prepared rows of the three splits in their order, which also tells whether a
+    library prepares them differently. The rest is `provenance`.
     """
     return {
         "study": study_hash(study),
@@ -147,7 +147,7 @@ def study_hash(study: Study) -> str:
 
 
 def split_hash(dataset: Dataset) -> str:
-    """Of the rows that the parts have, bit for bit, and of their order."""
+    """Of the rows of the splits and their order, bit for bit."""
     digest = hashlib.sha256()
     for part in (dataset.train, dataset.valid, dataset.test):
         for array in (part.x, part.y):
