@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hpsearch.results.confirmation import Confirmation
     from hpsearch.results.contrast import Contrast
     from hpsearch.results.frames import Report
-    from hpsearch.results.replay import Replay
+    from hpsearch.retrain.replay import Replay
     from hpsearch.running.estimate import Estimate
     from hpsearch.running.first_study import FirstStudy
     from hpsearch.running.fork import Forked
@@ -76,7 +76,7 @@ def run(
     Raises:
         HpsearchError: with a message for the user; nothing is left half-written.
     """
-    from hpsearch.results.scorings import CONFIRMATION
+    from hpsearch.results.stored import CONFIRMATION
     from hpsearch.running.machine import Machine
     from hpsearch.running.pool import StopFlag
     from hpsearch.running.prepare import prepare, train
@@ -326,7 +326,7 @@ def confirm(
         NothingToShowError: no trial is complete.
         HpsearchError: there is no such study, or its data cannot be read or have changed.
     """
-    from hpsearch.retrain.confirm import confirm_stored
+    from hpsearch.retrain.fresh_seeds import confirm_stored
     from hpsearch.retrain.stored import reload
     from hpsearch.running.machine import Machine
 
@@ -592,7 +592,7 @@ def _finish(
 ) -> Result:
     """Confirm the best of a complete study, and answer the question that it asks."""
     if confirm:
-        from hpsearch.retrain.confirm import confirm_stored
+        from hpsearch.retrain.fresh_seeds import confirm_stored
 
         # Without a complete trial there is nothing to confirm, and the report says so.
         with suppress(NothingToShowError):

@@ -19,10 +19,11 @@ from hpsearch.reporting.charts.render import chart_svg, png_of
 from hpsearch.reporting.charts.spec import Chart
 from hpsearch.reporting.sections import all_charts
 from hpsearch.reporting.theme import COLOURS, DARK, LIGHT
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.frames import Report
 from hpsearch.results.lessons import lessons
 from tests.page_study import full_report, large_report
 from tests.report_study import RECORD, example
+from tests.studies import finished_report
 
 
 @pytest.fixture(scope="module")

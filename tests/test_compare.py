@@ -19,8 +19,8 @@ from hpsearch.errors import StorageError, StudyChangedError, StudyFileError
 from hpsearch.records import State, Trial
 from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, remarks
 from hpsearch.results.contrast import Arm, Contrast
-from hpsearch.results.frames import Report, finished_report
-from hpsearch.results.scorings import COMPARISON, comparison_of, store_comparison, uses_of
+from hpsearch.results.frames import Report
+from hpsearch.results.stored import COMPARISON, comparison_of, store_comparison, uses_of
 from hpsearch.retrain.contrast import answer, compare_arms
 from hpsearch.retrain.fresh_seeds import fresh_seed
 from hpsearch.running.machine import Machine
@@ -30,7 +30,7 @@ from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
 from hpsearch.train.lanes import Lane
 from hpsearch.train.solo import train_solo
-from tests.studies import hpsearch, train_alone, url
+from tests.studies import finished_report, hpsearch, train_alone, url
 
 GUIDE = sorted((Path(__file__).parents[1] / "studies/guide").glob("*.toml"))
 HEAD = '[data]\nsource = "iris"\n[space]\n'
@@ -417,7 +417,7 @@ def test_an_answer_is_of_the_study_as_it_was_and_of_what_is_asked(tmp_path: Path
     path.write_text(text.replace("trials = 12", "trials = 14"), encoding="utf-8")
     train_alone(path, storage)
     (note,), earlier = notes_and_answer()
-    assert note.startswith("the comparison is of the 12 trials that were finished then, of 14 now")
+    assert note.startswith("the comparison covers 12 finished trials, of 14 now")
     assert earlier == first
     assert hpsearch("run", path, "--no-confirm", "--storage", storage).returncode == 0
     nothing, now = notes_and_answer()

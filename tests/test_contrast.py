@@ -27,8 +27,7 @@ from hpsearch.reporting.head_to_head import (
 )
 from hpsearch.reporting.markdown import sections_markdown
 from hpsearch.reporting.tables import sections_view
-from hpsearch.results.anytime import Anytime, anytime
-from hpsearch.results.contrast import Arm, Choice, Contrast, Margin, Pairing, read_margin
+from hpsearch.results.contrast import Anytime, Arm, Choice, Contrast, Margin, Pairing, anytime, read_margin
 from hpsearch.retrain.contrast import Subject, compare_two
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem

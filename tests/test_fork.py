@@ -209,7 +209,7 @@ def test_with_more_epochs_complete_trials_count_as_stopped(place: Place) -> None
     for old, new in zip(before, after, strict=True):
         if old.state is State.COMPLETE:
             assert (new.state, new.epochs, new.value) == (State.PRUNED, 9, old.value)
-            assert new.reason == "stopped at epoch 9, the last that trials had in study small"
+            assert new.reason == "stopped at epoch 9, the last epoch of study small"
         else:
             assert (new.state, new.reason) == (old.state, old.reason)
     assert hpsearch.replay("new", storage=url(place.path)).identical
@@ -322,9 +322,9 @@ def test_a_name_that_is_taken_unknown_or_no_name_is_refused(place: Place) -> Non
     study, dataset = place.prepared("study.name=new", *NARROW)
     with Database.open(url(place.path)) as database:
         fork(database, study, dataset, "newer")
-    with pytest.raises(StorageError, match='study "newer" is stored already, forked from "new"'):
+    with pytest.raises(StorageError, match='study "newer" exists already, forked from "new"'):
         place.fork(name="newer")
-    with pytest.raises(StorageError, match='study "small" is stored already, and not as a fork of "small"'):
+    with pytest.raises(StorageError, match='study "small" exists already and is no fork of "small"'):
         place.fork(name="small")
     with pytest.raises(UnknownStudyError, match="smell"):
         place.fork("study.name=smell")

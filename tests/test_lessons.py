@@ -13,17 +13,15 @@ from hpsearch.records import Curves, State, Trial
 from hpsearch.reporting.blocks import TEXT, Table
 from hpsearch.reporting.finalists import finalists_curves_grid, improving_line
 from hpsearch.reporting.lessons import alone_blocks, importances_blocks, pair_blocks, verdict_blocks
-from hpsearch.results.confirmation import Confirmation, Finalist
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.confirmation import Confirmation, Finalist, finalist_curves
+from hpsearch.results.frames import Report
 from hpsearch.results.lessons import Lessons, basis_of, lessons
-from hpsearch.results.lessons.additive import fit, holm
-from hpsearch.results.lessons.curves import finalist_curves
-from hpsearch.results.lessons.factors import factors
-from hpsearch.results.lessons.importances import MATTERS, NOTHING_SEEN, TOO_FEW
-from hpsearch.results.lessons.interactions import SMALL, _tested
-from hpsearch.results.lessons.roles import _expected, _weights, verdicts
+from hpsearch.results.lessons.effects import MATTERS, NOTHING_SEEN, SMALL, TOO_FEW, _tested
+from hpsearch.results.lessons.model import factors, fit, holm
+from hpsearch.results.lessons.roles import _expected, best_weights, verdicts
 from tests.lessons_cases import SPACE, planted
 from tests.report_study import RECORD, example
+from tests.studies import finished_report
 
 STUDIES = 100
 AT_MOST = 0.05 + 2 * np.sqrt(0.05 * 0.95 / STUDIES)
@@ -207,7 +205,7 @@ def test_a_best_bucket_with_few_trials_is_remarked() -> None:
     best = frame["param_activation"].where(frame.index == 0, "relu").where(frame.index != 0, "tanh")
     changed = replace(report, trials=frame.assign(param_activation=best))
     (found,) = (each for each in lessons(changed).isolations if each.name == "activation")
-    assert found.remark == "the best lies at tanh, where there is 1 trial only: more there would tell"
+    assert found.remark == "the best lies at tanh, which has only 1 trial; try more there"
 
 
 def test_no_detectable_difference_between_equal_scientific_values_in_95_percent_of_studies() -> None:
@@ -235,7 +233,7 @@ def test_equally_many_trials_make_the_expected_best_fair() -> None:
         values = random.normal(size=110)
         order = np.argsort(values)
         bests.append(values[:100].max() - values[100:].max())
-        found = _expected(values[order], groups[order], [_weights(100, 5), _weights(10, 5)])
+        found = _expected(values[order], groups[order], [best_weights(100, 5), best_weights(10, 5)])
         expected.append(found[0] - found[1])
     assert np.mean(bests) > 0.5
     assert abs(np.mean(expected)) < 0.1
@@ -244,7 +242,7 @@ def test_equally_many_trials_make_the_expected_best_fair() -> None:
 def test_the_expected_best_is_the_mean_over_all_subsets() -> None:
     values = np.array([0.1, 0.4, 0.5, 0.9, 1.0, 1.7])
     wanted = np.mean([max(subset) for subset in combinations(values, 4)])
-    assert _expected(values, np.zeros(6, int), [_weights(6, 4)])[0] == pytest.approx(wanted)
+    assert _expected(values, np.zeros(6, int), [best_weights(6, 4)])[0] == pytest.approx(wanted)
 
 
 ODD = {
@@ -352,7 +350,7 @@ def test_fresh_seeds_decide_where_the_best_of_several_values_have_them() -> None
     assert found.values["expected"].iloc[0] == pytest.approx(scores[first["relu"]].mean())
     assert "relu has accuracy 95" in found.sentence
     assert "better than tanh (−10" in found.sentence
-    assert found.sentence.endswith("by the search alone: sigmoid not told from the best.")
+    assert found.sentence.endswith("without fresh seeds: sigmoid indistinguishable from the best.")
 
 
 def test_finalists_curves_have_means_and_spread_over_seeds() -> None:

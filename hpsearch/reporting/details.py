@@ -17,7 +17,7 @@ from hpsearch.records import DEAD, FloatArray, Run, Segment, State, StudyRecord,
 from hpsearch.reporting.grids import Column, Grid, curve_text, figure_text
 from hpsearch.reporting.provenance import written
 from hpsearch.reporting.tables import fitted, spaced, two_columns
-from hpsearch.results.advice.failures import MANY_DEAD, REMEDIES
+from hpsearch.results.advice.training import MANY_DEAD, REMEDIES
 from hpsearch.results.frames import costs_of, curve_columns, rank_of, reason_of, space_of
 from hpsearch.stats.pareto import beaten_by
 from hpsearch.store import StudySummary

@@ -8,8 +8,7 @@ import numpy as np
 
 from hpsearch.errors import plural
 from hpsearch.reporting.grids import Column, Grid, thinned_epochs
-from hpsearch.results.confirmation import Confirmation, confirmed_frame
-from hpsearch.results.lessons.curves import BEST, LAST, finalist_curves
+from hpsearch.results.confirmation import BEST, LAST, Confirmation, confirmed_frame, finalist_curves
 from hpsearch.stats import LEVEL, chance_of_best
 from hpsearch.text import (
     MISSING,

@@ -17,8 +17,7 @@ from hpsearch.reporting.comparison import (
 )
 from hpsearch.reporting.finalists import NO_TEST
 from hpsearch.reporting.grids import Column, Grid, thinned_epochs
-from hpsearch.results.anytime import Anytime
-from hpsearch.results.contrast import Arm, Choice, Contrast, Pairing, gate_rows
+from hpsearch.results.contrast import Anytime, Arm, Choice, Contrast, Pairing, gate_rows
 from hpsearch.stats import EQUAL, LEVEL
 from hpsearch.text import (
     MISSING,

@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 from hpsearch.reporting.blocks import PAGE, TEXT, Block, Format, Sentence, Table
 from hpsearch.reporting.grids import Column, Grid
 from hpsearch.results.lessons import Lessons
-from hpsearch.results.lessons.importances import Importance
-from hpsearch.results.lessons.interactions import Interaction
-from hpsearch.results.lessons.isolation import Isolation
+from hpsearch.results.lessons.effects import Importance, Interaction, Isolation
 from hpsearch.results.lessons.roles import FRESH, Verdict
 from hpsearch.text import MISSING, interval_text, listed, metric_text, missing, signed_texts
 

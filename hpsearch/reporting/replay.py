@@ -14,7 +14,7 @@ from hpsearch.records import Segment
 from hpsearch.reporting.details import lane_text
 from hpsearch.reporting.provenance import written
 from hpsearch.reporting.tables import spaced, two_columns
-from hpsearch.results.replay import Replay, Replayed, RunDifference
+from hpsearch.retrain.replay import Replay, Replayed, RunDifference
 from hpsearch.text import STATE_WORDS, json_value, plain
 
 REPLAY_FORMAT = "hpsearch.replay/1"

@@ -1,4 +1,4 @@
-"""A first study file: the template, or one for somebody's data by the practical guide."""
+"""A first study file for new data, following the practical guide: what to fix, what to tune, and why."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _BATCHES = ((500, 16), (5_000, 32), (20_000, 64))
 """(rows below which, rows in a mini-batch); 128 for more."""
 
 _UNBALANCED = 0.7
-"""Share of the largest class from which accuracy flatters a model that always says so."""
+"""Share of the largest class above which accuracy flatters a model that always predicts it."""
 
 _KINDS = {
     Task.BINARY: "two classes: one output o, BCE with logits; o > 0 is the second class",
-    Task.MULTICLASS: "several classes: an output each, cross entropy with logits; the largest wins",
-    Task.REGRESSION: "continuous output: the squared error; l1 minds outliers less",
+    Task.MULTICLASS: "several classes: one output each, cross entropy with logits; the largest wins",
+    Task.REGRESSION: "continuous output: squared error; l1 is less sensitive to outliers",
     Task.POSITIVE_REGRESSION: "continuous, never negative: softplus(o), squared error; poisson for counts",
 }
 
@@ -115,8 +115,8 @@ def _study_text(dataset: Dataset, source: str, target: str | None, task: str | N
     return Starter(
         name,
         [
-            f"{plain(dataset.name)}: a first study, by the practical guide. What is not tuned has values",
-            "that do well nearly everywhere; the learning rate is tuned: nothing else matters as much.",
+            f"{plain(dataset.name)}: a first study, by the practical guide. Fixed settings have values",
+            "that work almost everywhere; the learning rate is tuned, since nothing matters as much.",
         ],
         _data_lines(dataset, source, target, task),
         batch_size=(f"batch_size = {batch}", f"{rows:,} training rows: {rows // batch:,} steps an epoch"),
@@ -137,12 +137,12 @@ def _data_lines(dataset: Dataset, source: str, target: str | None, task: str | N
         lines.append(("", never))
     if dataset.image is not None:
         side = f"image_size = [{dataset.image.height}, {dataset.image.width}]"
-        lines.append((side, "smaller ones train faster; n_images = 1000 takes fewer"))
+        lines.append((side, "smaller images train faster; n_images = 1000 uses fewer"))
     if dataset.classes:
         shown = ", ".join(dataset.classes[:8]) + (", …" if len(dataset.classes) > 8 else "")
         lines.append(("", f"classes: {plain(shown)}"))
     rows = [len(part) for part in (dataset.train, dataset.valid, dataset.test)]
-    there = f"{rows[0]:,} rows to train, {rows[1]:,} to rank, {rows[2]:,} kept back"
+    there = f"{rows[0]:,} rows to train, {rows[1]:,} to rank, {rows[2]:,} held out"
     return [*lines, ("split = { valid = 0.2, test = 0.2 }", there)]
 
 
@@ -154,19 +154,19 @@ def _never_negative(dataset: Dataset) -> bool:
 
 
 def _metric(dataset: Dataset) -> Line:
-    """What is ranked, and why; accuracy flatters a model that always names the largest class."""
+    """The metric that ranks trials, and why."""
     metrics = FITTING_METRICS[dataset.task]
-    metric, why = metrics[0], "what is ranked, on the validation split"
+    metric, why = metrics[0], "ranks trials, on the validation split"
     if dataset.classes:
         counts = np.bincount(dataset.train.y.astype(np.int64))
         largest = counts.max() / counts.sum()
         if largest >= _UNBALANCED:
             metric = "balanced_accuracy"
-            why = f"{100 * largest:.0f}% of the rows are of one class: accuracy would flatter"
+            why = f"{100 * largest:.0f}% of the rows are of one class: accuracy would mislead"
     others = " | ".join(name for name in metrics if name != metric)
     return f"metric = {toml_value(metric)}", f"{why}; or {others}"
 
 
 def _width(dataset: Dataset) -> int:
-    """Units in each hidden layer: about what a small image or a usual table needs."""
+    """Units in each hidden layer: enough for small images or a typical table."""
     return 100 if len(dataset.features) >= 500 else 64 if len(dataset.features) >= 5 else 16
