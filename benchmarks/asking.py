@@ -43,7 +43,7 @@ def made_up(place: Landscape, size: int) -> list[Trial]:
 
 def milliseconds(draw: Draw, history: History) -> tuple[float, float]:
     """(of later cohorts, of the first one) a trial."""
-    pinned = np.full((COHORT, len(history.names)), np.nan)
+    pinned = np.full((COHORT, len(history.distributions)), np.nan)
     numbers = count(len(history) // COHORT)
 
     def ask() -> float:

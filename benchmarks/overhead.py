@@ -13,11 +13,12 @@ from time import perf_counter
 
 from benchmarks.digits import STUDY, digits
 from benchmarks.measure import Part, Row, seconds
+from benchmarks.rising import Rising
 from hpsearch.records import Params
 from hpsearch.running.loop import Runner
 from hpsearch.running.pool import StopFlag, Threads
 from hpsearch.running.prepare import prepare
-from hpsearch.running.recorded import Recorded, Rising
+from hpsearch.running.recorded import Recorded
 from hpsearch.running.resume import open_study
 from hpsearch.search import History, make_sampler, make_stopping
 from hpsearch.store import Database

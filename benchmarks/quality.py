@@ -90,7 +90,7 @@ class Pool:
         free = min(self._study.search.cohort - len(self.ledger.running), trials - first)
         if free <= 0:
             return 0.0
-        pinned = np.full((free, len(history.names)), np.nan)
+        pinned = np.full((free, len(history.distributions)), np.nan)
         began = perf_counter()
         points = draw(Ask(seed, cohort, first, pinned), history)
         took = perf_counter() - began

@@ -36,7 +36,7 @@ def _named(methods: Mapping[str, Method]) -> str:
 _COMPARE_NOTES = (
     "\nA study may lack this table. With it, `run` ends with the answer, which "
     "`report` shows again: each value's best complete trial "
-    "is trained again on fresh seeds (initial weights and orders of the rows, the same for all values), for the epochs "
+    "is retrained on fresh seeds (initial weights and orders of the rows, the same for all values), for the epochs "
     "after which it was best, and scored once on the test set; differences are paired by seed and have t intervals "
     'that hold for all of them together. Take `sampler = "qmc"` or `"random"` and `stopping = "none"`, so that '
     "every value gets its share of the trials. The answer is stored with the study, so that "
@@ -109,15 +109,15 @@ def _data_notes() -> str:
     names = ", ".join(f"`{name}`" for name in BUILT_IN)
     return (
         f"\nBuilt-in data, without a download: {names}. Numbers are standardised, text columns one-hot encoded and "
-        "missing values filled in, all fitted on the training part alone. Regression targets are standardised for "
+        "missing values filled in, all fitted on the training set alone. Regression targets are standardised for "
         "training; `rmse` and `mae` are in the target's own unit, losses are not. With `positive_regression` they "
-        "are divided by the training part's mean instead, and must not be negative.\n\nPictures are a folder with a "
+        "are divided by the training mean instead, and must not be negative.\n\nImages are a folder with a "
         "folder for each class, or with folders `train`, `valid` and `test` of such folders, which are then kept as "
-        "they are (without a `valid` folder a share of `train` is taken; `n_images` counts pictures of `train` "
+        "they are (without a `valid` folder a share of `train` is taken; `n_images` counts images of `train` "
         "alone); a .zip of either, which is never unpacked; an .npz file with the arrays `x` and `y`, or `x_train`, "
         "`y_train`, …; or a folder of IDX files, such as MNIST's. They are resized without regard to their "
-        "proportions, and each colour channel has mean 0 and standard deviation 1 on the training part. Decoded "
-        "pictures are cached until a file changes.\n"
+        "proportions, and each colour channel has mean 0 and standard deviation 1 on the training set. Decoded "
+        "images are cached until a file changes.\n"
     )
 
 
@@ -132,7 +132,7 @@ def _space() -> str:
         parts.append(f"| `{name}` | {default} | {p.expected} | {p.doc} |\n")
     parts.append(
         "\n`hidden` stands for `depth` and `width`: `hidden = [100, 50, 50]` is one architecture, "
-        "`hidden = [[100, 50, 50], [200]]` a choice. A batch larger than the training part becomes all of it; "
+        "`hidden = [[100, 50, 50], [200]]` a choice. A batch larger than the training set becomes all of it; "
         "otherwise the last incomplete mini-batch of an epoch is dropped, unless `train.last_batch` keeps it. The "
         "number of epochs is not searched.\n\nNames with a dot belong to one value of another hyper-parameter: "
         "`sgd.learning_rate` and `adam.learning_rate` are two parameters, because 0.1 means something else to each. A "

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hpsearch.model.model import Model
     from hpsearch.result import Result
     from hpsearch.running.watch import Watch
+    from hpsearch.stored import delete, doctor, dump, load, studies
     from hpsearch.study.file import Study, load_study
 
 __version__ = "0.1.0"
@@ -45,15 +46,20 @@ __all__ = [
     "compare",
     "confirm",
     "curves",
+    "delete",
+    "doctor",
+    "dump",
     "enqueue",
     "export",
     "fork",
+    "load",
     "load_model",
     "load_study",
     "predict",
     "replay",
     "report",
     "run",
+    "studies",
 ]
 
 _ELSEWHERE = {
@@ -62,6 +68,7 @@ _ELSEWHERE = {
     "Result": "hpsearch.result",
     "Study": "hpsearch.study.file",
     "Watch": "hpsearch.running.watch",
+    **dict.fromkeys(("delete", "doctor", "dump", "load", "studies"), "hpsearch.stored"),
     "load_model": "hpsearch.model.files",
     "load_study": "hpsearch.study.file",
 }

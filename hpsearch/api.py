@@ -1,4 +1,7 @@
-"""The public functions of hpsearch. Each command of the command line parses, calls one of them and prints."""
+"""What hpsearch does with studies, in public: run, report, confirm, compare, export, predict …
+
+Each command of the command line parses, calls one of these functions or of those in `stored`, and prints.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.defaults import COMPARE_SEEDS, CONFIRM_SEEDS, DEFAULT_STORAGE, LEAST_SEEDS, TOP
-from hpsearch.errors import (
-    Complaint,
-    HpsearchError,
-    NothingToShowError,
-    StorageError,
-    StudyFileError,
-    UnknownStudyError,
-    check_trial,
-    nearest,
-)
-from hpsearch.records import Params, Progress, StudyRecord, Trial
-from hpsearch.result import Queue, Result
-from hpsearch.results.frames import Report, curves_frame, trials_frame, with_note
-from hpsearch.results.scorings import CONFIRMATION
-from hpsearch.results.stored import report_of
+from hpsearch.errors import Complaint, HpsearchError, NothingToShowError, StudyFileError, check_trial
+from hpsearch.records import Params, Progress, Trial
+from hpsearch.result import Plan, Predictions, Queue, Result
 from hpsearch.running.watch import Beginning, Ending, Progressing, Watch
-from hpsearch.store import Database, StudyStore
-from hpsearch.study.file import Study, load_study, study_from_document
+from hpsearch.stored import find_study, open_storage, study_name
+from hpsearch.study.file import Study, study_from_document
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -38,52 +29,17 @@ if TYPE_CHECKING:
     from hpsearch.model.model import Model
     from hpsearch.results.confirmation import Confirmation
     from hpsearch.results.contrast import Contrast
-    from hpsearch.results.replay import Replay
+    from hpsearch.results.frames import Report
+    from hpsearch.retrain.replay import Replay
     from hpsearch.running.estimate import Estimate
+    from hpsearch.running.first_study import FirstStudy
     from hpsearch.running.fork import Forked
     from hpsearch.running.machine import Machine
+    from hpsearch.running.pool import StopFlag
     from hpsearch.search import SamplerFactory
+    from hpsearch.store import Database, StudyStore
 
 _SILENT = Watch()
-_TWO_FEATURES = 2
-
-
-# -- finding a study -----------------------------------------------------------------------------
-
-
-def find_study(study: str | Path, storage: str = DEFAULT_STORAGE, overrides: Iterable[str] = ()) -> Study:
-    """The study of a file, or the stored one of that name.
-
-    overrides: "key=value" pairs such as "space.width=32", applied on top.
-
-    Raises:
-        StudyFileError: with everything that is wrong in the file. UnknownStudyError: there is neither.
-    """
-    text = str(study)
-    if text.endswith(".toml") or Path(text).is_file():
-        return load_study(text, overrides)
-    try:
-        with Database.open(storage) as database:
-            record = database.study(text).record
-    except (UnknownStudyError, StorageError) as error:
-        files = [str(path) for folder in (Path(), Path("studies")) for path in sorted(folder.glob("*.toml"))]
-        near = nearest(text, [*files, *(Path(file).stem for file in files)])
-        raise UnknownStudyError(
-            f"{text}: no such study file{near}; nor is it a stored study ({error})"
-        ) from None
-    return study_from_document(record.document, record.origin, overrides)
-
-
-def study_name(study: Study | str | Path) -> str:
-    """The name of the stored study that is meant by a study, a study file's path or a name.
-
-    Raises:
-        HpsearchError: it is a study file, and that cannot be read.
-    """
-    if isinstance(study, Study):
-        return study.name
-    text = str(study)
-    return load_study(text).name if text.endswith(".toml") or Path(text).is_file() else text
 
 
 # -- running -------------------------------------------------------------------------------------
@@ -120,6 +76,7 @@ def run(
     Raises:
         HpsearchError: with a message for the user; nothing is left half-written.
     """
+    from hpsearch.results.stored import CONFIRMATION
     from hpsearch.running.machine import Machine
     from hpsearch.running.pool import StopFlag
     from hpsearch.running.prepare import prepare, train
@@ -132,9 +89,9 @@ def run(
     if not isinstance(study, Study):
         study = find_study(study, storage)
     study, dataset = prepare(study, watch.reads)
-    with Database.open(storage, create=True) as database:
+    with open_storage(storage, create=True) as database:
         if fork is not None:
-            study = _forked(database, study, dataset, fork, machine().device, watch)
+            study = _forked(database, study, dataset, fork, machine().device, watch).study
         asked, store = study.search.trials, database.find(study.name)
         nothing_left = None if store is None else is_complete(study, store)
         if store is not None and nothing_left:
@@ -145,9 +102,7 @@ def run(
         said, warnings = run_provenance(study, dataset, machine()), list[str]()
         store, study = open_study(database, study, dataset, said, warnings.append)
         stop = StopFlag(study.search.time_limit if time_limit is None else time_limit)
-        left = partial(_left, study, dataset, store, machine(), ask=False)  # the run is about to ask anyway
-        counts = store.counts()
-        watch.begins(Beginning(study, dataset, machine(), asked, counts, left, stop, tuple(warnings)))
+        watch.begins(_beginning(study, dataset, store, machine(), asked, stop, warnings))
         outcome = train(
             study,
             dataset,
@@ -172,19 +127,33 @@ def estimate(
     storage: str = DEFAULT_STORAGE,
     device: str = "auto",
     workers: int | None = None,
+    fork: str | None = None,
     watch: Watch = _SILENT,
-) -> tuple[Study, Dataset, Machine, Estimate]:
-    """What a run would do with the trials that are stored; nothing is trained but a probe, and stored."""
+) -> Plan:
+    """What `run` would do with these arguments; nothing is stored, and only a probe is trained.
+
+    Raises:
+        StudyChangedError: `run` would refuse, since the study or its data are not what is stored.
+    """
     from hpsearch.running.machine import Machine
     from hpsearch.running.prepare import prepare
+    from hpsearch.running.resume import check_unchanged, is_complete
 
     if not isinstance(study, Study):
         study = find_study(study, storage)
     study, dataset = prepare(study, watch.reads)
     machine = Machine.of(device, workers)
-    with Database.open(storage, create=True) as database:
-        left = _left(study, dataset, database.find(study.name), machine, ask=True)
-    return study, dataset, machine, left
+    with open_storage(storage, create=True) as database:
+        taken: Sequence[Trial] = ()
+        if fork is not None:
+            forked = _forked(database, study, dataset, fork, machine.device, watch, dry=True)
+            study, taken = forked.study, forked.trials
+        complete, store = None, database.find(study.name)
+        if store is not None:
+            check_unchanged(store.record, database.url, study, dataset)
+            complete = is_complete(study, store)
+        left = _left(study, dataset, store, machine, ask=True, taken=taken)
+    return Plan(study, dataset, machine, replace(left, complete=complete))
 
 
 def fork(
@@ -207,7 +176,7 @@ def fork(
     if not isinstance(study, Study):
         study = find_study(study, storage)
     study, dataset = prepare(study)
-    with Database.open(storage) as database:
+    with open_storage(storage) as database:
         return forking.fork(database, study, dataset, name, choose_device(device))
 
 
@@ -221,33 +190,35 @@ def enqueue(study: Study | str | Path, *points: Mapping[str, Any], storage: str 
         HpsearchError: a point is not in the space, is forbidden, or the sampler is a grid.
     """
     from hpsearch.study.methods import exhaustive
-    from hpsearch.study.points import read_point
 
-    with Database.open(storage) as database:
+    with open_storage(storage) as database:
         store = database.study(study_name(study))
         stored = study_from_document(store.record.document, store.record.origin)
         if points and exhaustive(stored.search.sampler):
             raise HpsearchError(
                 f"study {stored.name}: its sampler, {stored.search.sampler}, tries every combination anyway"
             )
-        read: list[Params] = []
-        for given in points:
-            complaints: list[Complaint] = []
-
-            def complain(key: str, text: str, told: list[Complaint] = complaints) -> None:
-                told.append(Complaint("hpsearch enqueue", key, text))
-
-            point = read_point(dict(given), stored.space, complain)
-            if complaints:
-                raise StudyFileError(complaints)
-            if point.keys() == stored.space.active(point).keys() and not stored.allows(point):
-                raise HpsearchError(f"study {stored.name}: one of its forbidden combinations holds there")
-            read.append(point)
-        if read:
-            store.enqueue(read)
+        if points:
+            store.enqueue([_point(stored, given) for given in points])
         waiting = tuple(queued for queued in store.queue() if queued.trial is None)
         begun = sum(store.counts().values())
         return Queue(stored.name, waiting, begun, stored.search.trials, store.record.origin)
+
+
+def _point(study: Study, given: Mapping[str, Any]) -> Params:
+    from hpsearch.study.points import read_point
+
+    complaints: list[Complaint] = []
+    point = read_point(
+        given,
+        study.space,
+        lambda key, text: complaints.append(Complaint("hpsearch enqueue", key, text)),
+    )
+    if complaints:
+        raise StudyFileError(complaints)
+    if point.keys() == study.space.active(point).keys() and not study.allows(point):
+        raise HpsearchError(f"study {study.name}: one of its forbidden combinations holds there")
+    return point
 
 
 # -- looking at a stored study -------------------------------------------------------------------
@@ -261,9 +232,10 @@ def report(study: Study | str | Path, *, storage: str = DEFAULT_STORAGE, images:
     Raises:
         NothingToShowError: no trial is finished. HpsearchError: there is no such study.
     """
+    from hpsearch.results.stored import report_of
     from hpsearch.running.resume import is_complete
 
-    with Database.open(storage) as database:
+    with open_storage(storage) as database:
         store = database.study(study_name(study))
         found, trials = report_of(store)
         stored = study_from_document(store.record.document, store.record.origin)
@@ -277,9 +249,12 @@ def with_images(report: Report, trials: Sequence[Trial]) -> tuple[Report, dict[s
 
     What cannot be had, since the data are gone or changed, is a line in the report's notes.
     """
-    if not _drawable(report.record):
+    summary = report.record.data_summary
+    in_a_plane = summary.get("features") == 2 and summary.get("classes")
+    if not in_a_plane and summary.get("image") is None:
         return report, {}
     from hpsearch.reporting.images import illustrations
+    from hpsearch.results.frames import with_note
     from hpsearch.retrain.stored import reload
     from hpsearch.train import choose_device
 
@@ -289,14 +264,6 @@ def with_images(report: Report, trials: Sequence[Trial]) -> tuple[Report, dict[s
         return report, illustrations(study, dataset, by_number, report, choose_device("auto"))
     except HpsearchError as error:
         return with_note(report, f"no images of the data: {error}"), {}
-
-
-def _drawable(record: StudyRecord) -> bool:
-    """Whether the data are images, or classes in a plane."""
-    summary = record.data_summary
-    return summary.get("image") is not None or bool(
-        summary.get("features") == _TWO_FEATURES and summary.get("classes")
-    )
 
 
 def read_report(
@@ -310,7 +277,9 @@ def read_report(
 
     only: numbers of the trials that are wanted, all when empty; the ranks are then none of the study's.
     """
-    with Database.open(storage) as database:
+    from hpsearch.results.stored import report_of
+
+    with open_storage(storage) as database:
         return report_of(database.study(study_name(study)), only=only, curves=curves)
 
 
@@ -322,6 +291,8 @@ def curves(
     Raises:
         NothingToShowError: no trial is finished. HpsearchError: there is no such study or trial.
     """
+    from hpsearch.results.frames import curves_frame
+
     found, _ = read_report(study, storage=storage, only=trials)
     return curves_frame(found.record, found.curves)
 
@@ -355,12 +326,12 @@ def confirm(
         NothingToShowError: no trial is complete.
         HpsearchError: there is no such study, or its data cannot be read or have changed.
     """
-    from hpsearch.retrain.confirm import confirm_stored
+    from hpsearch.retrain.fresh_seeds import confirm_stored
     from hpsearch.retrain.stored import reload
     from hpsearch.running.machine import Machine
 
     _check_least(top=(top, 1), seeds=(seeds, LEAST_SEEDS))
-    with Database.open(storage) as database:
+    with open_storage(storage) as database:
         store = database.study(study_name(study))
         own, dataset = reload(store.record)
         machine = Machine.of(device, workers)
@@ -411,9 +382,9 @@ def compare(
     (name_a, trial_a), (name_b, trial_b) = _subject(a), _subject(b)
     with ExitStack() as stack:
         # Databases and a study that both share are opened once.
-        first = stack.enter_context(Database.open(storage))
+        first = stack.enter_context(open_storage(storage))
         shared = storage_b in (None, storage)
-        second = first if shared else stack.enter_context(Database.open(storage_b or storage))
+        second = first if shared else stack.enter_context(open_storage(storage_b or storage))
         store = first.study(name_a)
         other = store if shared and name_a == name_b else second.study(name_b)
         return compare_two(
@@ -457,7 +428,7 @@ def replay(
     from hpsearch.retrain.replay import replay_stored
     from hpsearch.running.machine import Machine
 
-    with Database.open(storage) as database:
+    with open_storage(storage) as database:
         store = database.study(study_name(study))
         return replay_stored(store, trials, Machine.of(device, workers), watch)
 
@@ -512,32 +483,102 @@ def predict(model: Model | str | Path, data: Path | str | DataFrame) -> DataFram
     Raises:
         HpsearchError: it is no model, or the data cannot be read or lack a column.
     """
+    return predictions(model, data).frame
+
+
+def predictions(
+    model: Model | str | Path, data: Path | str | DataFrame, watch: Callable[[int, int], None] = _SILENT.reads
+) -> Predictions:
+    """What `predict` says, and what it says it of. watch: is called with (images decoded, all of them)."""
     from hpsearch.model.files import load_model
 
-    return (load_model(model) if isinstance(model, str | Path) else model).predict(data)
+    loaded = load_model(model) if isinstance(model, str | Path) else model
+    rows = loaded.prepare(data, watch)
+    outputs = loaded.outputs(rows.x)
+    return Predictions(loaded, rows, outputs, loaded.frame(rows, outputs))
+
+
+def init(
+    name: str = "study",
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    out: str | Path | None = None,
+    force: bool = False,
+    watch: Callable[[int, int], None] = _SILENT.reads,
+) -> FirstStudy:
+    """Write a commented study file.
+
+    Args:
+        name: of the study, or the data to study: a file, a folder or a built-in name.
+        target: tables: the column to predict. task: inferred from the target by default.
+        out: the file, by default named after the study. force: overwrite it.
+
+    Raises:
+        HpsearchError: the data cannot be read, or the file exists already or cannot be written.
+    """
+    from hpsearch.running.first_study import first_study
+
+    return first_study(name, target, task, None if out is None else Path(out), force, watch)
 
 
 # -- parts of a run ------------------------------------------------------------------------------
 
 
 def _forked(
-    database: Database, study: Study, dataset: Dataset, name: str, device: str, watch: Watch
-) -> Study:
+    database: Database,
+    study: Study,
+    dataset: Dataset,
+    name: str,
+    device: str,
+    watch: Watch,
+    dry: bool = False,
+) -> Forked:
     from hpsearch.running import fork as forking
 
-    made = forking.fork(database, study, dataset, name, device)
+    made = forking.fork(database, study, dataset, name, device, dry)
     watch.forks(study.name, made.taken, made.finished)
-    return made.study
+    return made
+
+
+def _beginning(
+    study: Study,
+    dataset: Dataset,
+    store: StudyStore,
+    machine: Machine,
+    asked: int,
+    stop: StopFlag,
+    warnings: Iterable[str],
+) -> Beginning:
+    from hpsearch.running.checkup import slow_text
+    from hpsearch.train import missing_kernel
+
+    notes = []
+    if machine.device == "cpu" and (reason := missing_kernel()):
+        notes.append(slow_text(reason))
+    left = partial(_left, study, dataset, store, machine, ask=False)  # the run is about to ask anyway
+    return Beginning(
+        study, dataset, machine, asked, store.counts(), left, stop, tuple(warnings), tuple(notes)
+    )
 
 
 def _left(
-    study: Study, dataset: Dataset, store: StudyStore | None, machine: Machine, *, ask: bool
+    study: Study,
+    dataset: Dataset,
+    store: StudyStore | None,
+    machine: Machine,
+    *,
+    ask: bool,
+    taken: Sequence[Trial] = (),
 ) -> Estimate:
-    """What is left of a study that may not be stored yet. ask: as running.estimate has it."""
+    """What is left of a study that may not be stored yet.
+
+    ask: as running.estimate has it. taken: trials that a fork that is not stored begins with.
+    """
     from hpsearch.running.estimate import estimate
 
     last = None if store is None else store.last_cohort()
-    trials = [] if store is None else store.trials()
+    trials = taken if store is None else store.trials()
     return estimate(study, dataset, trials, 0 if last is None else last.number + 1, machine, ask=ask)
 
 
@@ -551,7 +592,7 @@ def _finish(
 ) -> Result:
     """Confirm the best of a complete study, and answer the question that it asks."""
     if confirm:
-        from hpsearch.retrain.confirm import confirm_stored
+        from hpsearch.retrain.fresh_seeds import confirm_stored
 
         # Without a complete trial there is nothing to confirm, and the report says so.
         with suppress(NothingToShowError):
@@ -565,12 +606,17 @@ def _finish(
         note = answer(study, dataset, store, machine, watch.says)
     found = _report_so_far(store)
     if note is not None:
+        from hpsearch.results.frames import with_note
+
         found = with_note(replace(found, notes=()), note)
     return Result(found, True)
 
 
 def _report_so_far(store: StudyStore) -> Report:
     """The report of a study, of which perhaps nothing is finished."""
+    from hpsearch.results.frames import Report, trials_frame
+    from hpsearch.results.stored import report_of
+
     try:
         return report_of(store)[0]
     except NothingToShowError:

@@ -1,4 +1,4 @@
-"""Plain values that every layer may use: what is trained, what came out, what is stored."""
+"""Plain values for every room: what is trained, what comes out, what is stored."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ IntArray = NDArray[np.int64]
 
 CURVE_COLUMNS = ("train_loss", "train_metric", "valid_loss", "valid_metric")
 """The first columns of a curve; "metric" stands for the study's own. After them comes, for each hidden layer,
-the share of its units that are 0 on the whole validation part: dead ones, if the activation is ReLU."""
+the share of its units that are 0 on the whole validation set: dead units, with ReLUs."""
 TRAIN_LOSS, TRAIN_METRIC, VALID_LOSS, VALID_METRIC = range(4)
 DEAD = len(CURVE_COLUMNS)
 """Where the shares of dead units begin."""
 
 
 def valid_place(metric: str) -> int:
-    """Where a curve has that metric on the validation part."""
+    """The column of a curve with that validation metric."""
     return VALID_LOSS if metric == "loss" else VALID_METRIC
 
 
@@ -34,12 +34,12 @@ _1970 = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def microseconds(time: datetime) -> int:
-    """Whole microseconds from 1970 to a time."""
+    """Whole microseconds since 1970."""
     return (time.astimezone(UTC) - _1970) // timedelta(0, 0, 1)
 
 
 def time_of(microseconds: int) -> datetime:
-    """The time so long after 1970, in UTC."""
+    """The inverse of `microseconds`, in UTC."""
     return _1970 + timedelta(0, 0, microseconds)
 
 
@@ -69,12 +69,11 @@ class State(StrEnum):
 class Trial:
     """One trial as it is stored.
 
-    `epochs` are trained and stored so far. `value` is the best validation metric of these, reached
-    first at `best_epoch` (counted from 1), where the validation loss was `loss`; all three are None
-    before the first epoch and for failed trials. `cohort` is the number of the cohort it was asked in.
-    `others` are the values of the study's further objectives, () where there are none yet. `weights` is
-    the number that its initial weights were drawn for, where it was copied from another study and had
-    another number there.
+    `epochs` are trained and stored so far. `value` is their best validation metric, first reached at
+    `best_epoch` (from 1) with the validation loss `loss`; all three are None before the first epoch and for
+    failed trials. `cohort` is the number of the cohort it began in. `others` are the values of the study's
+    further objectives, () if there are none yet. `weights` is the number its initial weights were drawn for,
+    if it was copied from another study that numbered it differently.
     """
 
     number: int
@@ -93,14 +92,14 @@ class Trial:
 
     @property
     def drawn_as(self) -> int:
-        """The number of which its initial weights and dropout masks are a function, with the study's seed."""
+        """The number that, with the study's seed, determines its initial weights and dropout masks."""
         return self.number if self.weights is None else self.weights
 
 
 class Trials(Sequence[Trial]):
-    """Trials as columns; each is made when it is asked for, and kept.
+    """Trials as columns, named as Trial's fields; each trial is made when first asked for.
 
-    The columns are named as Trial's fields; times are whole microseconds since 1970.
+    Times are whole microseconds since 1970.
     """
 
     def __init__(
@@ -185,9 +184,8 @@ class Segment:
     """The piece of a trial's curve between two rungs.
 
     curve: [epochs, len(CURVE_COLUMNS) + hidden layers] float64 for epochs first_epoch, first_epoch + 1, …
-    cohort: number of the cohort in which it was trained. seconds: the lane's share of training time.
-    run: number of the run that trained it, as a lane at the place `lane` of a tile of `width` lanes; all
-    three are 0 where that is not known.
+    cohort: number of the cohort that trained it. seconds: the lane's share of training time. run: number of
+    the run that trained it, as lane `lane` of a tile of `width` lanes; all three are 0 if unknown.
     """
 
     trial: int
@@ -205,7 +203,7 @@ class Segment:
 
 
 def divergence(curve: FloatArray, first_epoch: int) -> tuple[int, str] | None:
-    """How many rows a curve that begins at `first_epoch` has up to where it diverges, and why; or None.
+    """Rows of a curve from `first_epoch` up to and including its divergence, and the reason; or None.
 
     It diverges in the first epoch whose training or validation loss is NaN or infinite.
     """
@@ -221,7 +219,7 @@ def divergence(curve: FloatArray, first_epoch: int) -> tuple[int, str] | None:
 
 
 class Curves(Mapping[int, FloatArray]):
-    """Curves by trial number, in rising order; each is cut from arrays of all when it is asked for.
+    """Curves by trial number, in rising order, cut from common arrays when asked for.
 
     numbers: [n] of the trials. epochs: [n] of each. columns: [n] of each. main: [all epochs, 4] losses and
     metrics, trial after trial. dead: the shares of dead units, trial after trial, epoch by epoch.
@@ -269,12 +267,12 @@ class Curves(Mapping[int, FloatArray]):
         return np.hstack([main, dead])
 
     def at(self, epoch: int) -> tuple[IntArray, FloatArray]:
-        """Numbers of the trials that have that epoch, and its losses and metrics, [trials, 4]."""
+        """Numbers of the trials that reached an epoch, and their losses and metrics there, [trials, 4]."""
         there = self.epochs >= epoch
         return self.numbers[there], self.main[(self._ends - self.epochs)[there] + epoch - 1]
 
     def last_dead(self) -> FloatArray:
-        """[n] the largest share of dead units of any layer after the last epoch; 0 without hidden layers."""
+        """[n] the largest share of dead units in any layer after the last epoch; 0 without hidden layers."""
         largest = np.zeros(len(self))
         for count in np.unique(self.columns[self.columns > DEAD]):
             of = np.flatnonzero((self.columns == count) & (self.epochs > 0))
@@ -285,7 +283,7 @@ class Curves(Mapping[int, FloatArray]):
 
 @dataclass(frozen=True)
 class Cohort:
-    """A set of lanes trained together up to their next rungs, as decided before it began.
+    """Lanes that train up to their next rungs, as decided before the cohort begins.
 
     lanes: trial number → (epochs trained before, epochs to reach).
     """
@@ -298,7 +296,7 @@ class Cohort:
 class Run:
     """A process that trained the study, or began to.
 
-    number: from 1. provenance: JSON-able, what this process's numbers depend on. begun: when.
+    number: from 1. provenance: JSON-able, what its numbers depend on. begun: when.
     """
 
     number: int
@@ -311,7 +309,7 @@ class Queued:
     """A point that the user wants tried.
 
     position: in the queue, from 0. params: some or all of the searched hyper-parameters; the sampler
-    chooses the others. trial: number of the trial that it has become, None while it waits.
+    chooses the others. trial: number of the trial it became, None while it waits.
     """
 
     position: int
@@ -321,10 +319,10 @@ class Queued:
 
 @dataclass(frozen=True)
 class Scoring:
-    """One look at the rows that are kept back, which is stored so that all looks can be counted.
+    """One look at the held-out rows, stored so that all looks are counted.
 
-    number: from 1. purpose: for what, such as "confirmation". about: JSON-able, what was scored. data:
-    safetensors of what came out, or nothing.
+    number: from 1. purpose: such as "confirmation". about: JSON-able, what was scored. data: safetensors of
+    the results, or empty.
     """
 
     number: int
@@ -336,7 +334,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a running study is, for a display."""
+    """The progress of a running study, for a display."""
 
     finished: int
     total: int
@@ -349,11 +347,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """What is stored of a study beside its trials.
+    """What is stored of a study besides its trials.
 
     document: the resolved study (every key, defaults filled in), as JSON-able values.
     origin: the study file's path, base of relative data paths. provenance: versions, device, threads …
-    objectives: names of what is minimised beside the metric. parent: of a fork, see engine.fork.Origins.
+    objectives: names of those minimised besides the metric. parent: of a fork, see running.fork.
     """
 
     name: str

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.records import Params, Queued
-from hpsearch.results.frames import Report, check_finished, curves_frame
+from hpsearch.records import FloatArray, Params, Queued, Run, Segment, State, StudyRecord, Trials
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
+    from hpsearch.data import Dataset
+    from hpsearch.data.rows import Rows
+    from hpsearch.model.model import Model
     from hpsearch.reporting.charts.spec import Chart
+    from hpsearch.results.frames import Report
+    from hpsearch.running.estimate import Estimate
+    from hpsearch.running.machine import Machine
     from hpsearch.running.profile import Profile
+    from hpsearch.study.file import Study
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,6 +54,8 @@ class Result:
     @cached_property
     def curves(self) -> DataFrame:
         """The learning curves, one row a trial and epoch, with the columns of `curves --format csv`."""
+        from hpsearch.results.frames import curves_frame
+
         return curves_frame(self.numbers.record, self.numbers.curves)
 
     @cached_property
@@ -121,6 +131,8 @@ class Result:
 
     def _check_finished(self) -> None:
         """Raise NothingToShowError where no trial is finished."""
+        from hpsearch.results.frames import check_finished
+
         check_finished(self.numbers.record, self.numbers.counts)
 
     def __repr__(self) -> str:
@@ -142,3 +154,66 @@ class Queue:
     begun: int
     total: int
     origin: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do: the resolved study, its data, the machine, and what is left to train."""
+
+    study: Study
+    dataset: Dataset
+    machine: Machine
+    left: Estimate
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of rows. outputs: [rows, O] raw outputs. frame: as `predict` returns it."""
+
+    model: Model
+    rows: Rows
+    outputs: NDArray[np.float32]
+    frame: DataFrame
+
+
+@dataclass(frozen=True)
+class StudyDetails:
+    """How a stored study was set up. counts: of its trials by state. runs: that trained it, in order."""
+
+    record: StudyRecord
+    counts: Mapping[State, int]
+    runs: Sequence[Run]
+
+
+@dataclass(frozen=True)
+class TrialDetails:
+    """The trial `number` of a stored study, among all trials.
+
+    curve: [epochs, columns]. segments: which run trained which epochs in which lane.
+    """
+
+    record: StudyRecord
+    trials: Trials
+    number: int
+    curve: FloatArray
+    segments: Sequence[Segment]
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """A database that was rewritten, by its URL without password; its size in bytes."""
+
+    url: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Dumped:
+    """A study that was dumped or loaded. place: where it is now. size: of the files written, in bytes."""
+
+    study: str
+    trials: int
+    epochs: int
+    place: str
+    size: int

@@ -1,4 +1,4 @@
-"""How single values are written for people: numbers, durations, states, sparklines."""
+"""Writes single values for people: numbers, durations, states, sparklines."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ STATE_WORDS = {
     State.RUNNING: "unfinished",
 }
 _PERCENT_METRICS = ("accuracy", "error", "balanced_accuracy")
-"""Shares of rows, which are shown as percent."""
+"""Shares of rows, shown as percent."""
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 def plain(text: str) -> str:
-    """`text` with control and formatting characters written as escapes, so that no terminal obeys them."""
+    """`text` with control and formatting characters as escapes, so that no terminal obeys them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -37,7 +37,7 @@ def missing(value: Any) -> bool:
 
 
 def json_value(value: Any) -> Any:
-    """`value` with plain types that JSON knows; what is missing or not finite becomes null."""
+    """`value` in types that JSON has; missing and non-finite values become null."""
     if isinstance(value, dict):
         return {str(key): json_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -57,12 +57,12 @@ def metric_text(metric: str, value: Any) -> str:
 
 
 def is_share(metric: str) -> bool:
-    """Whether the metric is a share, which is shown as percent, and its differences as points."""
+    """Whether the metric is a share: shown as percent, differences as points."""
     return metric in _PERCENT_METRICS
 
 
 def significant(value: Any, digits: int) -> str:
-    """A float with so many significant digits, trailing zeros kept so that columns line up."""
+    """A float with that many significant digits; trailing zeros stay, so that columns line up."""
     if missing(value):
         return MISSING
     if not math.isfinite(value) or value == 0:
@@ -88,11 +88,11 @@ def signed_texts(metric: str, *values: float) -> list[str]:
         texts = [f"{abs(value):.{decimals}f}" for value in points]
     else:
         texts = [significant(abs(value), 3) for value in values]
-    return [_sign(text, value) + text for text, value in zip(texts, values, strict=True)]
-
-
-def _sign(text: str, value: float) -> str:
-    return "" if not float(text) else "+" if value > 0 else "−"
+    signs = [
+        "" if not float(text) else "+" if value > 0 else "−"
+        for text, value in zip(texts, values, strict=True)
+    ]
+    return [sign + text for sign, text in zip(signs, texts, strict=True)]
 
 
 def parameter_text(value: Any) -> str:
@@ -118,10 +118,10 @@ def seconds_text(seconds: float) -> str:
 
 def bytes_text(count: int) -> str:
     """A size: 76.8 kB, 2.49 MB."""
-    unit, name = next(
-        (u, n) for u, n in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B")) if count >= u or u == 1
-    )
-    return f"{count / unit:.3g} {name}"
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count:.3g} B"
 
 
 def listed(words: Sequence[str]) -> str:

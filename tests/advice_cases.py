@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from hpsearch.records import DEAD, Curves, FloatArray, State, StudyRecord, Trials
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.frames import Report
+from tests.studies import finished_report
 
 CLASSES = 10
 CHANCE = float(np.log(CLASSES))

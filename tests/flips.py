@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 
 from hpsearch.errors import StorageError
 from hpsearch.reporting.json_csv import json_text, report_document
-from hpsearch.results.frames import finished_report
 from hpsearch.store import Database, StudyStore
+from tests.studies import finished_report
 from tests.whole_study import CHECKPOINTS, NAME
 
 

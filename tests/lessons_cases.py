@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from hpsearch.records import FloatArray, State, Trial
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.frames import Report
 from tests.report_study import RECORD
+from tests.studies import finished_report
 
 SPACE: dict[str, Any] = {
     "learning_rate": {"low": 1e-3, "high": 1.0, "log": True},

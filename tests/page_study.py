@@ -10,9 +10,10 @@ import numpy as np
 from hpsearch.records import Curves, Run, State, StudyRecord, Trials, time_of
 from hpsearch.results.confirmation import Confirmation, Finalist, Use
 from hpsearch.results.contrast import Arm, Contrast
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.frames import Report
 from hpsearch.results.lessons import Lessons, lessons
 from tests.report_study import DOCUMENT, EPOCHS, RECORD, example, made_up_curve
+from tests.studies import finished_report
 
 SEEDS = 5
 CORPUS = (

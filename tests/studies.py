@@ -6,12 +6,16 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hpsearch.data import Dataset
+from hpsearch.records import FloatArray, StudyRecord, Trial
+from hpsearch.results.confirmation import Confirmation
+from hpsearch.results.frames import Report, check_finished, trials_frame
 from hpsearch.running.machine import Machine
 from hpsearch.running.pool import StopFlag
 from hpsearch.running.prepare import prepare, train
@@ -144,3 +148,18 @@ def segments(path: Path) -> int:
         return 0
     finally:
         connection.close()
+
+
+def finished_report(
+    record: StudyRecord,
+    trials: Sequence[Trial],
+    curves: Mapping[int, FloatArray],
+    confirmation: Confirmation | None = None,
+) -> Report:
+    """The report of a study.
+
+    Raises:
+        NothingToShowError: no trial is finished.
+    """
+    check_finished(record, Counter(trial.state for trial in trials))
+    return Report(record, trials_frame(record, trials), curves, confirmation=confirmation)

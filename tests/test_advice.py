@@ -17,9 +17,10 @@ import pytest
 
 from hpsearch.records import State, Trial
 from hpsearch.results.advice import Advice, advice, advice_lines, remedy_command
-from hpsearch.results.advice.scales import narrower, wider
-from hpsearch.results.advice.whole import doubling, expected_best
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.advice.space import narrower, wider
+from hpsearch.results.advice.training import doubling
+from hpsearch.results.frames import Report
+from hpsearch.results.lessons.roles import best_weights
 from hpsearch.running.resume import data_summary
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
@@ -28,7 +29,7 @@ from hpsearch.study.space import Range
 from hpsearch.text import toml_value
 from tests.advice_cases import CURVATURE, OPTIMUM, SPACE, Case, made_up, score
 from tests.report_study import example
-from tests.studies import hpsearch, url, write_study
+from tests.studies import finished_report, hpsearch, url, write_study
 
 STUDIES = 60
 CHECKED = 5
@@ -163,7 +164,7 @@ def test_evidence_is_in_numbers() -> None:
     assert told("curves that end soon").remedy == "train.epochs = 6"
     assert told("few trials").remedy == "hpsearch run made-up --trials 60"
     assert told("unequal classes").remedy == 'train.metric = "balanced_accuracy"'
-    assert '90 % of the validation rows are "class 0", so that naming it always has accuracy 90.0%' in (
+    assert '90 % of the validation rows are "class 0", so always predicting it has accuracy 90.0%' in (
         told("unequal classes").text
     )
 
@@ -182,7 +183,7 @@ def test_the_bound_of_a_learning_rate_keeps_most_of_what_diverges_out(tmp_path: 
     """Divergence is by learning_rate/(1 − momentum), and is told to be."""
     _, case = PLANTED["divergence"]
     words = [told("divergence", seed).text for seed in range(20)]
-    assert sum("learning_rate/(1 − momentum) from" in text for text in words) >= 15
+    assert sum("learning_rate/(1 − momentum) of at least" in text for text in words) >= 15
     found = loaded(case, tmp_path, told("divergence").remedy or "").space.searched["learning_rate"]
     assert isinstance(found, Range)
     assert 0.05 < found.high < 0.8
@@ -239,7 +240,7 @@ def test_expected_best_is_the_mean_over_all_subsets() -> None:
     values = np.sort(np.random.default_rng(0).normal(size=9))[::-1]
     for m in range(1, 10):
         subsets = [max(chosen) for chosen in combinations(values, m)]
-        assert expected_best(values, m) == pytest.approx(np.mean(subsets), abs=1e-12)
+        assert values[::-1] @ best_weights(len(values), m) == pytest.approx(np.mean(subsets), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -315,13 +316,12 @@ def test_lines_say_where_the_best_lie() -> None:
     )
     assert not any("inside the range" in line for line in high)
     momentum = advice_on({"low": 0.0, "high": 0.9}, [0.0] * 10 + [0.5] * 10, "momentum")
-    assert momentum[-1].endswith("at the low edge of its range, at 0, which is as far as it goes.")
+    assert momentum[-1].endswith("at the low edge of its range, at 0, which cannot be extended.")
     assert advice_on(["relu", "tanh"], ["tanh", *["relu"] * 19], "activation") == [
         "activation: the best ten have 9 × relu, 1 × tanh."
     ]
     assert advice_on(log_range, [0.9] * 19)[-1] == (
-        "19 complete trials are too few to say where the best values lie; 20 are needed, "
-        "which about --trials 20 would bring."
+        "19 complete trials are too few to say where the best values lie; 20 are needed: try --trials 20."
     )
 
 
@@ -333,7 +333,7 @@ def test_a_study_in_which_nothing_varies_says_how_far_apart_trials_end() -> None
     ]
     (line,) = advice_lines(finished_report(replace(EXAMPLE, document=document), trials, {}))
     assert line == (
-        "3 trials that differ by their initial weights alone: accuracy 92.0% on average, standard deviation "
+        "3 trials that differ only in their initial weights: accuracy 92.0% on average, standard deviation "
         "2.00 points, from 90.0% to 94.0%."
     )
 
@@ -378,7 +378,7 @@ def test_choices_alone_and_words_among_numbers() -> None:
     ]
     report = finished_report(replace(EXAMPLE, document=EXAMPLE.document | {"space": space}), trials, {})
     (found,) = advice(report)
-    assert found.text == "hidden: none of 40 trials has tried linear, 64"
+    assert found.text == "hidden: none of 40 trials tried linear, 64"
     assert found.remedy == "hpsearch enqueue digits hidden="
 
 

@@ -12,17 +12,18 @@ import pytest
 from PIL import Image
 
 from hpsearch.records import State, Trial
-from hpsearch.reporting.charts.confirmed import confirmed_chart, seeds_chart
 from hpsearch.reporting.charts.curves import curves_chart
+from hpsearch.reporting.charts.fresh_seeds import confirmed_chart, seeds_chart
 from hpsearch.reporting.charts.front import front_charts
 from hpsearch.reporting.charts.render import chart_svg, png_of
 from hpsearch.reporting.charts.spec import Chart
 from hpsearch.reporting.sections import all_charts
 from hpsearch.reporting.theme import COLOURS, DARK, LIGHT
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.frames import Report
 from hpsearch.results.lessons import lessons
 from tests.page_study import full_report, large_report
 from tests.report_study import RECORD, example
+from tests.studies import finished_report
 
 
 @pytest.fixture(scope="module")

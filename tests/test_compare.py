@@ -19,8 +19,8 @@ from hpsearch.errors import StorageError, StudyChangedError, StudyFileError
 from hpsearch.records import State, Trial
 from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, remarks
 from hpsearch.results.contrast import Arm, Contrast
-from hpsearch.results.frames import Report, finished_report
-from hpsearch.results.scorings import COMPARISON, comparison_of, store_comparison, uses_of
+from hpsearch.results.frames import Report
+from hpsearch.results.stored import COMPARISON, comparison_of, store_comparison, uses_of
 from hpsearch.retrain.contrast import answer, compare_arms
 from hpsearch.retrain.fresh_seeds import fresh_seed
 from hpsearch.running.machine import Machine
@@ -30,7 +30,7 @@ from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
 from hpsearch.train.lanes import Lane
 from hpsearch.train.solo import train_solo
-from tests.studies import hpsearch, train_alone, url
+from tests.studies import finished_report, hpsearch, train_alone, url
 
 GUIDE = sorted((Path(__file__).parents[1] / "studies/guide").glob("*.toml"))
 HEAD = '[data]\nsource = "iris"\n[space]\n'
@@ -63,7 +63,11 @@ seeds = 4
 BAD = [
     ("momentum = [0.0, 0.9]", "", "compare.by: is missing; expected a searched hyper-parameter"),
     ("depth = [1, 2]", 'by = "dept"', 'compare.by: unknown hyper-parameter; did you mean "depth"? (expected'),
-    ("depth = [1, 2]", 'by = "momentum"', 'compare.by: "momentum" is not searched: [space] gives it no list'),
+    (
+        "depth = [1, 2]",
+        'by = "momentum"',
+        'compare.by: "momentum" is not searched: [space] lists no values for it',
+    ),
     (
         "momentum = { low = 0.0, high = 0.9 }",
         'by = "momentum"',
@@ -74,7 +78,7 @@ BAD = [
         'by = "width"',
         'compare.by: "width" has 40 values; expected a list of at most 12',
     ),
-    ("depth = [2, 3]", 'by = "linear"', "compare.by: needs networks of both kinds: a linear one (depth 1"),
+    ("depth = [2, 3]", 'by = "linear"', "compare.by: needs networks of both kinds: linear (depth 1"),
     (
         'activation = ["relu", "tanh"]',
         'by = "activation"\nbaseline = "than"',
@@ -413,7 +417,7 @@ def test_an_answer_is_of_the_study_as_it_was_and_of_what_is_asked(tmp_path: Path
     path.write_text(text.replace("trials = 12", "trials = 14"), encoding="utf-8")
     train_alone(path, storage)
     (note,), earlier = notes_and_answer()
-    assert note.startswith("the comparison is of the 12 trials that were finished then, of 14 now")
+    assert note.startswith("the comparison covers 12 finished trials, of 14 now")
     assert earlier == first
     assert hpsearch("run", path, "--no-confirm", "--storage", storage).returncode == 0
     nothing, now = notes_and_answer()

@@ -13,11 +13,11 @@ import pytest
 import hpsearch as package
 from hpsearch.api import confirm
 from hpsearch.data import Dataset, Part
+from hpsearch.errors import HpsearchError
 from hpsearch.records import State
 from hpsearch.reporting.finalists import finalists_remarks, rank_text, uses_sentence, verdict
 from hpsearch.results.confirmation import Confirmation, Finalist, Use
-from hpsearch.retrain.confirm import confirm_stored
-from hpsearch.retrain.fresh_seeds import Candidate, fresh_seed, redivided, train_fresh
+from hpsearch.retrain.fresh_seeds import Candidate, confirm_stored, fresh_seed, redivided, train_fresh
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem, prepare
 from hpsearch.store import Database
@@ -102,6 +102,24 @@ def test_candidates_with_equal_configurations_come_out_equal_and_apart(opened: t
     assert c.curves[1].tobytes() == a.curves[1][:2].tobytes()
 
 
+def test_fresh_seeds_come_out_the_same_in_the_pool_that_the_environment_names(
+    opened: tuple[Study, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, dataset = opened
+    candidates = [Candidate(study.space.configuration({**FIXED, "depth": depth}), 3) for depth in (1, 2)]
+    found = []
+    for pool in ("threads", "processes"):
+        monkeypatch.setenv("HPSEARCH_POOL", pool)
+        found.append(train_fresh(study, dataset, candidates, 2, machine=Machine("cpu", 2), resampled=True))
+    for threads, processes in zip(*found, strict=True):
+        assert threads.scores.tobytes() == processes.scores.tobytes()
+        assert threads.losses.tobytes() == processes.losses.tobytes()
+        assert [c.tobytes() for c in threads.curves] == [c.tobytes() for c in processes.curves]
+    monkeypatch.setenv("HPSEARCH_POOL", "thread")
+    with pytest.raises(HpsearchError, match='pool: expected one of threads, processes; found "thread"'):
+        train_fresh(study, dataset, candidates, 2, machine=Machine("cpu", 2))
+
+
 def test_what_diverges_has_no_score_and_keeps_its_curve(opened: tuple[Study, Dataset]) -> None:
     study, dataset = opened
     wild = Candidate(
@@ -158,7 +176,7 @@ def test_rows_divided_anew_keep_sizes_classes_and_the_test_part(opened: tuple[St
 def test_with_rows_divided_anew_scores_vary_by_split_too(database: Path) -> None:
     found = confirm("small", storage=url(database), top=3, seeds=5, resampled=True)
     assert found.resampled
-    assert any("divisions" in line for line in finalists_remarks(found))
+    assert any("splits into" in line for line in finalists_remarks(found))
     fixed = confirm("small", storage=url(database), top=3, seeds=5)
     assert [e.scores.tolist() for e in fixed.finalists] != [e.scores.tolist() for e in found.finalists]
 
@@ -230,7 +248,7 @@ def test_what_cannot_be_confirmed_is_said(tmp_path: Path, database: Path) -> Non
     write(1.0)
     done = hpsearch("confirm", "small", "--storage", url(tmp_path / "t.db"))
     assert done.returncode == 2
-    assert "other content" in done.stderr
+    assert "has changed since the study started" in done.stderr
 
 
 def test_nothing_complete_is_nothing_to_confirm(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from hpsearch.cli.reading import reading
+from hpsearch.cli.common import reading
 from hpsearch.reporting.contact_sheet import contact_sheet
 from tests.pictures import noise
 
@@ -97,17 +97,17 @@ def test_no_picture_and_captions_that_do_not_fit() -> None:
 
 def test_decoding_is_told_in_plain_lines_and_leaves_no_live_line() -> None:
     told = StringIO()
-    with reading(Console(file=told), patience=0) as progress:
+    with reading(console=Console(file=told), patience=0) as progress:
         progress(64, 12_000)
         progress(128, 12_000)
-    assert told.getvalue() == "reading pictures   64/12,000\n"
+    assert told.getvalue() == "reading images   64/12,000\n"
     quick = StringIO()
-    with reading(Console(file=quick), patience=60) as progress:
+    with reading(console=Console(file=quick), patience=60) as progress:
         progress(64, 64)
     assert quick.getvalue() == ""
     live = StringIO()
     terminal = Console(file=live, force_terminal=True, width=80, _environ={"TERM": "xterm"})
-    with reading(terminal, patience=0) as progress:
+    with reading(console=terminal, patience=0) as progress:
         progress(64, 12_000)
         progress(12_000, 12_000)
     assert "12,000/12,000" in live.getvalue()

@@ -18,16 +18,16 @@ from hpsearch.records import FloatArray, Segment, State, StudyRecord, Trial
 from hpsearch.reporting.head_to_head import (
     advice_for_strict,
     anytime_grid,
+    compare_sections,
     gate_sentence,
     sentences,
     strict_sentence,
     two_document,
-    two_markdown,
-    two_view,
     verdict,
 )
-from hpsearch.results.anytime import Anytime, anytime
-from hpsearch.results.contrast import Arm, Choice, Contrast, Margin, Pairing, read_margin
+from hpsearch.reporting.markdown import sections_markdown
+from hpsearch.reporting.tables import sections_view
+from hpsearch.results.contrast import Anytime, Arm, Choice, Contrast, Margin, Pairing, anytime, read_margin
 from hpsearch.retrain.contrast import Subject, compare_two
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem
@@ -331,9 +331,9 @@ def test_names_are_shown_and_not_obeyed() -> None:
     found = of_scores(np.linspace(0.8, 0.9, 5), np.linspace(0.7, 0.9, 5), margin=Margin(1, True))
     console = Console(width=80, force_terminal=True, color_system=None)
     with console.capture() as capture:
-        console.print(two_view(found, 80))
+        console.print(sections_view(compare_sections(found), 80))
     assert "\x1b[31m" not in capture.get()
-    text = two_markdown(found)
+    text = sections_markdown(compare_sections(found))
     assert "\x1b" not in text
     assert "<b>" not in text.replace("\\<b", "")
     rows = [line for line in text.splitlines() if line.startswith("| ")]

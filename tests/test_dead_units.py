@@ -10,7 +10,6 @@ import torch
 
 from hpsearch.records import DEAD, State, StudyRecord, Trial
 from hpsearch.results.advice import Advice, advice
-from hpsearch.results.frames import finished_report
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train import Lane, train_lanes
 from hpsearch.train.cohort import train_cohort
@@ -18,6 +17,7 @@ from hpsearch.train.solo import build_model
 from hpsearch.train.tensors import tensors_of
 from tests.problems import make_lanes, make_problem
 from tests.report_study import RECORD
+from tests.studies import finished_report
 
 
 @pytest.mark.parametrize("trainer", [train_lanes, train_cohort])
@@ -72,6 +72,6 @@ def test_dead_units_are_named_when_they_explain_bad_trials_and_seldom_in_vain() 
     (dead,) = planted(random, 5.0)
     line = dead.text
     assert dead.remedy == 'space.activation = "leaky_relu"'
-    assert line.startswith("dead units: 12 of 40 trials ended with half of a layer's units or more at 0")
+    assert line.startswith("dead units: 12 of 40 trials ended with at least half of a layer's units at 0")
     assert "their median accuracy is 79.7% against 90.0%" in line
     assert 'smaller learning_rate, init = "kaiming" or activation = "leaky_relu"' in line

@@ -11,10 +11,10 @@ import pytest
 
 import hpsearch
 from hpsearch.errors import StorageError
+from hpsearch.extras.salvage import copy_sound
 from hpsearch.records import Cohort, Segment, State
 from hpsearch.store import Database
 from hpsearch.store.audit import audit
-from hpsearch.store.salvage import salvage
 from tests.flips import flipped
 from tests.store_study import curve_of, execute, finished_trial, new_trial, record
 from tests.studies import stored, url, write_study
@@ -60,24 +60,26 @@ def test_a_sound_database_is_said_to_be(path: Path) -> None:
     assert "study digits  7 trials, 26 epochs: sound" in said
     assert "wrong" not in said
     missing = call("doctor", "--storage", url(path.with_name("none.db"))).stdout
-    assert "not there yet" in missing
+    assert "does not exist yet" in missing
     assert not path.with_name("none.db").exists()
 
 
 DAMAGES = {
-    "UPDATE hpsearch_trials SET value = '0.5' WHERE number = 1": ["trial 1: its row does not fit"],
-    "UPDATE hpsearch_trials SET params = '{}' WHERE number = 1": ["trial 1: its row does not fit"],
+    "UPDATE hpsearch_trials SET value = '0.5' WHERE number = 1": ["trial 1: its row does not match"],
+    "UPDATE hpsearch_trials SET params = '{}' WHERE number = 1": ["trial 1: its row does not match"],
     "DELETE FROM hpsearch_trials WHERE number = 1": ["trial 1: its row is missing"],
     "UPDATE hpsearch_curves SET data = zeroblob(288) WHERE number = 0": ["trial 0: its curve from epoch 1"],
     "UPDATE hpsearch_curves SET seconds = 'x' WHERE number = 0": ["trial 0: its curve from epoch 1"],
     "DELETE FROM hpsearch_curves WHERE number = 2": ["trial 2: expected a curve of 2 epochs; found 0"],
-    "UPDATE hpsearch_cohorts SET lanes = '[]' WHERE number = 0": ["cohort 0: its row does not fit"],
+    "UPDATE hpsearch_cohorts SET lanes = '[]' WHERE number = 0": ["cohort 0: its row does not match"],
     "DELETE FROM hpsearch_cohorts WHERE number = 1": ["cohort 1: its row is missing"],
-    "UPDATE hpsearch_runs SET provenance = '{}' WHERE number = 2": ["run 2: its row does not fit"],
-    "UPDATE hpsearch_queue SET trial = 3 WHERE position = 0": ["queued point 0: its row does not fit"],
-    "UPDATE hpsearch_checkpoints SET data = x'00'": ["trial 3: its checkpoint does not fit"],
-    "UPDATE hpsearch_tallies SET complete = 7": ["its tally is missing or does not fit"],
-    "UPDATE hpsearch_studies SET record = replace(record, 'accuracy', 'error')": ["its record does not fit"],
+    "UPDATE hpsearch_runs SET provenance = '{}' WHERE number = 2": ["run 2: its row does not match"],
+    "UPDATE hpsearch_queue SET trial = 3 WHERE position = 0": ["queued point 0: its row does not match"],
+    "UPDATE hpsearch_checkpoints SET data = x'00'": ["trial 3: its checkpoint does not match"],
+    "UPDATE hpsearch_tallies SET complete = 7": ["its tally is missing or does not match"],
+    "UPDATE hpsearch_studies SET record = replace(record, 'accuracy', 'error')": [
+        "its record does not match"
+    ],
 }
 """By statement, what is found damaged then: this and nothing else."""
 
@@ -90,11 +92,11 @@ def test_damaged_rows_are_named_and_the_rest_is_copied(path: Path, tmp_path: Pat
         assert expected in found
     damaged = path.read_bytes()
     if "its record" in DAMAGES[statement][0]:
-        with pytest.raises(StorageError, match="found no study whose record is sound"):
-            salvage(audit(url(path)), tmp_path / "new.db")
+        with pytest.raises(StorageError, match="expected a study with a sound record; found none"):
+            copy_sound(audit(url(path)), tmp_path / "new.db")
         assert not (tmp_path / "new.db").exists()
         return
-    (copied,) = salvage(audit(url(path)), tmp_path / "new.db")
+    (copied,) = copy_sound(audit(url(path)), tmp_path / "new.db")
     assert path.read_bytes() == damaged
     assert audit(url(tmp_path / "new.db")).sound
     after = snapshot(tmp_path / "new.db")
@@ -126,7 +128,7 @@ def test_optunas_tables_are_held_against_own_ones(path: Path, tmp_path: Path, st
     execute(path, statement)
     (found,) = damages(path)
     assert MIRROR[statement] in found
-    (copied,) = salvage(audit(url(path)), tmp_path / "new.db")  # where the mirror is made anew
+    (copied,) = copy_sound(audit(url(path)), tmp_path / "new.db")  # where the mirror is made anew
     assert (copied.whole, copied.lost) == (7, [])
     assert snapshot(tmp_path / "new.db") == before
     assert audit(url(tmp_path / "new.db")).sound
@@ -150,14 +152,14 @@ def test_the_command_names_damage_copies_the_rest_and_overwrites_nothing(path: P
     execute(path, "UPDATE hpsearch_trials SET params = '{}' WHERE number = 1")
     said = call("doctor", "--storage", url(path), code=1).stdout
     assert "5 of 7 trials, 14 epochs: sound" in said
-    assert "trial 0: its curve from epoch 1 does not fit its checksum" in said
+    assert "trial 0: its curve from epoch 1 does not match its checksum" in " ".join(said.split())
     new = tmp_path / "new.db"
     said = call("doctor", "--storage", url(path), "--salvage", new, code=1).stdout
     assert "digits: 5 trials copied as they were" in said
-    assert "trial 0: begun anew" in said
+    assert "trial 0: restarts" in said
     assert "trial 1: lost" in said
     before = new.read_bytes()
-    with pytest.raises(StorageError, match="expected the name of a new file; found one that exists"):
+    with pytest.raises(StorageError, match="expected a new file; found an existing one"):
         call("doctor", "--storage", url(path), "--salvage", new)
     assert new.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["new.db", "x.db"]
@@ -196,7 +198,7 @@ def test_a_lost_page_costs_no_other_pages_rows(
     path.write_bytes(data)
     found = audit(url(path))
     assert any(damage.what == f"table hpsearch_{table}" for damage in found.damages)
-    (copied,) = salvage(found, tmp_path / "new.db")
+    (copied,) = copy_sound(found, tmp_path / "new.db")
     assert COUNT - PAGE // 100 <= copied.whole < COUNT
     after = snapshot(tmp_path / "new.db")
     assert sum(after[number] == before[number] for number in before) == copied.whole
@@ -217,7 +219,7 @@ def test_a_salvaged_study_goes_on_and_its_curves_come_out_the_same(tmp_path: Pat
     best = max((trial for trial in before if trial[3] is State.COMPLETE), key=lambda trial: trial[5])  # type: ignore[arg-type,return-value]
     execute(tmp_path / "a.db", "UPDATE hpsearch_curves SET seconds = 7 WHERE number = ?", best[0])
     execute(tmp_path / "a.db", "UPDATE hpsearch_trials SET params = '{}' WHERE number = 5")
-    salvage(audit(url(tmp_path / "a.db")), tmp_path / "b.db")
+    copy_sound(audit(url(tmp_path / "a.db")), tmp_path / "b.db")
     more = hpsearch.load_study(tmp_path / "small.toml", ["search.trials=32"])
     result = hpsearch.run(more, storage=url(tmp_path / "b.db"), workers=1, confirm=False)
     assert result.complete
@@ -241,7 +243,7 @@ def test_whatever_bit_is_flipped_the_doctor_keeps_his_head(whole: bytes, tmp_pat
         try:
             seen = audit(url(path))
             found += not seen.sound
-            copied = salvage(seen, new)
+            copied = copy_sound(seen, new)
         except StorageError:
             continue
         assert audit(url(new)).sound

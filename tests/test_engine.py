@@ -216,9 +216,7 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
     path, write = write_table_study(tmp_path)
     run(path, tmp_path / "d.db")
     write(0.1)
-    with pytest.raises(
-        StudyChangedError, match=r"other data: t\.csv has other content \(sha256 \w{12}… then"
-    ):
+    with pytest.raises(StudyChangedError, match=r"different data: t\.csv has changed \(sha256 \w{12}… then"):
         run(path, tmp_path / "d.db")
 
 

@@ -22,12 +22,12 @@ from typer.testing import Result
 import hpsearch
 from hpsearch.data.columns import Columns
 from hpsearch.errors import HpsearchError
-from hpsearch.model.export import snippet, write_model
+from hpsearch.model.export import write_model
 from hpsearch.model.files import ABOUT, ONNX, WEIGHTS
 from hpsearch.model.model import Model
 from hpsearch.model.onnx_graph import onnx_bytes
 from hpsearch.records import Task
-from hpsearch.results.scorings import confirmation_of
+from hpsearch.results.stored import confirmation_of
 from hpsearch.store import Database
 from hpsearch.study.hyperparameters import ACTIVATIONS, Configuration
 from hpsearch.train import Lane, train_lanes
@@ -143,7 +143,7 @@ def test_outputs_are_what_the_task_takes_them_for(task: Task, expected: Callable
 def test_the_ten_lines_run_as_they_are_printed(task: Task, tmp_path: Path) -> None:
     model, _, _ = trained_model(task, NETWORKS[0])
     folder = tmp_path / 'a "quoted" folder\'s ünï\n'
-    lines = snippet(write_model(model, folder))
+    lines = write_model(model, folder).snippet
     assert len(lines.splitlines()) == 10
     done = subprocess.run(
         [sys.executable, "-c", lines], capture_output=True, text=True, check=True, cwd=tmp_path
@@ -223,7 +223,7 @@ def test_onnx_is_written_when_asked_for_and_never_left_behind(trained: Trained, 
     assert (tmp_path / ONNX).is_file()
     result = export(trained, "--trial", 1, "--out", tmp_path)
     assert not (tmp_path / ONNX).exists()
-    assert "earlier export, is removed" in result.stderr
+    assert "left by an earlier export" in result.stderr
 
 
 def test_a_missing_package_is_named(
@@ -291,11 +291,11 @@ def changed(folder: Path, *keys: Any, value: Any) -> None:
         (("preprocessing", "kind"), "pictures", "preprocessing.height is missing"),
         (("network", "layers", 0, "module"), "Embedding", "module: expected one of BatchNorm1d"),
         (("network", "layers", 0, "arguments"), [10**12, 8], "expected a layer for 15 units"),
-        (("network", "layers", 0, "arguments"), [], "expected those of torch.nn.Linear"),
-        (("network", "layers"), [], "layers that end in a Linear one of 3 outputs"),
+        (("network", "layers", 0, "arguments"), [], "expected the arguments of torch.nn.Linear"),
+        (("network", "layers"), [], "layers that end in a Linear with 3 outputs"),
         (("weights", "file"), "../m/model.safetensors", "the name of a file beside this one"),
         (("weights", "file"), "none", "cannot be read"),
-        (("weights", "sha256"), "0" * 64, "found others, or damaged ones"),
+        (("weights", "sha256"), "0" * 64, "found different or damaged ones"),
         (("provenance",), [], "provenance: expected an object"),
     ],
 )
@@ -313,7 +313,7 @@ def test_a_changed_model_says_what_is_wrong(
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'"hpsearch.model/1"'])
 def test_a_file_that_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / ABOUT).write_bytes(content)
-    with pytest.raises(HpsearchError, match=r"expected a model of hpsearch|expected the format"):
+    with pytest.raises(HpsearchError, match=r"expected an hpsearch model|expected the format"):
         hpsearch.load_model(tmp_path)
 
 

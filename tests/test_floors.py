@@ -17,6 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("extras",),
     ("api",),
+    ("stored",),
     ("result",),
     ("reporting",),
     ("model",),
@@ -117,13 +118,13 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 OWNERS = {
-    "torch": {"train", "search", "reporting", "extras", "cli", "model"},
+    "torch": {"train", "search", "reporting", "extras", "model"},
     "sqlalchemy": {"store"},
     "pandas": {"data", "results", "reporting", "model", "extras", "api", "result"},
     "sklearn": {"data"},
     "matplotlib": {"reporting", "extras"},
     "PIL": {"data", "reporting"},
-    "pydantic": {"study", "model"},
+    "pydantic": {"study", "model", "cli"},
     "optuna": {"search", "store", "study", "running", "extras"},
     "scipy": {"stats", "search", "train", "results", "extras", "data"},
     "statsmodels": {"stats"},
@@ -157,6 +158,28 @@ def test_only_the_search_talks_to_optunas_samplers() -> None:
         if any(module.startswith("optuna.samplers") for _, module in imports(path))
     }
     assert talking == {"search"}
+
+
+SKIN = {
+    "cli", "api", "stored", "extras", "reporting", "records", "errors", "text", "defaults", "files",
+    "study.schema",  # reads `--time`, as study files write durations
+}  # fmt: skip
+"""What commands may import of hpsearch: what does the work, and what prints."""
+
+
+def test_commands_parse_call_and_print() -> None:
+    """No command reaches below `api` and `stored`; what is only the type of a value does not count."""
+    wrong = []
+    for path in files_of("cli"):
+        typed = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                typed.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        for line, module in imports(path):
+            inner = module.removeprefix("hpsearch.")
+            if module != inner and line not in typed and not {inner, inner.partition(".")[0]} & SKIN:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_core_imports_no_extra() -> None:

@@ -209,7 +209,7 @@ def test_with_more_epochs_complete_trials_count_as_stopped(place: Place) -> None
     for old, new in zip(before, after, strict=True):
         if old.state is State.COMPLETE:
             assert (new.state, new.epochs, new.value) == (State.PRUNED, 9, old.value)
-            assert new.reason == "stopped at epoch 9, the last that trials had in study small"
+            assert new.reason == "stopped at epoch 9, the last epoch of study small"
         else:
             assert (new.state, new.reason) == (old.state, old.reason)
     assert hpsearch.replay("new", storage=url(place.path)).identical
@@ -322,9 +322,9 @@ def test_a_name_that_is_taken_unknown_or_no_name_is_refused(place: Place) -> Non
     study, dataset = place.prepared("study.name=new", *NARROW)
     with Database.open(url(place.path)) as database:
         fork(database, study, dataset, "newer")
-    with pytest.raises(StorageError, match='study "newer" is stored already, forked from "new"'):
+    with pytest.raises(StorageError, match='study "newer" exists already, forked from "new"'):
         place.fork(name="newer")
-    with pytest.raises(StorageError, match='study "small" is stored already, and not as a fork of "small"'):
+    with pytest.raises(StorageError, match='study "small" exists already and is no fork of "small"'):
         place.fork(name="small")
     with pytest.raises(UnknownStudyError, match="smell"):
         place.fork("study.name=smell")
@@ -366,7 +366,7 @@ def test_a_study_is_created_with_its_contents_or_not_at_all(place: Place) -> Non
             store.record, name="half", document={**store.record.document, "study": {"name": "half"}}
         )
         contents = Contents(store.runs(), store.cohorts(), store.trials(), store.segments()[:-1])
-        with pytest.raises(StorageError, match="epochs, as its curve has"):
+        with pytest.raises(StorageError, match="expected 1 epoch as in its curve; found 3"):
             database.create_study(record, contents)
         assert database.find("half") is None
         database.create_study(record, replace(contents, segments=store.segments()))
@@ -376,10 +376,10 @@ def test_a_study_is_created_with_its_contents_or_not_at_all(place: Place) -> Non
 def test_what_is_shown_of_a_fork(place: Place) -> None:
     place.fork(*NARROW)
     shown = CliRunner().invoke(app, ["show", "new", "--storage", url(place.path)]).stdout
-    assert f"forked from study small, with {len(place.origins())} trials of it" in shown
-    assert "of study small" in shown
+    assert f"forked from study small, with {len(place.origins())} trials" in shown
+    assert "copied from study small" in shown
     trial = CliRunner().invoke(app, ["show", "new", "2", "--storage", url(place.path)]).stdout
-    assert f"taken over from study small, trial {place.origins()[2]}" in trial
+    assert f"copied from trial {place.origins()[2]} of study small" in trial
     assert "run 1, cohort 0, lane" in trial
 
 

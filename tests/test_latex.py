@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hpsearch.reporting.finalists import finalists_grid
 from hpsearch.reporting.grids import Grid, ranked_grid
 from hpsearch.reporting.latex import latex_text, report_latex
-from hpsearch.results.frames import finished_report
 from tests.page_study import CORPUS, full_report
 from tests.report_study import RECORD, example
+from tests.studies import finished_report
 
 COMMANDS = {
     "textbackslash": "\\",

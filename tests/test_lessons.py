@@ -10,20 +10,18 @@ import numpy as np
 import pytest
 
 from hpsearch.records import Curves, State, Trial
+from hpsearch.reporting.blocks import TEXT, Table
 from hpsearch.reporting.finalists import finalists_curves_grid, improving_line
-from hpsearch.reporting.grids import Grid
-from hpsearch.reporting.lessons import Block, alone_blocks, importances_block, pair_blocks, verdict_block
-from hpsearch.results.confirmation import Confirmation, Finalist
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.reporting.lessons import alone_blocks, importances_blocks, pair_blocks, verdict_blocks
+from hpsearch.results.confirmation import Confirmation, Finalist, finalist_curves
+from hpsearch.results.frames import Report
 from hpsearch.results.lessons import Lessons, basis_of, lessons
-from hpsearch.results.lessons.additive import fit, holm
-from hpsearch.results.lessons.curves import finalist_curves
-from hpsearch.results.lessons.factors import factors
-from hpsearch.results.lessons.importances import MATTERS, NOTHING_SEEN, TOO_FEW
-from hpsearch.results.lessons.interactions import SMALL, _tested
-from hpsearch.results.lessons.roles import _expected, _weights, verdicts
+from hpsearch.results.lessons.effects import MATTERS, NOTHING_SEEN, SMALL, TOO_FEW, _tested
+from hpsearch.results.lessons.model import factors, fit, holm
+from hpsearch.results.lessons.roles import _expected, best_weights, verdicts
 from tests.lessons_cases import SPACE, planted
 from tests.report_study import RECORD, example
+from tests.studies import finished_report
 
 STUDIES = 100
 AT_MOST = 0.05 + 2 * np.sqrt(0.05 * 0.95 / STUDIES)
@@ -207,7 +205,7 @@ def test_a_best_bucket_with_few_trials_is_remarked() -> None:
     best = frame["param_activation"].where(frame.index == 0, "relu").where(frame.index != 0, "tanh")
     changed = replace(report, trials=frame.assign(param_activation=best))
     (found,) = (each for each in lessons(changed).isolations if each.name == "activation")
-    assert found.remark == "the best lies at tanh, where there is 1 trial only: more there would tell"
+    assert found.remark == "the best lies at tanh, which has only 1 trial; try more there"
 
 
 def test_no_detectable_difference_between_equal_scientific_values_in_95_percent_of_studies() -> None:
@@ -235,7 +233,7 @@ def test_equally_many_trials_make_the_expected_best_fair() -> None:
         values = random.normal(size=110)
         order = np.argsort(values)
         bests.append(values[:100].max() - values[100:].max())
-        found = _expected(values[order], groups[order], [_weights(100, 5), _weights(10, 5)])
+        found = _expected(values[order], groups[order], [best_weights(100, 5), best_weights(10, 5)])
         expected.append(found[0] - found[1])
     assert np.mean(bests) > 0.5
     assert abs(np.mean(expected)) < 0.1
@@ -244,7 +242,7 @@ def test_equally_many_trials_make_the_expected_best_fair() -> None:
 def test_the_expected_best_is_the_mean_over_all_subsets() -> None:
     values = np.array([0.1, 0.4, 0.5, 0.9, 1.0, 1.7])
     wanted = np.mean([max(subset) for subset in combinations(values, 4)])
-    assert _expected(values, np.zeros(6, int), [_weights(6, 4)])[0] == pytest.approx(wanted)
+    assert _expected(values, np.zeros(6, int), [best_weights(6, 4)])[0] == pytest.approx(wanted)
 
 
 ODD = {
@@ -264,7 +262,7 @@ def test_odd_studies_have_few_lessons_and_no_errors(name: str, with_curves: bool
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = lessons(finished_report(record, trials, own))
-        blocks_of(found, record.metric)
+        tables_of(found, record.metric)
     assert isinstance(found, Lessons)
     assert len(found.isolations) == 6
 
@@ -275,7 +273,7 @@ def test_a_study_that_searches_nothing_teaches_nothing() -> None:
     curves = {n: np.full((1, 4), 0.5 + n / 100) for n in range(30)}
     found = lessons(finished_report(record, trials, curves))
     assert (found.importances, found.isolations, found.interactions, found.verdicts) == ((), (), (), ())
-    assert [*pair_blocks(found, "accuracy"), *alone_blocks(found, "accuracy")] == []
+    assert [*pair_blocks(found), *alone_blocks(found)] == []
 
 
 def test_a_conditional_hyper_parameter_counts_only_where_it_is_used() -> None:
@@ -304,20 +302,19 @@ def test_the_same_report_has_the_same_lessons() -> None:
     assert one.verdicts[0].values.equals(other.verdicts[0].values)
 
 
-def blocks_of(found: Lessons, metric: str) -> list[Block]:
-    """All that a report shows of the lessons."""
-    verdicts = [verdict_block(each, metric) for each in found.verdicts]
-    pairs, alone = pair_blocks(found, metric), alone_blocks(found, metric)
-    return [*verdicts, importances_block(found), *pairs, *alone]
+def tables_of(found: Lessons, metric: str) -> list[Table]:
+    """All that the terminal shows of the lessons."""
+    verdicts = [block for each in found.verdicts for block in verdict_blocks(each, metric)]
+    blocks = [*verdicts, *importances_blocks(found, TEXT), *pair_blocks(found), *alone_blocks(found)]
+    return [block for block in blocks if isinstance(block, Table) and block.formats >= TEXT]
 
 
 def test_blocks_say_what_was_found() -> None:
     found = lessons(planted(two, 4, 200, scientific=("activation",)))
-    blocks = blocks_of(found, "accuracy")
-    for block in blocks:
-        assert isinstance(block.grid, Grid)
-        assert all(len(row) == len(block.grid.columns) for row in block.grid.rows)
-    (importances,) = (block for block in blocks if block.title.startswith("what matters"))
+    tables = tables_of(found, "accuracy")
+    for table in tables:
+        assert all(len(row) == len(table.grid.columns) for row in table.grid.rows)
+    (importances,) = (table for table in tables if table.caption.startswith("what matters"))
     assert importances.grid.rows[0][0] == "learning_rate"
     assert {row[0] for row in importances.grid.rows} == set(SPACE)
 
@@ -353,7 +350,7 @@ def test_fresh_seeds_decide_where_the_best_of_several_values_have_them() -> None
     assert found.values["expected"].iloc[0] == pytest.approx(scores[first["relu"]].mean())
     assert "relu has accuracy 95" in found.sentence
     assert "better than tanh (−10" in found.sentence
-    assert found.sentence.endswith("by the search alone: sigmoid not told from the best.")
+    assert found.sentence.endswith("without fresh seeds: sigmoid indistinguishable from the best.")
 
 
 def test_finalists_curves_have_means_and_spread_over_seeds() -> None:

@@ -121,6 +121,6 @@ def test_a_newer_schema_is_refused_and_left_alone(fixture: tuple[Path, int]) -> 
     execute(path, "UPDATE hpsearch_schema SET version = ?", schema.VERSION + 1)
     before = path.read_bytes()
     for look in (Database.open, audit):
-        with pytest.raises(StorageError, match="from a newer hpsearch"):
+        with pytest.raises(StorageError, match="a newer hpsearch wrote the database"):
             look(url(path))
     assert path.read_bytes() == before

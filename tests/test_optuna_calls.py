@@ -153,7 +153,7 @@ def test_a_study_goes_on_in_bulk_once_its_revision_is_known(
 def test_deleting_and_creating_again(tmp_path: Path, unknown: None) -> None:
     with Database.open(url(tmp_path / "x.db"), create=True) as database:
         fill(database.create_study(record()))
-        with pytest.raises(StorageError, match="stored already"):
+        with pytest.raises(StorageError, match="already exists"):
             database.create_study(record())
         database.delete_study("digits")
         assert database.find("digits") is None

@@ -18,11 +18,12 @@ from hpsearch.records import State
 from hpsearch.reporting.page import page_html, trials_table
 from hpsearch.reporting.provenance import study_toml
 from hpsearch.reporting.summary import summary
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.frames import Report
 from hpsearch.study.file import load_study, study_from_document
 from tests.browser import Browser, chromium
 from tests.page_study import CORPUS, full_report, hostile_report, large_report
 from tests.report_study import DOCUMENT, example
+from tests.studies import finished_report
 
 WIDTHS = (390, 768, 1280)
 ROWS = "return [...document.querySelectorAll('#trial-table tbody tr')]"

@@ -213,13 +213,13 @@ def test_each_point_has_its_own_line(tmp_path: Path) -> None:
 
 
 BAD_COMBINATIONS = [
-    ("", "forbidden.0: an empty combination would forbid every trial; name hyper-parameters and their values"),
+    ("", "forbidden.0: an empty combination would forbid every trial; name hyper-parameters and values"),
     ("depht = 2", 'forbidden.0.depht: unknown hyper-parameter; did you mean "depth"?'),
-    ("maxout.pieces = 3", "forbidden.0.maxout.pieces: means nothing to the trials of this study"),
+    ("maxout.pieces = 3", "forbidden.0.maxout.pieces: has no effect on any trial of this study"),
     ("depth = []", "forbidden.0.depth: an empty list; expected a whole number of at least 1 and at most 64, or a list of"),
     ("depth = [1, 2.5]", "forbidden.0.depth: expected a whole number of at least 1 and at most 64; found 2.5"),
-    ("depth = {}", "forbidden.0.depth: expected a value, a list of values, or { low = …, high = … } of a number, or one"),
-    ("depth = { lo = 1 }", "forbidden.0.depth: expected a value, a list of values, or { low = …, high = … } of a number"),
+    ("depth = {}", "forbidden.0.depth: expected a value, a list of values, or { low = …, high = … } for a number (one"),
+    ("depth = { lo = 1 }", "forbidden.0.depth: expected a value, a list of values, or { low = …, high = … } for a number"),
     ('depth = { low = "a" }', 'forbidden.0.depth.low: expected a number; found "a"'),
     ("optimizer = { low = 1 }", "forbidden.0.optimizer: expected a value, a list of values, or { low = …"),
     ('optimizer = "agd"', 'forbidden.0.optimizer: expected one of sgd, adam, adamw; found "agd"'),
@@ -243,7 +243,7 @@ def test_a_point_that_is_forbidden_is_refused(tmp_path: Path, point: str) -> Non
         tmp_path,
         f"{SMALL}[[enqueue]]\n{point}\n[[forbidden]]\nmomentum = 0.3\n[[forbidden]]\ndepth = {{ low = 2 }}\n",
     )
-    assert found == [f"s.toml:{FIRST}:1: enqueue.0: is forbidden: the combination of depth"]
+    assert found == [f"s.toml:{FIRST}:1: enqueue.0: is forbidden by the combination of depth"]
 
 
 def test_a_grid_takes_no_points(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_grid_takes_no_points(tmp_path: Path) -> None:
 def test_single_brackets_are_refused(tmp_path: Path) -> None:
     for name, example in (("enqueue", "learning_rate = 0.1"), ("forbidden", "depth = 5")):
         assert complaints(tmp_path, f"{SMALL}[{name}]\ndepth = 1\n") == [
-            f"s.toml:{FIRST}:1: {name}: expected tables in double brackets, each with lines such as {example}"
+            f"s.toml:{FIRST}:1: {name}: expected tables in double brackets with lines such as {example}"
         ]
 
 
@@ -270,27 +270,27 @@ BAD_SEARCH = [
     ('sampler = "tpee"', 'sampler: expected one of random, qmc, grid, tpe, gp, cmaes, nsga2, nsga3, or an Optuna sampler such as optuna.samplers:TPESampler; found "tpee"; did you mean "tpe"?'),
     ('sampler = "optuna.samplers.TPESampler"', "sampler: expected one of random, qmc"),
     ("sampler = 3", "sampler: expected string; found 3"),
-    ("options = { seed = 1 }", "options: are for a sampler by its import path; tpe has none"),
+    ("options = { seed = 1 }", "options: apply to a sampler given by its import path; tpe has no options"),
     ('sampler = "a:B"\noptions = { when = 2020-01-01 }', "options: expected numbers, strings, true, false, and lists and tables"),
     ('stopping = "halvin"', 'stopping: expected one of none, halving, hyperband, median, patience; found "halvin"; did you mean "halving"?'),
     ('objectives = ["size"]', 'objectives.0: expected one of parameters, loss; found "size"'),
     ('sampler = "nsga2"\nobjectives = ["loss", "loss"]', "objectives: expected each once; found loss, loss"),
-    ('sampler = "nsga2"\nobjectives = ["loss"]\nstopping = "halving"', 'stopping: "halving" judges the metric alone, and would stop trials of the Pareto front'),
-    ('sampler = "cmaes"\nobjectives = ["loss"]', "sampler: cmaes knows one objective; with several use nsga2, nsga3, tpe or random"),
-    ('sampler = "nsga3"', "sampler: nsga3 is for several objectives; name the others as search.objectives, or use nsga2"),
+    ('sampler = "nsga2"\nobjectives = ["loss"]\nstopping = "halving"', 'stopping: "halving" judges by the metric alone and would stop trials on the Pareto front'),
+    ('sampler = "cmaes"\nobjectives = ["loss"]', "sampler: cmaes handles one objective; with several use nsga2, nsga3, tpe or random"),
+    ('sampler = "nsga3"', "sampler: nsga3 needs several objectives; name the others in search.objectives, or use nsga2"),
     ('scientific = ["dept"]', f'scientific: "dept" is not searched; did you mean "depth"? (searched: {SEARCHED})'),
     ('scientific = ["width"]', 'scientific: "width" is not searched'),
-    ('scientific = ["learning_rate"]', "scientific: learning_rate is a continuous range; give a list of values to compare"),
-    ('scientific = ["depth", "optimizer"]\ntrials = 5', "scientific: has 6 combinations, more than search.trials, 5"),
-    ('scientific = ["depth"]\nsampler = "grid"', "scientific: a grid has each value equally often anyway"),
+    ('scientific = ["learning_rate"]', "scientific: learning_rate is a continuous range; list the values to compare"),
+    ('scientific = ["depth", "optimizer"]\ntrials = 5', "scientific: has 6 combinations; search.trials = 5 is fewer"),
+    ('scientific = ["depth"]\nsampler = "grid"', "scientific: a grid tries each value equally often anyway"),
     ("epoch_limit = 0", "epoch_limit: expected greater than or equal to 1; found 0"),
     ("give_up = { trials = 0 }", "give_up.trials: expected greater than or equal to 1; found 0"),
-    ("give_up = { delta = 0.1 }", "give_up.trials: is missing; expected so many trials in a row"),
+    ("give_up = { delta = 0.1 }", "give_up.trials: is missing; expected this many trials in a row"),
     ("give_up = { trials = 9, deta = 0.1 }", 'give_up.deta: unknown key; did you mean "delta"? (known: trials, delta)'),
     ("min_delta = -1.0", "min_delta: expected greater than or equal to 0; found -1.0"),
     ("factor = 1", "factor: expected greater than or equal to 2; found 1"),
-    ("min_epochs = 4", "min_epochs: 4 is more than train.epochs, 3"),
-    ('stopping = "patience"\npatience = 2', "patience: 2 would never stop a trial of 3 epochs"),
+    ("min_epochs = 4", "min_epochs: 4 exceeds train.epochs = 3"),
+    ('stopping = "patience"\npatience = 2', "patience: 2 never stops a trial of 3 epochs"),
 ]  # fmt: skip
 
 
@@ -323,8 +323,11 @@ def test_too_many_scientific_combinations_are_refused(tmp_path: Path) -> None:
 
 def test_a_width_of_a_layer_that_is_never_there_is_refused(tmp_path: Path) -> None:
     (found,) = complaints(tmp_path, SMALL.replace("width = 8", "layer3.width = [4, 8]"))
-    assert "space.layer3.width: means nothing here: it is for depth 4 to 64; found depth 1 or 2 or 3" in found
+    assert (
+        "space.layer3.width: has no effect here: it applies to depth 4 to 64; found depth 1 or 2 or 3"
+        in found
+    )
     text = HIDDEN.replace("learning_rate", "layer1.width = [4, 8]\nlearning_rate")
     assert complaints(tmp_path, text) == [
-        's.toml:5:1: space.layer1.width: "hidden" already gives the layers; leave out one of the two'
+        's.toml:5:1: space.layer1.width: "hidden" already sets the layers; leave out one of the two'
     ]

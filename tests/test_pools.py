@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.rising import Rising
 from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray, Trial
 from hpsearch.running.networks import Networks
 from hpsearch.running.pool import POOLS, Processes, StopFlag, TileResult, make_pool
-from hpsearch.running.recorded import Recorded, Rising
+from hpsearch.running.recorded import Recorded
 from hpsearch.running.workload import AnyWorkload, Tile
 from hpsearch.study.space import Choice, Space
 from tests.problems import make_problem
@@ -189,7 +190,7 @@ def test_what_a_killed_worker_had_is_trained_again(tmp_path: Path) -> None:
         results = list(pool.results(begun, StopFlag(), lambda: None))
     assert sorted(trials_of(results)) == list(range(12))
     assert curves_of(results) == {n: Rising(EPOCHS)(Trial(n, 0, {})).tolist() for n in range(12)}
-    assert said == ["a worker died; its 3 tiles are trained again"]
+    assert said == ["a worker died; retraining its 3 tiles"]
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ def test_a_tile_that_kills_all_its_workers_is_given_up(tmp_path: Path) -> None:
     script, said = Script(tmp_path, {3: "dies"}), list[str]()
     with closing(Processes(Recorded(script), 1, said.append)) as pool:
         begun = pool.begin(tiles_of(Recorded(script), 3, width=2))
-        with pytest.raises(HpsearchError, match=r"3 worker processes have died where trials 2, 3 were in"):
+        with pytest.raises(HpsearchError, match=r"3 worker processes died while training trials 2, 3,"):
             list(pool.results(begun, StopFlag(), lambda: None))
     assert len(said) == 2
 

@@ -19,8 +19,7 @@ from hpsearch.cli.replay import trial_numbers
 from hpsearch.errors import HpsearchError, NothingToShowError, StudyChangedError, UnknownStudyError
 from hpsearch.records import Segment, State
 from hpsearch.reporting.replay import verdict
-from hpsearch.results.replay import Replayed
-from hpsearch.retrain.replay import first_difference
+from hpsearch.retrain.replay import Replayed, first_difference
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import prepare
 from hpsearch.running.provenance import checkout_commit, run_provenance, split_hash, study_hash
@@ -94,7 +93,7 @@ def test_the_command_says_identical_and_exits_with_0(whole: tuple[Path, Path]) -
     assert "5 of 5 trials identical" in done.stdout
     assert [line.split()[1] for line in done.stdout.splitlines() if "identical (" in line] == [*"0123", "17"]
     assert "differs" not in done.stdout
-    assert "recorded otherwise" not in done.stdout
+    assert "recorded differently" not in done.stdout
 
 
 def test_a_changed_figure_is_found_with_its_epoch_its_size_and_its_run(
@@ -137,7 +136,7 @@ def test_what_the_record_does_not_explain_is_said_to_be_so(whole: tuple[Path, Pa
         database.create_study(record, Contents(runs, cohorts, [running], [wrong]))
     done = CliRunner().invoke(app, ["replay", "small", "0", "--storage", url(tmp_path / "w.db")])
     assert done.exit_code == 1
-    assert "of run 1 nothing is recorded otherwise than now" in done.stdout
+    assert "run 1: nothing recorded differs from now" in done.stdout
 
 
 def test_pieces_of_another_engine_are_named_by_their_run(tmp_path: Path) -> None:
@@ -174,7 +173,7 @@ def test_changed_data_are_refused_since_nothing_could_come_out_the_same(tmp_path
     hpsearch.run(path, storage=url(tmp_path / "d.db"), confirm=False)
     assert hpsearch.replay("small", storage=url(tmp_path / "d.db")).identical
     write(0.1)
-    with pytest.raises(StudyChangedError, match=r"t\.csv has other content .* Restore the data"):
+    with pytest.raises(StudyChangedError, match=r"t\.csv has changed .* Restore the data"):
         hpsearch.replay("small", storage=url(tmp_path / "d.db"))
     (tmp_path / "t.csv").unlink()
     with pytest.raises(HpsearchError, match="cannot be read again"):
@@ -183,7 +182,7 @@ def test_changed_data_are_refused_since_nothing_could_come_out_the_same(tmp_path
 
 def test_unknown_trials_and_studies_are_refused(whole: tuple[Path, Path], tmp_path: Path) -> None:
     for numbers in ([40], [0, -1], range(10**12)):
-        with pytest.raises(HpsearchError, match=r"study small: expected trials from 0 to 39; found trial"):
+        with pytest.raises(HpsearchError, match=r"study small: expected a trial from 0 to 39; found trial"):
             hpsearch.replay("small", numbers, storage=url(whole[1]))
     with pytest.raises(UnknownStudyError):
         hpsearch.replay("smell", storage=url(whole[1]))

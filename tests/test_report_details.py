@@ -10,14 +10,16 @@ import numpy as np
 from rich.cells import cell_len
 
 from hpsearch.records import State, Trial
-from hpsearch.reporting.details import StoredStudy, list_document, list_view, study_view, trial_view
+from hpsearch.reporting.details import list_document, list_view, study_view, trial_view
 from hpsearch.reporting.tables import plain_text
 from hpsearch.results.frames import count_states, trials_frame
+from hpsearch.store import StudySummary
 from tests.report_study import DOCUMENT, RECORD, example
 
+DAY = datetime(2026, 1, 2, 3, 4)
 STUDIES = [
-    StoredStudy("digits", "multiclass", "accuracy", {State.COMPLETE: 84, State.FAILED: 3}, 0.983, None, 6.1),
-    StoredStudy("new", "regression", "rmse", {}, None, datetime(2026, 1, 2, 3, 4), 0.0),
+    StudySummary("digits", "multiclass", "accuracy", {State.COMPLETE: 84, State.FAILED: 3}, 0.983, DAY, 6.1),
+    StudySummary("new", "regression", "rmse", {}, None, DAY, 0.0),
 ]
 
 
@@ -34,7 +36,7 @@ def test_the_list_shows_each_study_in_one_line() -> None:
 def test_the_list_as_a_document() -> None:
     first, second = list_document(STUDIES)["studies"]
     assert first["counts"] == {"running": 0, "complete": 84, "pruned": 0, "failed": 3}
-    assert (first["name"], first["best_value"], first["created"]) == ("digits", 0.983, None)
+    assert (first["name"], first["best_value"]) == ("digits", 0.983)
     created = datetime.fromisoformat(second["created"])
     assert created == datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
@@ -86,14 +88,14 @@ def test_a_trial_whose_units_died_says_so_and_what_helps() -> None:
     record, trials, curves = example()
     curve = np.column_stack([curves[26], np.linspace(0, 0.75, len(curves[26])), np.zeros(len(curves[26]))])
     text = " ".join(plain_text(trial_view(record, trials, 26, curve), 100).split())
-    assert "dead units: 75% of hidden layer 1 were 0 on the whole validation part" in text
+    assert "dead units: 75% of hidden layer 1 were 0 on the whole validation set" in text
     assert 'activation = "leaky_relu"' in text
     assert "dead units" not in plain_text(trial_view(record, trials, 26, curves[26]), 100)
 
 
 def test_parameters_are_counted_as_torch_counts_them() -> None:
     """For every kind of layer, by the modules of the plain torch model."""
-    from hpsearch.reporting.layers import layers_grid
+    from hpsearch.reporting.details import layers_grid
     from hpsearch.train.lanes import initial_state
     from hpsearch.train.solo import build_model
     from tests.problems import make_problem, varied_configurations

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from hpsearch.records import State, Trial
 from hpsearch.reporting.json_csv import csv_text, curves_document, json_text, report_document
-from hpsearch.results.frames import Report, curves_frame, finished_report, trials_frame
+from hpsearch.results.frames import Report, curves_frame, trials_frame
 from tests.report_study import RECORD, example
+from tests.studies import finished_report
 
 CURVES = st.lists(st.lists(st.floats(), min_size=4, max_size=4), min_size=1, max_size=5)
 

@@ -12,8 +12,9 @@ import pytest
 from hpsearch.errors import HpsearchError
 from hpsearch.files import write_files
 from hpsearch.reporting.write import parquet_bytes, write_report
-from hpsearch.results.frames import curves_frame, finished_report
+from hpsearch.results.frames import curves_frame
 from tests.report_study import example
+from tests.studies import finished_report
 from tests.test_report_pareto import TWO, several
 
 NAMES = [

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from hpsearch.errors import NothingToShowError
 from hpsearch.records import State, Trial
-from hpsearch.results.frames import curves_frame, finished_report, trials_frame
+from hpsearch.results.frames import curves_frame, trials_frame
 from tests.report_study import RECORD, example
+from tests.studies import finished_report
 
 # Few distinct values, so that ties are common.
 VALUES = st.sampled_from([0.0, 0.5, 0.9, 1.0, -3.0, math.nan, math.inf, -math.inf, None])

@@ -30,10 +30,10 @@ from hpsearch.reporting.grids import front_grid, front_more_line, front_sentence
 from hpsearch.reporting.json_csv import csv_text, json_text, report_document
 from hpsearch.reporting.markdown import report_markdown
 from hpsearch.reporting.tables import plain_text, report_view
-from hpsearch.results.frames import Report, finished_report, trials_frame
+from hpsearch.results.frames import Report, trials_frame
 from hpsearch.stats.pareto import beaten_by, pareto_front
 from tests.report_study import RECORD, example
-from tests.studies import url, write_study
+from tests.studies import finished_report, url, write_study
 
 TWO = replace(RECORD, objectives=("parameters",))
 THREE = replace(RECORD, objectives=("parameters", "loss"))

@@ -25,9 +25,10 @@ from hpsearch.reporting.grids import ranked_grid
 from hpsearch.reporting.json_csv import csv_text
 from hpsearch.reporting.markdown import report_markdown
 from hpsearch.reporting.tables import curves_view, plain_text, report_view
-from hpsearch.results.frames import Report, curves_frame, finished_report
+from hpsearch.results.frames import Report, curves_frame
 from hpsearch.text import metric_text, seconds_text, significant, sparkline
 from tests.report_study import DOCUMENT, RECORD, example
+from tests.studies import finished_report
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -190,7 +190,7 @@ def test_forbidden_combinations_never_come(name: str) -> None:
 
 def test_a_space_that_is_forbidden_altogether_is_refused() -> None:
     study = study_of("random", forbidden=[{"depth": {"low": 1}}])
-    with pytest.raises(HpsearchError, match=r"expected points that \[\[forbidden\]\] allows; found none"):
+    with pytest.raises(HpsearchError, match=r"expected points allowed by \[\[forbidden\]\]; found none"):
         make_sampler(study)(7, 0, 4, History(study.space))
 
 
@@ -349,7 +349,7 @@ def test_options_reach_the_imported_sampler() -> None:
 @pytest.mark.parametrize(
     ("path", "options", "complaint"),
     [
-        ("no.such.module:Sampler", {}, "expected a module that can be imported; found: No module named 'no'"),
+        ("no.such.module:Sampler", {}, "expected an importable module; found: No module named 'no'"),
         ("optuna.samplers:TPESample", {}, "module optuna.samplers has no TPESample"),
         ("optuna.samplers:BasePruner", {}, "module optuna.samplers has no BasePruner"),
         (
@@ -358,8 +358,8 @@ def test_options_reach_the_imported_sampler() -> None:
             "expected a subclass of optuna.samplers.BaseSampler; found <class",
         ),
         ("math:sin", {}, "expected a subclass of optuna.samplers.BaseSampler; found <built-in function sin>"),
-        (STOCK, {"n_startup": 3}, "search.options are not what it takes: .*'n_startup'"),
-        ("optuna.samplers:GridSampler", {}, "search.options are not what it takes: .*'search_space'"),
+        (STOCK, {"n_startup": 3}, "rejects search.options: .*'n_startup'"),
+        ("optuna.samplers:GridSampler", {}, "rejects search.options: .*'search_space'"),
     ],
 )
 def test_an_import_path_that_leads_nowhere_is_refused(

@@ -66,7 +66,7 @@ def test_trials_are_stored_with_what_means_something_to_them(tmp_path: Path, sam
         (
             Task.REGRESSION,
             'representation = "relu"',
-            '"relu" is for positive_regression; the task is regression',
+            '"relu" applies to positive_regression; the task is regression',
         ),
         (Task.POSITIVE_REGRESSION, 'loss = "poisson"\nrepresentation = "relu"', "needs outputs above 0"),
         (Task.REGRESSION, 'metric = "auc"', '"auc" does not fit a regression task'),

@@ -37,11 +37,14 @@ EDITS = {
     "a reason": ("UPDATE hpsearch_trials SET reason = NULL WHERE number = 2", "trial 2"),
     "a cohort of a trial": ("UPDATE hpsearch_trials SET cohort = 3 WHERE number = 5", "trial 5"),
     "a trial that is gone": ("DELETE FROM hpsearch_trials WHERE number = 3", "trial 3"),
-    "a last trial that is gone": ("DELETE FROM hpsearch_trials WHERE number = 5", "some missing"),
-    "a number": ("UPDATE hpsearch_trials SET number = 6 WHERE number = 5", "found others"),
+    "a last trial that is gone": ("DELETE FROM hpsearch_trials WHERE number = 5", "6 trials; found missing"),
+    "a number": (
+        "UPDATE hpsearch_trials SET number = 6 WHERE number = 5",
+        "6 trials; found missing or extra",
+    ),
     "a trial of another study": (
         "UPDATE hpsearch_trials SET study_id = 2 WHERE number = 5",
-        "some missing",
+        "6 trials; found missing",
     ),
     "a curve": ("UPDATE hpsearch_curves SET data = zeroblob(288) WHERE number = 0", "trial 0"),
     "a curve's place": ("UPDATE hpsearch_curves SET number = 5 WHERE number = 0", "trial 5"),
@@ -49,12 +52,18 @@ EDITS = {
     "a curve's columns": ("UPDATE hpsearch_curves SET columns = 5 WHERE number = 0", "trial 0"),
     "a curve that is gone": ("DELETE FROM hpsearch_curves WHERE number = 3", "trial 3.*3 epochs; found 0"),
     "a cohort": ("UPDATE hpsearch_cohorts SET lanes = '[[0,0,3]]'", "cohort 0"),
-    "a cohort too many": ("INSERT INTO hpsearch_cohorts VALUES (1, 1, '[]', '')", "cohorts up to 0"),
-    "a cohort that is gone": ("DELETE FROM hpsearch_cohorts", "cohorts up to 0"),
+    "a cohort too many": (
+        "INSERT INTO hpsearch_cohorts VALUES (1, 1, '[]', '')",
+        "expected 1 cohort; found missing or extra",
+    ),
+    "a cohort that is gone": ("DELETE FROM hpsearch_cohorts", "expected 1 cohort; found missing or extra"),
     "a run": ("UPDATE hpsearch_runs SET provenance = '{}'", "run 1"),
-    "a run that is gone": ("DELETE FROM hpsearch_runs", "runs up to 1"),
+    "a run that is gone": ("DELETE FROM hpsearch_runs", "expected 1 run; found missing"),
     "a queued point": ("UPDATE hpsearch_queue SET params = '{}' WHERE position = 0", "queued point 0"),
-    "a queued point that is gone": ("DELETE FROM hpsearch_queue WHERE position = 1", "queued points up to 1"),
+    "a queued point that is gone": (
+        "DELETE FROM hpsearch_queue WHERE position = 1",
+        "expected 2 queued points; found missing",
+    ),
     "the record": ("UPDATE hpsearch_studies SET record = replace(record, '64', '65')", "record"),
     "the creation": ("UPDATE hpsearch_studies SET created = 'noon'", "cannot be read"),
     "the seconds": ("UPDATE hpsearch_tallies SET seconds = 2", "tally"),
@@ -91,7 +100,7 @@ def test_damage_is_not_in_the_way_of_the_other_trials(stored: tuple[Path, StudyS
     path, store = stored
     execute(path, "UPDATE hpsearch_trials SET loss = '0.0' WHERE number = 0")
     assert [trial.number for trial in store.trials([1, 3, 77])] == [1, 3]
-    with pytest.raises(StorageError, match="trial 0: its row does not fit its checksum"):
+    with pytest.raises(StorageError, match="trial 0: its row does not match its checksum"):
         store.trials([0, 1])
 
 
@@ -142,6 +151,6 @@ def test_a_flipped_bit_is_found_or_harmless(stored: tuple[Path, StudyStore]) -> 
 def test_a_short_curve_is_no_curve(stored: tuple[Path, StudyStore]) -> None:
     path, store = stored
     execute(path, "UPDATE hpsearch_curves SET data = substr(data, 1, 100) WHERE number = 0")
-    with pytest.raises(StorageError, match=r"trial 0.*epoch 1 does not fit its checksum"):
+    with pytest.raises(StorageError, match=r"trial 0.*epoch 1 does not match its checksum"):
         store.curves([0])
     assert store.curves([1])[1].shape == (3, len(CURVE_COLUMNS))

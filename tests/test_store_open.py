@@ -81,7 +81,7 @@ def test_missing_driver_of_postgresql() -> None:
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     assert "no such database file" in refused(f"sqlite:///{tmp_path}/x.db")
-    assert "does not exist; make it" in refused(f"sqlite:///{tmp_path}/a/b/x.db", create=True)
+    assert "does not exist; create it" in refused(f"sqlite:///{tmp_path}/a/b/x.db", create=True)
     (tmp_path / "file").touch()
     assert "is not a folder" in refused(f"sqlite:///{tmp_path}/file/x.db", create=True)
     for create in (False, True):
@@ -94,7 +94,7 @@ def test_opening_makes_no_file_before_there_is_a_study(tmp_path: Path) -> None:
         assert database.studies() == []
         assert database.find("digits") is None
         assert not list(tmp_path.iterdir())
-        with limited_to(4), pytest.raises(StorageError, match="no space is left"):
+        with limited_to(4), pytest.raises(StorageError, match="no space left"):
             database.create_study(record())
         assert not list(tmp_path.iterdir())
         database.create_study(record())
@@ -140,7 +140,7 @@ def test_a_newer_hpsearchs_database(path: Path) -> None:
     execute(path, "UPDATE hpsearch_schema SET version = 99")
     before = path.read_bytes()
     message = refused(f"sqlite:///{path}", create=True)
-    assert "from a newer hpsearch" in message
+    assert "a newer hpsearch wrote the database" in message
     assert "found 99" in message
     assert path.read_bytes() == before
 
@@ -181,9 +181,7 @@ def test_a_read_only_database_is_read(path: Path) -> None:
             lambda: database.create_study(record("b")),
             lambda: database.delete_study("digits"),
         ):
-            with pytest.raises(
-                StorageError, match=r"cannot be written .*Make the file and its folder writable"
-            ):
+            with pytest.raises(StorageError, match=r"is read-only .*Make the file and its folder writable"):
                 write()
     assert path.read_bytes() == before
 
@@ -207,7 +205,7 @@ def test_a_locked_database(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         assert len(store.trials()) == 6
-        with pytest.raises(StorageError, match="another process holds the database locked"):
+        with pytest.raises(StorageError, match="another process has locked the database"):
             store.commit(started=[new_trial(6)])
         other.execute("ROLLBACK")
         other.close()
@@ -232,7 +230,7 @@ def test_a_full_disk_keeps_what_was_stored(path: Path) -> None:
     with limited_to(1), Database.open(f"sqlite:///{path}") as database:
         store = database.study("digits")
         store.begin()
-        with pytest.raises(StorageError, match=r"no space is left .*make room, then repeat the command"):
+        with pytest.raises(StorageError, match=r"no space left .*free some space, then repeat the command"):
             store.commit(cohort=Cohort(1, {}), started=[new_trial(number) for number in range(6, 600)])
     with Database.open(f"sqlite:///{path}") as database:
         store = database.study("digits")
@@ -244,7 +242,7 @@ def test_a_study_deleted_meanwhile(path: Path) -> None:
     with Database.open(f"sqlite:///{path}") as database:
         store = database.study("digits")
         database.delete_study("digits")
-        with pytest.raises(StorageError, match='"digits" is not there any more'):
+        with pytest.raises(StorageError, match='"digits" no longer exists'):
             store.begin()
 
 

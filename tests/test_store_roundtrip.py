@@ -246,9 +246,9 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
     with Database.open(url) as database:
         assert database.studies() == []
         database.create_study(record())
-        with pytest.raises(StorageError, match='study "digits" is stored already'):
+        with pytest.raises(StorageError, match='study "digits" already exists'):
             database.create_study(record())
-        with pytest.raises(StorageError, match='plain Optuna study "plain" is stored already'):
+        with pytest.raises(StorageError, match='plain Optuna study "plain" already exists'):
             database.create_study(record("plain"))
         assert [study.name for study in database.studies()] == ["digits"]
 

@@ -140,8 +140,8 @@ def test_queued_points_wait_until_a_trial_takes_them(store: StudyStore) -> None:
     assert store.queue() == [Queued(position, params) for position, params in enumerate(points)]
     store.commit(started=[new_trial(0), new_trial(1)], taken={0: 0, 2: 1})
     assert [point.trial for point in store.queue()] == [0, None, 1]
-    for taken, found in (({2: 0}, "one that is trial 1"), ({1: 2}, "2 trials"), ({3: 0}, "none")):
-        with pytest.raises(StorageError, match=f"expected a queued point {min(taken)} that waits.*{found}"):
+    for taken, found in (({2: 0}, "already trial 1"), ({1: 2}, "2 trials"), ({3: 0}, "no such point")):
+        with pytest.raises(StorageError, match=f"expected queued point {min(taken)} to wait.*{found}"):
             store.commit(taken=taken)
     assert [point.params for point in store.queue()] == points
 
@@ -222,7 +222,9 @@ def test_further_objectives_are_stored_and_shown_to_optuna(path: Path) -> None:
         assert repr(again.trials()) == repr(ended)
         store.commit(started=[new_trial(3)])
         alone = finished_trial(new_trial(3))
-        with pytest.raises(StorageError, match=r"trial 3: expected a value .* in each objective"):
+        with pytest.raises(
+            StorageError, match=r"trial 3: expected a complete trial to have a value in each objective"
+        ):
             store.commit(segments=[Segment(3, 0, 1, curve_of(3))], updated=[alone])
     study = optuna.load_study(study_name="digits", storage=url)
     assert [way.name for way in study.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]

@@ -39,10 +39,10 @@ def running(number: int, epochs: int) -> Trial:
 BAD_COMMITS: dict[str, tuple[dict[str, Any], str]] = {
     "a number twice": (
         {"started": [new_trial(6), new_trial(6)]},
-        "trial 6: expected the next new trial to be 7",
+        "trial 6: expected 7 as the next new trial",
     ),
-    "a number left out": ({"started": [new_trial(6), new_trial(8)]}, "trial 8: expected the next"),
-    "a number that is taken": ({"started": [new_trial(5)]}, "trial 5: expected the next new trial to be 6"),
+    "a number left out": ({"started": [new_trial(6), new_trial(8)]}, "trial 8: expected 7 as the next"),
+    "a number that is taken": ({"started": [new_trial(5)]}, "trial 5: expected 6 as the next new trial"),
     "a new trial that is finished": (
         {"started": [finished_trial(new_trial(6))]},
         "trial 6: expected a new trial",
@@ -58,11 +58,11 @@ BAD_COMMITS: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown parameter": ({"started": [replace(new_trial(6), params={"x": 1})]}, "found x"),
     "a finished trial": (
         {"updated": [finished_trial(new_trial(0))]},
-        "trial 0: .*finished ones do not change",
+        "trial 0: .*finished ones never change; found complete",
     ),
     "a segment of a finished trial": (
         {"segments": [Segment(1, 0, 4, curve_of(1, 2))]},
-        "trial 1: .*a trial that is pruned",
+        "trial 1: .*finished ones never change; found pruned",
     ),
     "a trial that is not there": (
         {"updated": [running(77, 3)]},
@@ -70,29 +70,32 @@ BAD_COMMITS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a trial twice": (
         {"segments": [Segment(5, 0, 1, curve_of(5, 3))], "updated": [running(5, 3), running(5, 3)]},
-        "once; found one twice",
+        "once; found a duplicate",
     ),
     "a gap in a curve": (
         {"segments": [Segment(3, 0, 5, curve_of(3, 2))], "updated": [running(3, 6)]},
-        "trial 3: expected its curve to go on at epoch 4; found epoch 5",
+        "trial 3: expected its curve to continue at epoch 4; found epoch 5",
     ),
     "a piece of a curve again": (
         {"segments": [Segment(3, 0, 1, curve_of(3, 3))], "updated": [running(3, 3)]},
-        "trial 3: expected its curve to go on at epoch 4; found epoch 1",
+        "trial 3: expected its curve to continue at epoch 4; found epoch 1",
     ),
-    "epochs without a curve": ({"updated": [running(3, 9)]}, "trial 3: expected 3 epochs.*found 9"),
+    "epochs without a curve": (
+        {"updated": [running(3, 9)]},
+        "trial 3: expected 3 epochs as in its curve; found 9",
+    ),
     "a curve without its trial": (
         {"segments": [Segment(3, 0, 4, curve_of(3, 2))]},
-        "trial 3: expected 5 epochs.*found 3",
+        "trial 3: expected 5 epochs as in its curve; found 3",
     ),
     "a curve of other columns": (
         {"segments": [Segment(3, 0, 4, np.zeros((2, 3)))]},
         "trial 3: expected a curve of",
     ),
-    "a queued point that is not there": ({"taken": {0: 3}}, "expected a queued point 0 that waits"),
+    "a queued point that is not there": ({"taken": {0: 3}}, "expected queued point 0 to wait"),
     "a complete trial without a value": (
         {"updated": [replace(finished_trial(new_trial(3), epochs=3), value=float("nan"))]},
-        "trial 3: expected a value for a complete trial; found nan",
+        "trial 3: expected a complete trial to have a value; found nan",
     ),
 }
 
@@ -166,7 +169,7 @@ def test_one_process_at_a_time(stored: tuple[Path, StudyStore]) -> None:
                 refused()
         with Database.open(f"sqlite:///{path}") as database, pytest.raises(StudyBusyError, match=f"{pid}"):
             database.delete_study("digits")
-        with pytest.raises(StudyBusyError, match="not claimed by this process"):
+        with pytest.raises(StudyBusyError, match="another process has taken over"):
             store.commit(started=[new_trial(6)])
         assert len(store.trials()) == 6  # reading is always possible
         os.kill(pid, signal.SIGKILL)
@@ -181,14 +184,14 @@ def test_a_process_that_lost_its_claim_cannot_write(stored: tuple[Path, StudySto
     with child(hold, f"sqlite:///{path}") as (_, theirs):
         theirs.recv()
         execute(path, "UPDATE hpsearch_claims SET host = 'elsewhere'")
-        with pytest.raises(StudyBusyError, match=r"on elsewhere since .* if it is gone repeat .* in 10 min"):
+        with pytest.raises(StudyBusyError, match=r"on elsewhere since .* if it is gone, repeat .* in 10 min"):
             store.begin()
         execute(path, "UPDATE hpsearch_claims SET renewed = '2026-01-01 00:00:00.000000'")
         store.begin()
         theirs.send("go on")
         error = theirs.recv()
     assert isinstance(error, StudyBusyError)
-    assert "another one has taken it over" in str(error)
+    assert "another process has taken over" in str(error)
     assert len(store.trials()) == 6
 
 
@@ -200,7 +203,7 @@ def test_a_process_number_given_again_is_another_process(stored: tuple[Path, Stu
             other.begin()
         execute(path, "UPDATE hpsearch_claims SET process_started = process_started - 60")
         other.begin()
-        with pytest.raises(StudyBusyError, match="taken it over"):
+        with pytest.raises(StudyBusyError, match="another process has taken over"):
             store.commit()
         store.end()  # not its claim any more
         other.commit(seconds=1.0)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from hpsearch.extras.terminal_chart import curve_chart
 from hpsearch.records import State, Trial
-from hpsearch.results.frames import Report, finished_report
+from hpsearch.results.frames import Report
 from tests.report_study import RECORD, example
+from tests.studies import finished_report
 
 PARAMS = {
     "learning_rate": 0.1,
@@ -74,7 +75,7 @@ def test_a_flat_end_is_not_still_improving() -> None:
 
 
 def test_noise_is_taken_for_improvement_in_5_percent_at_most() -> None:
-    from hpsearch.results.lessons.curves import still_improving
+    from hpsearch.results.confirmation import still_improving
 
     random = np.random.default_rng(4)
     one = np.mean([still_improving([random.normal(size=40)], True) for _ in range(400)])

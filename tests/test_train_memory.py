@@ -114,7 +114,7 @@ def test_a_trial_that_does_not_fit_by_itself_says_what_to_do(kernel: str, megaby
     told = told_by_child(kernel, megabytes, 2, "1000-3000")
     assert told["tried"] == [2, 1]
     assert told["error"] == (
-        "trial 0 does not fit the memory (cpu): a network of 1000-1000-3000-3 units at batch size 32 needs "
+        "trial 0 does not fit in memory (cpu): a network of 1000-1000-3000-3 units at batch size 32 needs "
         "about 98 MB; use smaller layers (width, depth or hidden), a smaller batch_size or fewer --workers"
     )
 

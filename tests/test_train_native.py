@@ -185,7 +185,7 @@ def test_a_library_of_other_tables_is_refused(
         assert source_hash() != before
         compile_kernel(compiler, library, "-O0")
         Kernel(library)
-    with pytest.raises(OSError, match=r"other\.so was compiled with other structs or enums"):
+    with pytest.raises(OSError, match=r"other\.so was compiled with different structs or enums"):
         Kernel(library)
 
 

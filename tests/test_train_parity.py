@@ -395,4 +395,4 @@ def test_a_damaged_cached_kernel_is_compiled_again(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", reason], env=bare, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "None no C compiler (cc) was found"
+    assert done.stdout.strip() == "None no C compiler (cc) found"

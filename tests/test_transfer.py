@@ -75,7 +75,7 @@ def test_the_loaded_study_is_the_dumped_one_row_by_row(tmp_path: Path, out: str)
     assert after == before
     assert optunas_view(tmp_path / "a.db", NAME) == optunas_view(tmp_path / "b.db", NAME)
     assert audit(url(tmp_path / "b.db")).sound
-    with pytest.raises(StorageError, match=f'a study "{NAME}" is stored already'):
+    with pytest.raises(StorageError, match=f'a study "{NAME}" already exists'):
         call("load", tmp_path / out, "--storage", url(tmp_path / "b.db"))
 
 
@@ -152,7 +152,7 @@ def test_a_damaged_file_is_refused_or_says_the_same(dumped: Path) -> None:
     assert refused > 250  # a blank that becomes another one says the same
     for length in (0, 1, len(data) // 2, len(data) - 3):
         other.write_bytes(data[:length])
-        with pytest.raises(StorageError, match="found something that is no JSON"):
+        with pytest.raises(StorageError, match="found no JSON"):
             read_dump(other)
 
 
@@ -169,7 +169,7 @@ def test_a_damaged_or_missing_table_is_refused(dumped: Path, name: str) -> None:
     data = bytearray(table.read_bytes())
     data[len(data) // 2] ^= 1
     table.write_bytes(data)
-    with pytest.raises(StorageError, match=rf"{name}: was damaged or edited"):
+    with pytest.raises(StorageError, match=rf"{name}: damaged or edited"):
         read_dump(dumped / "x")
     table.unlink()
     with pytest.raises(StorageError, match=rf"{name}: cannot be read: No such file.*Copy the whole folder"):
@@ -179,10 +179,10 @@ def test_a_damaged_or_missing_table_is_refused(dumped: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"format": "hpsearch.study/2"}, "is of a newer hpsearch: expected format hpsearch.study/1"),
+        ({"format": "hpsearch.study/2"}, "a newer hpsearch wrote it: expected format hpsearch.study/1"),
         ({"format": "hpsearch.report/1"}, "found format hpsearch.report/1"),
         ([1, 2], "found other JSON"),
-        ({"format": FORMAT}, "does not fit its checksum"),
+        ({"format": FORMAT}, "does not match its checksum"),
     ],
 )
 def test_other_documents_are_refused(tmp_path: Path, document: object, message: str) -> None:
@@ -194,7 +194,7 @@ def test_other_documents_are_refused(tmp_path: Path, document: object, message: 
 def test_nothing_is_overwritten_and_nothing_half_loaded(dumped: Path) -> None:
     before = (dumped / "x.json").read_bytes()
     for out in ("x.json", "x"):
-        with pytest.raises(HpsearchError, match="is there already"):
+        with pytest.raises(HpsearchError, match="exists already"):
             call("dump", NAME, dumped / out, "--storage", url(dumped / "a.db"))
     assert (dumped / "x.json").read_bytes() == before
     (dumped / "x" / MANIFEST).unlink()

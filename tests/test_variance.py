@@ -328,12 +328,12 @@ def test_the_table_fits_the_terminal(folder: Path, monkeypatch: pytest.MonkeyPat
     [
         (("99",), "expected a trial from 0 to 11; found trial 99"),
         (("0", "--epochs", "0,10"), "--epochs: expected whole numbers from 0 to"),
-        (("0", "--epochs", "one"), '--epochs: expected whole numbers with commas between; found "one"'),
+        (("0", "--epochs", "one"), '--epochs: expected whole numbers separated by commas; found "one"'),
         (("0", "--batch-sizes", "4,49"), "--batch-sizes: expected whole numbers from 1 to 48"),
         (("0", "--momenta", "1"), "--momenta: expected numbers from 0 to below 1; found 1"),
         (("0", "--momenta", "nan"), "--momenta: expected numbers from 0 to below 1; found nan"),
         (("0", "--out", "picture.jpg"), "--out: expected a file name that ends in .png; found picture.jpg"),
-        (("0", "--out", "not/there/v.png"), "--out: expected a file in a folder that is there"),
+        (("0", "--out", "not/there/v.png"), "--out: expected a file in an existing folder"),
     ],
 )
 def test_wrong_arguments_are_refused(folder: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -349,9 +349,7 @@ def test_changed_or_missing_data_are_refused(folder: Path) -> None:
     content = path.read_text(encoding="utf-8")
     try:
         path.write_text(content + "9,9,9,no\n", encoding="utf-8")
-        with pytest.raises(
-            StudyChangedError, match=r"points\.csv has other content than the study was begun"
-        ):
+        with pytest.raises(StudyChangedError, match=r"points\.csv has changed since the study started"):
             reload(record)
         path.unlink()
         with pytest.raises(HpsearchError, match=r"cannot be read again:\n.*points\.csv"):

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.rising import Rising
 from hpsearch.data import Dataset
 from hpsearch.errors import HpsearchError
 from hpsearch.records import CURVE_COLUMNS, FloatArray, Progress, State, Trial
 from hpsearch.running.machine import Machine
 from hpsearch.running.pool import POOLS, Futures, StopFlag, Trained
 from hpsearch.running.prepare import WORKLOADS, Outcome, make_workload, prepare, train
-from hpsearch.running.recorded import Recorded, Rising
+from hpsearch.running.recorded import Recorded
 from hpsearch.running.resume import open_study
 from hpsearch.running.workload import AnyWorkload, Tile
 from hpsearch.search import make_stopping
@@ -29,6 +30,7 @@ from hpsearch.study.file import Study, load_study
 from tests.studies import assert_same, stored, url, write_study
 from tests.studies import hpsearch as command_line
 
+WORKLOADS["recorded"] = lambda study, dataset, machine: Recorded(Rising(study.train.epochs))
 WORKLOADS_HERE = ("networks", "recorded")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -21,10 +22,9 @@ from hpsearch.cli.predict import predict
 from hpsearch.cli.replay import replay
 from hpsearch.cli.report import report
 from hpsearch.cli.run import run
-from hpsearch.cli.stored import compact, delete, list_studies, show
-from hpsearch.cli.transfer import dump, load
+from hpsearch.cli.stored import compact, delete, dump, list_studies, load, show
 from hpsearch.cli.variance import variance
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, nearest
 
 app = typer.Typer(
     name="hpsearch",
@@ -78,22 +78,54 @@ for _name, _command in (
     app.command(_name)(_command)
 
 
-def _shown(error: HpsearchError) -> str:
-    """The error's text, of which no terminal obeys what comes from files."""
-    from hpsearch.text import plain
+# What typer raises for arguments that it cannot parse; it does not export the class.
+_UsageError = cast("type[Any]", typer.BadParameter.__mro__[1])
 
-    return "\n".join(plain(line) for line in str(error).split("\n"))
+_KINDS = {
+    "int_parsing": "a whole number",
+    "float_parsing": "a number",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+}
+"""What was expected, by pydantic's kinds of errors."""
+
+
+def _usage_text(error: Any) -> str:
+    """What could not be parsed, in one line."""
+    from pydantic import ValidationError
+
+    if isinstance(error.__cause__, ValidationError):
+        details = error.__cause__.errors()[0]
+        kind, typed = details["type"], details["input"]
+        choices = details["msg"].partition(" is not one of ")[2].rstrip(".").replace("'", "")
+        expected = _KINDS[kind].format(**details.get("ctx", {})) if kind in _KINDS else f"one of {choices}"
+        near = nearest(typed, choices.split(", "))
+        name = error.param.opts[0] if error.param.opts[0].startswith("-") else error.param.metavar
+        return f'{name}: expected {expected}; found "{typed}"{near}'
+    text = error.format_message().rstrip(".").replace("'", "").replace(". Did you", "; did you")
+    text = re.sub(r" \(Possible options: (.*)\)$", r"; did you mean \1?", text)
+    command = "hpsearch" if error.ctx is None else error.ctx.command_path
+    return f"{text[0].lower()}{text[1:]}; see {command} --help"
 
 
 def main() -> NoReturn:
     """Run the command line; exits 0, 1, 2, 3, 4 or 130 as the documentation says."""
     try:
-        app()
+        sys.exit(app(prog_name="hpsearch", standalone_mode=False) or 0)
     except HpsearchError as error:
-        print(f"hpsearch: {_shown(error)}", file=sys.stderr)
+        _complain(str(error))
         sys.exit(error.exit_code)
+    except _UsageError as error:
+        if len(sys.argv) == 1:
+            print(error.format_message(), file=sys.stderr)  # the help
+        else:
+            _complain(_usage_text(error))
+        sys.exit(2)
+    except typer.Abort:
+        _complain("stopped; nothing was done")
+        sys.exit(1)
     except KeyboardInterrupt:
-        print("hpsearch: stopped; whatever was finished is stored", file=sys.stderr)
+        _complain("stopped; whatever was finished is stored")
         sys.exit(130)
     except BrokenPipeError:
         # The reader went away (`| head`): nothing is wrong, and Python's own flush must not complain.
@@ -101,10 +133,15 @@ def main() -> NoReturn:
         sys.exit(0)
     except Exception:
         traceback.print_exc()
-        print(
-            "hpsearch: failed unexpectedly (see above); whatever was finished is stored, "
-            "and the same command goes on from there",
-            file=sys.stderr,
+        _complain(
+            "failed unexpectedly (see above); whatever was finished is stored, "
+            "and the same command resumes from there"
         )
         sys.exit(1)
-    sys.exit(0)
+
+
+def _complain(text: str) -> None:
+    """Say what is wrong; what comes from files cannot control the terminal."""
+    from hpsearch.text import plain
+
+    print("hpsearch: " + "\n".join(map(plain, text.split("\n"))), file=sys.stderr)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
@@ -12,11 +15,16 @@ from hpsearch.defaults import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-
+    from rich.live import Live
 
 _PIPED_WIDTH = 120
 """Columns when no terminal says how many there are: enough for every hyper-parameter at once."""
 _LEAST_WIDTH = 40
+
+PLAIN_EVERY = 5.0
+"""Seconds between two lines of progress where no terminal shows them live."""
+_PATIENCE = 1.0
+"""Seconds before progress shows at all."""
 
 StorageOption = Annotated[
     str | None,
@@ -60,7 +68,7 @@ def storage_words(storage: str | None) -> str:
         return ""
     from shlex import quote
 
-    from hpsearch.store import shown_url
+    from hpsearch.stored import shown_url
 
     return f" --storage {quote(shown_url(storage))}"
 
@@ -87,13 +95,50 @@ def make_console(stream: TextIO) -> Console:
     return console
 
 
-def show(view: RenderableType, console: Console) -> None:
-    """Print a view to stdout, as the console draws it."""
+def show(view: Callable[[int], RenderableType]) -> None:
+    """Print to stdout what `view` makes of the terminal's width in columns."""
     from hpsearch.reporting.tables import trimmed
 
+    console = make_console(sys.stdout)
     with console.capture() as capture:
-        console.print(view)
+        console.print(view(console.width))
     write_out(trimmed(capture.get()))
+
+
+@contextmanager
+def reading(
+    what: str = "reading images", console: Console | None = None, patience: float = _PATIENCE
+) -> Iterator[Callable[[int, int], None]]:
+    """What to call with (done, total); after some seconds of patience it shows them on stderr.
+
+    console: instead of stderr. In a terminal the line is live, elsewhere a plain one appears now and then.
+    """
+    from rich.text import Text
+
+    due = monotonic() + patience
+    live: Live | None = None
+
+    def tell(done: int, total: int) -> None:
+        nonlocal due, live, console
+        text = f"{what}   {done:,}/{total:,}"
+        if live is not None:
+            live.update(Text(text))
+        elif monotonic() >= due:
+            console = console or make_console(sys.stderr)
+            if console.is_terminal and not console.is_dumb_terminal:
+                from rich.live import Live
+
+                live = Live(Text(text), console=console, refresh_per_second=8, transient=True)
+                live.start()
+            else:
+                console.print(text, highlight=False)
+                due = monotonic() + PLAIN_EVERY
+
+    try:
+        yield tell
+    finally:
+        if live is not None:
+            live.stop()
 
 
 def write_out(data: str | bytes) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,7 +10,7 @@ from hpsearch.cli.common import (
     DeviceOption,
     StorageOption,
     WorkersOption,
-    make_console,
+    reading,
     show,
     storage_url,
     write_out,
@@ -24,24 +22,14 @@ if TYPE_CHECKING:
     from hpsearch.results.contrast import Contrast
 
 
-class CompareFormat(StrEnum):
-    """How the outcome is written."""
-
-    TABLE = "table"
-    JSON = "json"
-    MARKDOWN = "markdown"
-
-
 def compare(
     a: Annotated[
         str,
         typer.Argument(
-            metavar="A", help="A study, or a trial such as digits:17, to compare with.", show_default=False
+            metavar="A", help="The study to compare with, or a trial such as digits:17.", show_default=False
         ),
     ],
-    b: Annotated[
-        str, typer.Argument(metavar="B", help="The study or trial that is judged.", show_default=False)
-    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="The study or trial to judge.", show_default=False)],
     metric: Annotated[
         str | None,
         typer.Option("--metric", metavar="M", help="Score both by this.", show_default="the studies' own"),
@@ -51,20 +39,20 @@ def compare(
         typer.Option(
             "--fail-if-worse",
             metavar="MARGIN",
-            help="Exit with 4 if B is worse by more, such as 0.5% (points of an accuracy) or 0.005.",
+            help="Exit with 4 if B is worse by more, e.g. by 0.5% (points of an accuracy) or 0.005.",
             show_default=False,
         ),
     ] = None,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="Exit with 4 unless it is excluded that B is worse by more."),
+        typer.Option("--strict", help="Exit with 4 unless such a loss is ruled out."),
     ] = False,
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="S", min=LEAST_SEEDS, help="Train both on S fresh seeds.")
     ] = COMPARE_SEEDS,
     format_: Annotated[
-        CompareFormat, typer.Option("--format", help="How to print it.")
-    ] = CompareFormat.TABLE,
+        Literal["table", "json", "markdown"], typer.Option("--format", help="How to print it.")
+    ] = "table",
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
     storage: StorageOption = None,
@@ -77,22 +65,24 @@ def compare(
 
     A study stands for its best trial: the best confirmed one, or the best by
     validation before `hpsearch confirm`. Both are retrained on fresh seeds and
-    scored on the test set. Studies with the same rows (in files with other
-    columns, too), split and seed are compared seed by seed, others with intervals
-    that cover other rows, too.
+    scored on the test set. Studies that share rows, split and seed (even from files
+    with other columns) are compared seed by seed; otherwise the intervals also
+    account for the different rows.
 
-    Exits with 4 if B is worse by more than --fail-if-worse allows; seeds alone
-    bring that about in at most 5 % of comparisons. That B passes does not exclude
-    such a loss: you are told which loss is not excluded, and with --strict B
-    passes only if a loss of more than is allowed is. Each look at the test set is
-    counted.
+    Exits with 4 if B is worse by more than --fail-if-worse allows; chance alone
+    causes that in at most 5 % of comparisons. A pass does not rule out such a loss:
+    the output says which loss it cannot rule out, and --strict lets B pass only if
+    a larger loss than allowed is ruled out. Each look at the test set is counted.
     """
     from hpsearch import api
-    from hpsearch.cli.reading import reading
+    from hpsearch.reporting.head_to_head import compare_sections, two_document
+    from hpsearch.reporting.json_csv import json_text
+    from hpsearch.reporting.markdown import sections_markdown
+    from hpsearch.reporting.tables import sections_view
 
     if strict and fail_if_worse is None:
-        raise HpsearchError("--strict: expected --fail-if-worse, too, which says how much worse B may be")
-    with reading(make_console(sys.stderr), what="retraining both") as watch:
+        raise HpsearchError("--strict: expected --fail-if-worse, too: it says how much worse B may be")
+    with reading("retraining both") as watch:
         found = api.compare(
             a,
             b,
@@ -105,32 +95,17 @@ def compare(
             workers=workers,
             watch=watch,
         )
-    _print(found, format_)
+    if format_ == "json":
+        write_out(json_text(two_document(found)))
+    elif format_ == "markdown":
+        write_out(sections_markdown(compare_sections(found)))
+    else:
+        show(lambda width: sections_view(compare_sections(found), width))
     _judge(found, strict)
 
 
-def _print(found: Contrast, format_: CompareFormat) -> None:
-    from hpsearch.reporting.head_to_head import two_document, two_markdown, two_view
-    from hpsearch.reporting.json_csv import json_text
-
-    if format_ is CompareFormat.JSON:
-        write_out(json_text(two_document(found)))
-    elif format_ is CompareFormat.MARKDOWN:
-        write_out(two_markdown(found))
-    else:
-        console = make_console(sys.stdout)
-        show(two_view(found, console.width), console)
-
-
 def _judge(found: Contrast, strict: bool) -> None:
-    """Raise what the regression test says against B.
-
-    strict: also where a loss of more than is allowed is not excluded.
-
-    Raises:
-        RegressionError: B is worse than is allowed, or may be if that is strict.
-        HpsearchError: that cannot be told.
-    """
+    """Raise what the regression test says against B; strict: also a larger loss that is not ruled out."""
     from hpsearch.reporting.head_to_head import (
         advice_for_strict,
         gate_sentence,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,7 +11,7 @@ from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
     WorkersOption,
-    make_console,
+    reading,
     show,
     storage_url,
     write_out,
@@ -21,51 +19,38 @@ from hpsearch.cli.common import (
 from hpsearch.defaults import CONFIRM_SEEDS, LEAST_SEEDS, TOP
 
 
-class ConfirmFormat(StrEnum):
-    """How the outcome is written."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
 def confirm(
     study: StudyArgument,
     top: Annotated[
-        int, typer.Option("--top", metavar="K", min=1, help="Of the complete trials, the best K.")
+        int, typer.Option("--top", metavar="K", min=1, help="Take the best K complete trials.")
     ] = TOP,
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="S", min=LEAST_SEEDS, help="Retrain each on S fresh seeds.")
     ] = CONFIRM_SEEDS,
     resample: Annotated[
         bool,
-        typer.Option(
-            "--resample", help="With each seed, split the rows of training and validation anew, too."
-        ),
+        typer.Option("--resample", help="Also split training and validation rows anew with each seed."),
     ] = False,
-    format_: Annotated[
-        ConfirmFormat, typer.Option("--format", help="How to print it.")
-    ] = ConfirmFormat.TABLE,
+    format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
     storage: StorageOption = None,
 ) -> None:
     """Retrain the best trials on fresh seeds, score them once.
 
-    The best of many trials is partly luck. Fresh seeds bring other initial
-    weights and orders of the rows, the test set other rows: what is left of
-    a trial's score there is what you can count on. Ranks are intervals:
-    trials that cannot be told apart share them.
+    The best of many trials is partly luck. Fresh seeds change initial weights and
+    row order, the test set brings new rows: the score that remains is the one you
+    can count on. Ranks are intervals: trials that cannot be told apart share them.
 
     The result is stored, and `hpsearch report` shows it first. Each look at
-    the test set is counted. Ask for the same again and nothing is trained.
+    the test set is counted. Asking for the same again trains nothing.
     """
     from hpsearch import api
-    from hpsearch.cli.reading import reading
     from hpsearch.reporting.finalists import confirmation_document
     from hpsearch.reporting.json_csv import json_text
     from hpsearch.reporting.tables import finalists_view
 
-    with reading(make_console(sys.stderr), what="retraining finalists") as watch:
+    with reading("retraining finalists") as watch:
         found = api.confirm(
             study,
             storage=storage_url(storage),
@@ -76,8 +61,7 @@ def confirm(
             workers=workers,
             watch=watch,
         )
-    console = make_console(sys.stdout)
-    if format_ is ConfirmFormat.JSON:
+    if format_ == "json":
         write_out(json_text(confirmation_document(found)))
     else:
-        show(finalists_view(found, console.width), console)
+        show(lambda width: finalists_view(found, width))

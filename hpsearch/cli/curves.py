@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,29 +23,19 @@ if TYPE_CHECKING:
     from hpsearch.records import Trial
     from hpsearch.results.frames import Report
 
-
 _CHART = 16
 """Lines of a chart."""
 
-
-class CurvesFormat(StrEnum):
-    """How curves are written."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    PARQUET = "parquet"
+Format = Literal["table", "csv", "json", "parquet"]
 
 
 def curves(
     study: StudyArgument,
     trial: Annotated[
         list[int] | None,
-        typer.Option("--trial", metavar="N", help="Only this trial; may be given several times."),
+        typer.Option("--trial", metavar="N", help="Only this trial; repeat for more."),
     ] = None,
-    format_: Annotated[
-        CurvesFormat, typer.Option("--format", help="How to write them.")
-    ] = CurvesFormat.TABLE,
+    format_: Annotated[Format, typer.Option("--format", help="How to write them.")] = "table",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write into this file instead of to stdout.")
     ] = None,
@@ -54,48 +43,54 @@ def curves(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write event files for TensorBoard below this folder, by default of the best trials.",
+            help="Write TensorBoard event files below this folder, by default of the best trials.",
         ),
     ] = None,
     chart: Annotated[
         bool,
-        typer.Option("--chart", help="Draw training and validation in the terminal, by default of the best."),
+        typer.Option(
+            "--chart",
+            help="Draw training and validation curves in the terminal, by default of the best trial.",
+        ),
     ] = False,
     log: Annotated[
         bool,
-        typer.Option("--log", help="With --chart: space epochs logarithmically, which shows the beginning."),
+        typer.Option("--log", help="With --chart: use a logarithmic epoch axis, which shows the beginning."),
     ] = False,
     storage: StorageOption = None,
 ) -> None:
     """Show losses and metrics epoch by epoch.
 
-    With --tensorboard each trial becomes two runs, train and valid, whose tags
-    epoch/… and step/… have the same values by epoch and by optimiser step, and
-    a row of the HParams table.
+    With --tensorboard each trial becomes two runs, train and valid, and a row of
+    the HParams table. The tags epoch/… and step/… hold the same values, by epoch
+    and by optimiser step.
     """
-    if format_ is CurvesFormat.PARQUET and out is None and sys.stdout.isatty():
-        raise HpsearchError("parquet is not text: write it with --out FILE, or into a pipe")
-    if tensorboard is not None and (out is not None or format_ is not CurvesFormat.TABLE):
+    if format_ == "parquet" and out is None and sys.stdout.isatty():
+        raise HpsearchError("parquet is binary: write it with --out FILE, or into a pipe")
+    if tensorboard is not None and (out is not None or format_ != "table"):
         raise HpsearchError("--tensorboard writes its own files: leave out --out and --format")
-    if chart and (out is not None or tensorboard is not None or format_ is not CurvesFormat.TABLE):
+    if chart and (out is not None or tensorboard is not None or format_ != "table"):
         raise HpsearchError("--chart is for the terminal: leave out --out, --format and --tensorboard")
     if log and not chart:
-        raise HpsearchError("--log is about --chart: give both, or neither")
+        raise HpsearchError("--log is for --chart: give both, or neither")
     from hpsearch import api
 
     found, trials = api.read_report(study, storage=storage_url(storage), only=trial or ())
-    _check_any(found)
+    if not found.curves:
+        raise NothingToShowError(
+            f"study {found.record.name}: expected a trained epoch of the trials asked for; found none. "
+            "`hpsearch report` lists the trials with their epochs"
+        )
     if tensorboard is not None:
         _write_events(found, trials, _shown(found, trial), tensorboard)
         return
     if chart:
         _show_charts(found, _shown(found, trial) if trial else _shown(found, trial)[:1], log)
         return
-    if format_ is CurvesFormat.TABLE and out is None:
+    if format_ == "table" and out is None:
         from hpsearch.reporting.tables import curves_view
 
-        console = make_console(sys.stdout)
-        show(curves_view(found, _shown(found, trial), console.width), console)
+        show(lambda width: curves_view(found, _shown(found, trial), width))
         return
     content = _content(found, trial, format_)
     if out is None:
@@ -135,15 +130,6 @@ def _show_charts(found: Report, numbers: list[int], log: bool) -> None:
     write_out("\n\n".join(chart for chart in charts if chart) + "\n")
 
 
-def _check_any(found: Report) -> None:
-    """Check that there is a curve to show."""
-    if not found.curves:
-        raise NothingToShowError(
-            f"study {found.record.name}: expected a trained epoch of the trials asked for; found none. "
-            "`hpsearch report` lists the trials with their epochs"
-        )
-
-
 def _shown(found: Report, numbers: list[int] | None) -> list[int]:
     """Which curves a table shows: those asked for, otherwise those of the best."""
     from hpsearch.reporting.grids import BEST_FEW, best_few
@@ -153,15 +139,14 @@ def _shown(found: Report, numbers: list[int] | None) -> list[int]:
     return best_few(found) or list(found.curves)[:BEST_FEW]
 
 
-def _content(found: Report, numbers: list[int] | None, format_: CurvesFormat) -> bytes:
-    from hpsearch.reporting.json_csv import csv_text, curves_document, json_text
+def _content(found: Report, numbers: list[int] | None, format_: Format) -> bytes:
+    from hpsearch.reporting.json_csv import csv_text, curve_rows, curves_document, json_text
     from hpsearch.reporting.tables import curves_view, plain_text
-    from hpsearch.results.frames import curves_frame
 
-    if format_ is CurvesFormat.TABLE:
+    if format_ == "table":
         return plain_text(curves_view(found, _shown(found, numbers), 100), 100).encode()
-    if format_ is CurvesFormat.CSV:
-        return csv_text(curves_frame(found.record, found.curves)).encode()
-    if format_ is CurvesFormat.JSON:
+    if format_ == "csv":
+        return csv_text(curve_rows(found)).encode()
+    if format_ == "json":
         return json_text(curves_document(found)).encode()
-    return curves_frame(found.record, found.curves).to_parquet(index=False)
+    return curve_rows(found).to_parquet(index=False)

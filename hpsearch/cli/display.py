@@ -11,10 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpsearch.cli.common import PLAIN_EVERY
 from hpsearch.records import Progress
-
-_PLAIN_EVERY = 5.0
-"""Seconds between two lines when nobody looks at a terminal."""
 
 
 def clock(seconds: float) -> str:
@@ -53,7 +51,7 @@ class Display:
     def stopping(self) -> None:
         """Say that Ctrl-C was seen."""
         self._stopping = True
-        text = "stopping at the next rung, everything finished is kept; Ctrl-C again stops at once"
+        text = "stopping at the next rung; finished trials are kept. Ctrl-C again stops at once"
         (self._live.console if self._live else self._console).print(text, highlight=False)
 
     def update(self, progress: Progress) -> None:
@@ -62,7 +60,7 @@ class Display:
             self._first = (progress.seconds, progress.finished)
         if self._live:
             self._live.update(self._line(progress))
-        elif monotonic() - self._said >= _PLAIN_EVERY:
+        elif monotonic() - self._said >= PLAIN_EVERY:
             self._said = monotonic()
             self._console.print(self.text(progress), highlight=False, soft_wrap=True)
 

@@ -26,15 +26,15 @@ def enqueue(
         list[str] | None,
         typer.Argument(
             metavar="[NAME=VALUE]…",
-            help="Values of searched hyper-parameters; the sampler chooses those that are left out.",
+            help="Values of searched hyper-parameters; the sampler chooses the rest.",
             show_default=False,
         ),
     ] = None,
     storage: StorageOption = None,
 ) -> None:
-    """Have a study try a point next, also while it runs.
+    """Queue a point that a study tries next, even while it runs.
 
-    Without values, show what waits.
+    Without values, show the queue.
     """
     from hpsearch import api
 
@@ -54,7 +54,7 @@ def enqueue(
 
 
 def _parsed(values: list[str]) -> dict[str, Any]:
-    """The typed values by name; what is no TOML value is a string."""
+    """The typed values by name; what is not TOML is a string."""
     point: dict[str, Any] = {}
     for typed in values:
         name, equals, text = typed.partition("=")

@@ -7,12 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hpsearch.cli.common import (
-    StorageOption,
-    StudyArgument,
-    storage_url,
-    write_out,
-)
+from hpsearch.cli.common import StorageOption, StudyArgument, storage_url, write_out
 
 
 def export(
@@ -28,21 +23,19 @@ def export(
         typer.Option(metavar="DIR", help="Write into this folder.", show_default="STUDY-model"),
     ] = None,
     onnx: Annotated[
-        bool, typer.Option("--onnx", help="Write model.onnx, too; needs hpsearch[onnx].")
+        bool, typer.Option("--onnx", help="Also write model.onnx; needs hpsearch[onnx].")
     ] = False,
     storage: StorageOption = None,
 ) -> None:
     """Write a trial as a model that predicts.
 
-    The files are model.safetensors and model.json. The weights are those after
-    the trial's best epoch; it is retrained up to there. model.json has the
-    preprocessing, the classes and where the model comes from. Ten lines of
-    Python that load it without hpsearch are printed.
+    Writes model.safetensors and model.json. The trial is retrained up to its best
+    epoch for the weights. model.json holds the preprocessing, the classes and the
+    model's origin. Prints ten lines of Python that load it without hpsearch.
 
     `hpsearch predict DIR DATA` predicts with it.
     """
     from hpsearch import api
-    from hpsearch.model.export import snippet
     from hpsearch.text import plain
 
     exported = api.export(
@@ -58,7 +51,7 @@ def export(
     for path in exported.files:
         typer.echo(f"wrote {path}", err=True)
     typer.echo(summary_of(exported.model.about), err=True)
-    write_out(snippet(exported))
+    write_out(exported.snippet)
 
 
 def summary_of(about: dict[str, Any]) -> str:

@@ -5,29 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import plural
-from hpsearch.study.file import Study
 from hpsearch.text import parameter_text, plain, seconds_text, toml_value
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from hpsearch.data import Dataset
+    from hpsearch.result import Plan
     from hpsearch.running.estimate import Estimate
-    from hpsearch.running.machine import Machine
+    from hpsearch.study.file import Study
 
 _SAMPLES = 5
 _RUNGS = 8
 
 
 def header_lines(study: Study, dataset: Dataset, where: str = "") -> list[str]:
-    """Two lines or more: data (and where they are trained), search, and what the user should know."""
+    """The data (and where they are trained), the search, and what the user should know."""
     parts = [f"{len(part):,} {name}" for name, part in (("train", dataset.train), ("valid", dataset.valid))]
     if len(dataset.test):
         parts.append(f"{len(dataset.test):,} test (kept back)")
     count = len(dataset.train) + len(dataset.valid) + len(dataset.test)
     rows = f"{count:,} rows × {len(dataset.features):,}"
     if (image := dataset.image) is not None:
-        rows = f"{count:,} pictures of {image.height} × {image.width} × {image.channels}"
+        rows = f"{count:,} images of {image.height} × {image.width} × {image.channels}"
     target = f"{len(dataset.classes)} classes" if dataset.classes else "1 number"
     lines = [
         f"{plain(study.name)}   {rows} → {target} ({study.data.task})   "
@@ -37,27 +37,22 @@ def header_lines(study: Study, dataset: Dataset, where: str = "") -> list[str]:
     lines.append(
         f"search   {searched or 'nothing varies'}   {study.search.sampler} + {study.search.stopping}"
     )
-    lines += [f"note     {plain(note)}" for note in [*dataset.notes, *_batch_notes(study, dataset)]]
+    lines += [f"note     {plain(note)}" for note in dataset.notes]
+    train, sizes = len(dataset.train), study.space.values("batch_size") or ()
+    if large := [str(size) for size in sizes if isinstance(size, int) and size > train]:
+        shown = ", ".join(large)
+        lines.append(
+            f"note     batch_size {shown} exceeds the {train:,} training rows: all rows form one batch"
+        )
     return lines
 
 
-def _batch_notes(study: Study, dataset: Dataset) -> list[str]:
-    """What is done with batch sizes that are larger than the training part."""
-    rows = len(dataset.train)
-    sizes = study.space.values("batch_size") or ()
-    large = [str(size) for size in sizes if isinstance(size, int) and size > rows]
-    if not large:
-        return []
-    return [f"batch_size {', '.join(large)} is more than the {rows:,} training rows: all rows make one batch"]
-
-
-def dry_run_view(study: Study, left: Estimate, machine: Machine) -> RenderableType:
+def dry_run_view(plan: Plan) -> RenderableType:
     """The resolved study as TOML; then, as comments, what would be done and the first trials."""
     from rich.console import Group
     from rich.text import Text
 
-    from hpsearch.search import make_stopping
-
+    study, left, machine = plan.study, plan.left, plan.machine
     blocks = [Text("# the resolved study: every key that the run depends on")]
     for section, table in study.document().items():
         for inner in table if isinstance(table, list) else [table]:
@@ -67,7 +62,9 @@ def dry_run_view(study: Study, left: Estimate, machine: Machine) -> RenderableTy
                 if value is not None:
                     blocks.append(Text(f"{key} = {toml_value(value)}"))
             blocks.append(Text(""))
-    rungs = make_stopping(study).rungs
+    if left.complete:
+        return Group(*blocks, Text(f"# {complete_text(left.complete)}"))
+    rungs = left.rungs
     shown = ", ".join(map(str, rungs[:_RUNGS])) + (f", … {rungs[-1]}" if len(rungs) > _RUNGS else "")
     at_once = min(study.search.cohort, left.trials + left.unfinished)
     blocks.append(Text(f"# {estimate_text(left)}"))
@@ -84,6 +81,11 @@ def dry_run_view(study: Study, left: Estimate, machine: Machine) -> RenderableTy
         values = "  ".join(f"{name}={parameter_text(value)}" for name, value in params.items())
         blocks.append(Text(f"# trial {number}: {values}".rstrip(": ")))
     return Group(*blocks)
+
+
+def complete_text(why: str) -> str:
+    """That and why a study is complete."""
+    return f"complete: {why}, nothing to train"
 
 
 def estimate_text(left: Estimate) -> str:

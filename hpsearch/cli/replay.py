@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,19 +14,12 @@ from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
     WorkersOption,
-    make_console,
+    reading,
     show,
     storage_url,
     write_out,
 )
 from hpsearch.errors import HpsearchError
-
-
-class ReplayFormat(StrEnum):
-    """How the outcome is written."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 def replay(
@@ -39,35 +30,34 @@ def replay(
             metavar="TRIAL…", help="Numbers of trials, ranges such as 0-15, or all.", show_default=False
         ),
     ],
-    format_: Annotated[ReplayFormat, typer.Option("--format", help="How to print it.")] = ReplayFormat.TABLE,
+    format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
     storage: StorageOption = None,
 ) -> None:
     """Retrain trials and compare their curves bit for bit.
 
-    Says "identical", or the first epoch that differs, by how much at most, and
-    what is recorded otherwise of the runs that trained them than of this one:
-    versions, processor, threads, device, code. Stopped and diverged trials are
-    replayed as far as they came. Nothing is stored.
+    Says "identical", or the first epoch that differs, by how much at most, and what
+    changed since the run that trained the trial: versions, processor, threads,
+    device, code. Stopped and diverged trials are replayed as far as they got.
+    Nothing is stored.
 
     Exits with 0 if all are identical, 1 if some differ, and 2 if the data have
-    changed, so that nothing could come out the same.
+    changed, so that no replay is possible.
     """
     from hpsearch import api
-    from hpsearch.cli.reading import reading
     from hpsearch.reporting.json_csv import json_text
     from hpsearch.reporting.replay import replay_document, replay_view
 
     numbers = trial_numbers(trials)
-    with reading(make_console(sys.stderr), what="retraining") as watch:
+    with reading("retraining") as watch:
         found = api.replay(
             study, numbers, storage=storage_url(storage), device=device, workers=workers, watch=watch
         )
-    if format_ is ReplayFormat.JSON:
+    if format_ == "json":
         write_out(json_text(replay_document(found)))
     else:
-        show(replay_view(found), make_console(sys.stdout))
+        show(lambda width: replay_view(found))
     raise typer.Exit(0 if found.identical else 1)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,7 +12,6 @@ from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
     TopOption,
-    make_console,
     show,
     storage_url,
     storage_words,
@@ -27,32 +25,19 @@ if TYPE_CHECKING:
 _TABLE_ROWS = 10
 
 
-class ReportFormat(StrEnum):
-    """How a report is written."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-    MARKDOWN = "markdown"
-    HTML = "html"
-    LATEX = "latex"
-    PARQUET = "parquet"
-
-
-_ROWS = (ReportFormat.CSV, ReportFormat.LATEX, ReportFormat.PARQUET)
-"""Formats that only have the trials."""
-_FILES = (ReportFormat.HTML, ReportFormat.PARQUET)
+Format = Literal["table", "json", "csv", "markdown", "html", "latex", "parquet"]
+_FILES = ("html", "parquet")
 """Formats that are not for a terminal; with --out they are the only file."""
 
 
 def report(
     study: StudyArgument,
-    format_: Annotated[ReportFormat, typer.Option("--format", help="How to print it.")] = ReportFormat.TABLE,
+    format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = "table",
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write all formats and charts into this folder, or html or parquet alone.",
+            help="Write all formats and charts into this folder; html or parquet alone with --format.",
         ),
     ] = None,
     top: TopOption = None,
@@ -61,17 +46,15 @@ def report(
     """Rank the trials, show what matters, answer the question."""
     if out is None and format_ in _FILES and sys.stdout.isatty():
         raise HpsearchError(f"{format_} is not for a terminal: write it with --out DIR, or into a pipe")
-    rows_alone = format_ is ReportFormat.PARQUET or (
-        out is None and format_ in (ReportFormat.CSV, ReportFormat.LATEX)
-    )
     from hpsearch import api
 
+    rows_alone = format_ == "parquet" or (out is None and format_ in ("csv", "latex"))
     found, trials = api.read_report(study, storage=storage_url(storage), curves=not rows_alone)
-    pictures: dict[str, bytes] = {}
-    if out is not None and format_ is not ReportFormat.PARQUET:
-        found, pictures = api.with_images(found, trials)
     if out is not None:
-        paths = _write(found, format_, out, top, pictures)
+        images: dict[str, bytes] = {}
+        if format_ != "parquet":
+            found, images = api.with_images(found, trials)
+        paths = _write(found, format_, out, top, images)
         charts = [path for path in paths if path.parent != out]
         for path in paths:
             if path not in charts:
@@ -83,44 +66,43 @@ def report(
 
 
 def _write(
-    found: Report, format_: ReportFormat, out: Path, top: int | None, pictures: dict[str, bytes]
+    found: Report, format_: Format, out: Path, top: int | None, images: dict[str, bytes]
 ) -> list[Path]:
     """Write the files that a folder gets: all of them, or the one that was asked for."""
     from hpsearch.reporting.write import PAGE, TRIALS, parquet_bytes, write_into, write_report
 
-    if format_ is ReportFormat.HTML:
+    if format_ == "html":
         from hpsearch.reporting.page import page_html
 
-        return write_into(out, {PAGE: page_html(found, pictures).encode()})
-    if format_ is ReportFormat.PARQUET:
+        return write_into(out, {PAGE: page_html(found, images).encode()})
+    if format_ == "parquet":
         from hpsearch.reporting.json_csv import report_rows
 
         return write_into(out, {TRIALS: parquet_bytes(report_rows(found))})
-    return write_report(found, out, _TABLE_ROWS if top is None else top, pictures)
+    return write_report(found, out, _TABLE_ROWS if top is None else top, images)
 
 
-def _print(found: Report, format_: ReportFormat, top: int | None, storage: str) -> None:
+def _print(found: Report, format_: Format, top: int | None, storage: str) -> None:
     from hpsearch.reporting.json_csv import csv_text, json_text, limited, report_document, report_rows
     from hpsearch.reporting.markdown import report_markdown
     from hpsearch.reporting.tables import report_view
 
     rows = _TABLE_ROWS if top is None else top
-    if format_ is ReportFormat.TABLE:
-        console = make_console(sys.stdout)
-        show(report_view(found, console.width, rows, storage), console)
-    elif format_ is ReportFormat.MARKDOWN:
+    if format_ == "table":
+        show(lambda width: report_view(found, width, rows, storage))
+    elif format_ == "markdown":
         write_out(report_markdown(found, rows))
-    elif format_ is ReportFormat.JSON:
+    elif format_ == "json":
         write_out(json_text(report_document(found, top or 0)))
-    elif format_ is ReportFormat.HTML:
+    elif format_ == "html":
         from hpsearch.reporting.page import page_html
 
         write_out(page_html(found))
-    elif format_ is ReportFormat.LATEX:
+    elif format_ == "latex":
         from hpsearch.reporting.latex import report_latex
 
         write_out(report_latex(found, rows))
-    elif format_ is ReportFormat.PARQUET:
+    elif format_ == "parquet":
         from hpsearch.reporting.write import parquet_bytes
 
         write_out(parquet_bytes(limited(report_rows(found), top or 0)))

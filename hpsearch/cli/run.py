@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,11 +26,13 @@ def run(
     study: StudyArgument,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Total of trials, instead of the file's.", show_default=False),
+        typer.Option(
+            min=1, metavar="N", help="Total number of trials, instead of the file's.", show_default=False
+        ),
     ] = None,
     time: Annotated[
         str | None,
-        typer.Option(metavar="10m", help="Stop at the next rung after so long.", show_default=False),
+        typer.Option(metavar="10m", help="Stop at the first rung after this time.", show_default=False),
     ] = None,
     storage: StorageOption = None,
     device: DeviceOption = "auto",
@@ -45,50 +47,46 @@ def run(
     ] = None,
     workers: WorkersOption = None,
     checkpoint: Annotated[
-        str,
+        Literal["none", "rung"],
         typer.Option(
             metavar="none|rung",
-            help="Store the weights of what goes on at a rung, so that resuming repeats at most one rung.",
+            help="Store weights at each rung, so that resuming repeats at most one rung.",
         ),
     ] = "rung",
     fork: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Start a new study from the finished trials of the stored one that fit it.",
+            help="Start a new study from those finished trials of the stored one that fit it.",
             show_default=False,
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and do nothing.")] = False,
-    profile: Annotated[bool, typer.Option("--profile", help="Say at the end where the time went.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and run nothing.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Show at the end where the time went.")] = False,
     confirm: Annotated[
         bool,
         typer.Option(
             "--confirm/--no-confirm",
-            help="When it is complete, retrain the best 8 on 5 fresh seeds and score them on the test set.",
+            help="Once complete, retrain the best 8 on 5 fresh seeds and score them on the test set.",
         ),
     ] = True,
 ) -> None:
     """Create or resume a study, train it and rank its trials."""
-    from hpsearch import api
+    from hpsearch import api, stored
     from hpsearch.cli.terminal_watch import INTERRUPTED, TerminalWatch
 
     overrides = list(set_ or [])
     overrides += [f"search.trials={trials}"] if trials is not None else []
-    if checkpoint not in ("none", "rung"):
-        raise HpsearchError(f'--checkpoint: expected none or rung; found "{checkpoint}"')
     limit, url = _duration(time), storage_url(storage)
-    found = api.find_study(study, url, overrides)
-    err, out = make_console(sys.stderr), make_console(sys.stdout)
+    found = stored.find_study(study, url, overrides)
+    err = make_console(sys.stderr)
     with TerminalWatch(err, study, storage) as watch:
         if dry_run:
             from hpsearch.cli.headers import dry_run_view, header_lines
 
-            resolved, dataset, machine, left = api.estimate(
-                found, storage=url, device=device, workers=workers, watch=watch
-            )
-            watch.say(header_lines(resolved, dataset))
-            show(dry_run_view(resolved, left, machine), out)
+            plan = api.estimate(found, storage=url, device=device, workers=workers, fork=fork, watch=watch)
+            watch.say(header_lines(plan.study, plan.dataset))
+            show(lambda width: dry_run_view(plan))
             return
         result = api.run(
             found,
@@ -104,11 +102,11 @@ def run(
     if len(result.trials):
         from hpsearch.reporting.tables import report_view
 
-        show(report_view(result.numbers, out.width, _SHOWN, storage_words(storage)), out)
+        show(lambda width: report_view(result.numbers, width, _SHOWN, storage_words(storage)))
     if profile and result.profile is not None:
         watch.say_profile(result.profile)
     if not result.complete:
-        why = "stopped" if result.stopped else "the time limit is reached"
+        why = "stopped" if result.stopped else "time limit reached"
         err.print(f"{why}; to resume:  {watch.resume_command}", soft_wrap=True)  # to be copied whole
         raise typer.Exit(INTERRUPTED if result.stopped else 0)
 

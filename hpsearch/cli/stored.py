@@ -1,55 +1,35 @@
-"""`hpsearch list`, `show` and `delete`: what is stored."""
+"""The commands about what is stored: list, show, delete, compact, dump and load."""
 
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hpsearch.cli import common
-from hpsearch.cli.common import (
-    StorageOption,
-    StudyArgument,
-    make_console,
-    storage_url,
-    write_out,
-)
-from hpsearch.errors import HpsearchError, NothingToShowError, StorageError, UnknownStudyError, check_trial
+from hpsearch.cli.common import StorageOption, StudyArgument, storage_url, storage_words, write_out
+from hpsearch.errors import HpsearchError, plural
 
-
-class ListFormat(StrEnum):
-    """How the list is written."""
-
-    TABLE = "table"
-    JSON = "json"
+if TYPE_CHECKING:
+    from hpsearch.result import Dumped
 
 
 def list_studies(
-    format_: Annotated[ListFormat, typer.Option("--format", help="How to print it.")] = ListFormat.TABLE,
+    format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
     storage: StorageOption = None,
 ) -> None:
     """List the stored studies."""
-    from hpsearch.reporting.details import StoredStudy, list_document, list_view
+    from hpsearch import stored
+    from hpsearch.reporting.details import list_document, list_view
     from hpsearch.reporting.json_csv import json_text
-    from hpsearch.store import Database
 
-    with Database.open(storage_url(storage)) as database:
-        shown_url = database.url
-        studies = [
-            StoredStudy(s.name, s.task, s.metric, s.counts, s.best_value, s.created, s.seconds)
-            for s in database.studies()
-        ]
-    if not studies:
-        raise NothingToShowError(
-            f"{shown_url}: no study is stored. To begin: hpsearch init, then hpsearch run"
-        )
-    if format_ is ListFormat.JSON:
+    studies = stored.studies(storage=storage_url(storage))
+    if format_ == "json":
         write_out(json_text(list_document(studies)))
-        return
-    console = make_console(sys.stdout)
-    common.show(list_view(studies, console.width), console)
+    else:
+        common.show(lambda width: list_view(studies, width))
 
 
 def show(
@@ -61,25 +41,19 @@ def show(
     storage: StorageOption = None,
 ) -> None:
     """Show how a study was set up, or one of its trials."""
-    import numpy as np
-
-    from hpsearch.api import study_name
-    from hpsearch.records import CURVE_COLUMNS
+    from hpsearch import stored
     from hpsearch.reporting.details import study_view, trial_view
-    from hpsearch.store import Database
 
-    console = make_console(sys.stdout)
-    with Database.open(storage_url(storage)) as database:
-        stored = database.study(study_name(study))
-        record = stored.record
-        if trial is None:
-            view = study_view(record, stored.counts(), stored.runs())
-        else:
-            check_trial(record.name, trial, sum(stored.counts().values()))
-            trials, _ = stored.read(curves=False)
-            curve = stored.curves([trial]).get(trial, np.empty((0, len(CURVE_COLUMNS))))
-            view = trial_view(record, trials, trial, curve, console.width, stored.segments([trial]))
-    common.show(view, console)
+    if trial is None:
+        setup = stored.show(study, storage=storage_url(storage))
+        common.show(lambda width: study_view(setup.record, setup.counts, setup.runs))
+    else:
+        found = stored.show_trial(study, trial, storage=storage_url(storage))
+        common.show(
+            lambda width: trial_view(
+                found.record, found.trials, found.number, found.curve, width, found.segments
+            )
+        )
 
 
 def delete(
@@ -88,42 +62,66 @@ def delete(
     storage: StorageOption = None,
 ) -> None:
     """Delete a study with all its trials and curves."""
-    from hpsearch.api import study_name
-    from hpsearch.errors import plural
-    from hpsearch.store import Database
+    from hpsearch import stored
     from hpsearch.text import plain
 
-    with Database.open(storage_url(storage)) as database:
-        name = study_name(study)
-        try:
-            trials = plural(sum(database.study(name).counts().values()), "trial")
-        except UnknownStudyError:
-            raise
-        except StorageError:
-            trials = "trials that cannot be read any more"
-        what = f"study {plain(name)} with {trials} in {database.url}"
-        if not yes:
-            if not sys.stdin.isatty():
-                raise HpsearchError(f"{what}: nobody is there to ask; to delete it, add --yes")
-            if not typer.confirm(f"Delete {what}?", err=True):
-                typer.echo("nothing was deleted", err=True)
-                raise typer.Exit(1)
-        database.delete_study(name)
-    typer.echo(f"deleted {what}", err=True)
+    def ask(what: str) -> bool:
+        if not yes and not sys.stdin.isatty():
+            raise HpsearchError(f"{plain(what)}: no terminal to ask on; to delete it, add --yes")
+        return yes or typer.confirm(f"Delete {plain(what)}?", err=True)
+
+    deleted = stored.delete(study, storage=storage_url(storage), ask=ask)
+    typer.echo("nothing was deleted" if deleted is None else f"deleted {plain(deleted)}", err=True)
+    raise typer.Exit(1 if deleted is None else 0)
 
 
 def compact(storage: StorageOption = None) -> None:
     """Rewrite the database to reclaim space.
 
-    Room that deleted studies and finished trials leave is used again, and cut
-    off the end of the file after each run; this also closes what is left
-    between, and makes files of older versions do so from now on. It needs as
-    much free space as the file takes.
+    Each run already reuses the space of deleted studies and finished trials, and cuts it off the end of the
+    file. This also closes the gaps in between, and makes files of older versions do the same from now on.
+    It needs as much free space as the file takes.
     """
-    from hpsearch.store import Database
+    from hpsearch import stored
     from hpsearch.text import bytes_text
 
-    with Database.open(storage_url(storage)) as database:
-        before, after = database.compact()
-        shown = f"{bytes_text(before)} before, {bytes_text(after)} now"
-        typer.echo(f"{database.url}: {shown}", err=True)
+    done = stored.compact(storage=storage_url(storage))
+    typer.echo(f"{done.url}: {bytes_text(done.before)} before, {bytes_text(done.after)} now", err=True)
+
+
+def dump(
+    study: StudyArgument,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A new .json file, or a new folder for Parquet tables.")
+    ],
+    storage: StorageOption = None,
+) -> None:
+    """Write a whole stored study to files.
+
+    They hold settings, trials, curves, runs and all that resuming needs. OUT is one JSON file if it ends in
+    .json; otherwise a folder with trials.parquet, curves.parquet and study.json. hpsearch load stores the
+    study again exactly as it was, also in another database.
+    """
+    from hpsearch import stored
+    from hpsearch.text import bytes_text
+
+    done = stored.dump(study, out, storage=storage_url(storage))
+    typer.echo(f"{_what(done)} written to {out} ({bytes_text(done.size)})", err=True)
+
+
+def load(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="What `hpsearch dump` wrote.")],
+    storage: StorageOption = None,
+) -> None:
+    """Store a study that hpsearch dump wrote, exactly as it was."""
+    from hpsearch import stored
+
+    done = stored.load(source, storage=storage_url(storage))
+    typer.echo(f"{_what(done)} stored in {done.place}", err=True)
+    typer.echo(f"next: hpsearch report {done.study}{storage_words(storage)}", err=True)
+
+
+def _what(done: Dumped) -> str:
+    from hpsearch.text import plain
+
+    return f"study {plain(done.study)}: {plural(done.trials, 'trial')}, {plural(done.epochs, 'epoch')}"

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from hpsearch.cli.common import storage_words
+from hpsearch import Watch
+from hpsearch.cli.common import reading, storage_words
 from hpsearch.cli.display import Display
-from hpsearch.cli.headers import estimate_text, header_lines
+from hpsearch.cli.headers import complete_text, estimate_text, header_lines
 from hpsearch.cli.profile import age, profile_lines
-from hpsearch.cli.reading import reading
 from hpsearch.errors import plural
 from hpsearch.records import Progress, State
-from hpsearch.running.watch import Beginning, Ending, Watch
 from hpsearch.text import counts_text, is_share
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
     from hpsearch.running.pool import StopFlag
     from hpsearch.running.profile import Profile
+    from hpsearch.running.watch import Beginning, Ending
     from hpsearch.study.file import Study
 
 INTERRUPTED = 130
@@ -66,13 +66,19 @@ class TerminalWatch(Watch):
 
     def finds_complete(self, study: Study, dataset: Dataset, asked: int, why: str) -> None:
         more = f" ({asked:,} were asked for)" if asked < study.search.trials else ""
-        self.say([*header_lines(study, dataset), f"complete: {why}{more}, nothing to train"])
+        self.say([*header_lines(study, dataset), f"{complete_text(why)}{more}"])
 
     def begins(self, beginning: Beginning) -> None:
         b, study = beginning, beginning.study
         self.say(header_lines(study, b.dataset, f"{b.machine.device}, {plural(b.machine.workers, 'thread')}"))
         self.say(f"warning  {text}" for text in b.warnings)
-        self.say(_notes(b))
+        self.say(f"note     {text}" for text in b.notes)
+        total = study.search.trials
+        if before := _finished(b.counts):
+            self.say([f"resuming: {before:,} of {total:,} trials are finished"])
+        if b.asked < total:
+            more = f"{total:,} trials have begun, more than the {b.asked:,} asked for"
+            self.say([f"note     {more}; they will be finished"])
         if sum(b.counts.values()) <= _ESTIMATED:
             self.say([f"left     {estimate_text(b.left())}"])
         _keep_memory_flat()
@@ -96,7 +102,7 @@ class TerminalWatch(Watch):
             [f"{_finished(counts):,} of {total:,} trials ({counts_text(counts)}), stored in {ending.url}"]
         )
         if ending.enough:
-            self.say([f"enough   {ending.enough}, so that no more trials begin"])
+            self.say([f"enough   {ending.enough}: no more trials begin"])
 
     def retrains(self, done: int, total: int) -> None:
         self._advance("retraining finalists", done, total)
@@ -118,7 +124,7 @@ class TerminalWatch(Watch):
     @property
     def resume_command(self) -> str:
         """The command line that resumes this run: the one that was typed, without a password."""
-        from hpsearch.store import shown_url
+        from hpsearch.stored import shown_url
 
         if sys.argv[1:2] != ["run"]:
             return shlex.join(["hpsearch", "run", self._study]) + storage_words(self._storage)
@@ -129,7 +135,7 @@ class TerminalWatch(Watch):
 
     def _advance(self, what: str, done: int, total: int) -> None:
         if what not in self._shown:
-            self._shown[what] = self._stack.enter_context(reading(self._err, what=what))
+            self._shown[what] = self._stack.enter_context(reading(what, self._err))
         self._shown[what](done, total)
 
     def _close(self) -> None:
@@ -155,19 +161,6 @@ class TerminalWatch(Watch):
             self._display.stopping()
 
         self._handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-
-
-def _notes(b: Beginning) -> Iterable[str]:
-    from hpsearch.train import missing_kernel
-
-    total = b.study.search.trials
-    if b.machine.device == "cpu" and (reason := missing_kernel()):
-        yield f"note     small networks train through torch, several times slower: {reason}"
-    if before := _finished(b.counts):
-        yield f"resuming: {before:,} of {total:,} trials are finished"
-    if b.asked < total:
-        more = f"{total:,} trials have begun, more than the {b.asked:,} asked for"
-        yield f"note     {more}; they will be finished"
 
 
 def _finished(counts: Mapping[State, int]) -> int:

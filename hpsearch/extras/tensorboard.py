@@ -43,7 +43,7 @@ except ImportError as error:
     ) from None
 
 EVENTS = "events.out.tfevents.hpsearch"
-"""Name of every file: exporting again replaces it, where a second file would draw its curves twice."""
+"""Name of every file: a new export replaces it, since a second file would draw every curve twice."""
 
 _COLUMNS = {"train": (TRAIN_LOSS, TRAIN_METRIC), "valid": (VALID_LOSS, VALID_METRIC)}
 _STATUS = {
@@ -91,9 +91,9 @@ def optimiser_steps(record: StudyRecord, batch_size: int | str) -> int:
 
 
 def _scalars(record: StudyRecord, part: str, curve: FloatArray, steps: int, now: float) -> Iterable[Event]:
-    """A curve of a part of the data, each of its values by epoch and by step.
+    """A curve on a split, each value by epoch and by step.
 
-    Training values are means over an epoch, validation values are taken at its end; all stand at its end.
+    Training values are means over an epoch, validation values are those at its end; both stand at its end.
     """
     loss, metric = _COLUMNS[part]
     names = {"loss": loss, record.metric: loss if record.metric == "loss" else metric}
@@ -109,7 +109,7 @@ def _scalars(record: StudyRecord, part: str, curve: FloatArray, steps: int, now:
 
 
 def _session(record: StudyRecord, trial: Trial, settings: dict[str, Any], now: float) -> Iterable[Event]:
-    """The trial's row in the HParams table, under its number: equal trials are rows of their own."""
+    """The trial's row in the HParams table, by number, so that equal trials have their own rows."""
     start = summary_v2.hparams_pb(settings, trial_id=f"trial {trial.number}", start_time_secs=now)
     yield Event(wall_time=now, summary=start)
     if trial.value is not None and trial.best_epoch is not None:
@@ -134,7 +134,7 @@ def _metrics(record: StudyRecord) -> list[summary_v2.Metric]:
 
 
 def _domains(space: Space) -> list[summary_v2.HParam]:
-    """Columns of the HParams table: hyper-parameters with what they may be, searched ones first."""
+    """Columns of the HParams table: hyper-parameters with their domains, searched ones first."""
     searched = [summary_v2.HParam(name, _domain(entry)) for name, entry in space.searched.items()]
     return searched + [summary_v2.HParam(name) for name in space.fixed if name not in space.searched]
 
@@ -154,7 +154,7 @@ def _value(space: Space, name: str, value: Any) -> Any:
 
 
 def _choice(entry: Choice, value: Any) -> Any:
-    """A value of a choice: all of them as words where they are of several kinds, such as 32 and "all"."""
+    """A value of a choice, as a word if the choice mixes kinds, such as 32 and "all"."""
     return _word(value) if len({type(v) for v in entry.values}) == 1 else str(value)
 
 

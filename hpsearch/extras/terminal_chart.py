@@ -8,8 +8,8 @@ import re
 import numpy as np
 
 from hpsearch.records import TRAIN_LOSS, TRAIN_METRIC, VALID_LOSS, VALID_METRIC, FloatArray
+from hpsearch.results.confirmation import BEST, still_improving
 from hpsearch.results.frames import Report
-from hpsearch.results.lessons.curves import BEST, still_improving
 from hpsearch.text import metric_text
 
 LEAST_WIDTH, LEAST_HEIGHT = 30, 6
@@ -19,19 +19,19 @@ _TICK = 6
 """Characters that an epoch on the axis needs."""
 
 _FAR = 10
-"""Values so many quartile ranges beyond the quartiles are off the chart: one would flatten all others."""
+"""Values this many quartile ranges beyond the quartiles are off the chart: one would flatten all others."""
 
 
 def curve_chart(
     report: Report, trial: int, width: int, height: int = 12, coloured: bool = False, log: bool = False
 ) -> str:
-    """The ranked metric of a trial on the training and validation parts, epoch by epoch.
+    """The ranked metric of a trial on training and validation, epoch by epoch.
 
     Validation is a fine line, training is dotted, ● is the best epoch; gaps are values that are not finite.
 
     Args:
-        width, height: of the chart in characters, its lines of text included. coloured: whether it may have
-        colours. log: whether epochs are spaced logarithmically, which shows the beginning.
+        width, height: of the chart in characters, its lines of text included. coloured: whether to use
+        colours. log: whether epochs are spaced logarithmically, to show the beginning.
 
     Returns:
         Lines of text, none wider than `width`; "" where no value is finite.
@@ -52,7 +52,7 @@ def curve_chart(
 
 
 def _caption(metric: str, valid: FloatArray, maximize: bool, trial: int, width: int) -> list[str]:
-    """What is drawn and where it is best, in as many lines as it takes."""
+    """The legend and the best epoch, in as many lines as needed."""
     parts = [f"#{trial} {metric}", f"  {_TRAIN} train", "  ⠒ valid"]
     if np.isfinite(valid).any():
         best = _best(valid, maximize)
@@ -124,7 +124,7 @@ def _runs(values: FloatArray) -> list[slice]:
 
 
 def _epoch_ticks(last: int, width: int, log: bool) -> list[int]:
-    """The first and last epoch and round ones between, none too near to another."""
+    """The first and last epoch, and round ones between them that keep their distance."""
     most = max(2, width // (2 * _TICK))
     if log:
         between = [step * 10**power for power in range(len(str(last))) for step in (1, 2, 5)]

@@ -1,16 +1,18 @@
-"""Measuring how noisy the gradients of a stored trial are, at weights that it had on its way."""
+"""Measures how noisy the gradients of a stored trial are, at weights it had during training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hpsearch import seeds
-from hpsearch.errors import HpsearchError
+from hpsearch.defaults import DEFAULT_STORAGE
+from hpsearch.errors import HpsearchError, check_trial
 from hpsearch.extras.gradients import (
     Gradients,
     Measured,
@@ -23,31 +25,61 @@ from hpsearch.extras.gradients import (
 )
 from hpsearch.extras.variance_output import BATCH_SIZE, MOMENTUM, Variance
 from hpsearch.records import State, Trial
-from hpsearch.retrain.stored import retrain_through
+from hpsearch.retrain.stored import reload, retrain_through
+from hpsearch.running.prepare import make_problem
+from hpsearch.stored import open_storage, study_name
 from hpsearch.study.file import Study
 from hpsearch.study.hyperparameters import Configuration
-from hpsearch.train import Problem
+from hpsearch.train import Problem, choose_device
 
 MOMENTA = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 """Those measured unless others are asked for."""
 
 _DRAWS, _LEAST_DRAWS = 1024, 8
 _ROWS, _NUMBERS = 1 << 17, 1 << 26
-"""Unless the number of draws is asked for: so many, of no more rows and gradients of no more numbers."""
+"""Default limits: draws, their rows in total, and the numbers of their gradients in total."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to measure; None stands for what fits the trial (`default_epochs`) and its data."""
+    """What to measure; None stands for what fits the trial (`choose_epochs`) and its data."""
 
     epochs: Sequence[int] | None = None
     batch_sizes: Sequence[int] | None = None
-    momenta: Sequence[float] = MOMENTA
+    momenta: Sequence[float] | None = None
     draws: int | None = None
 
 
+def variance(
+    study: Study | str | Path,
+    trial: int,
+    sweep: Sweep = Sweep(),
+    *,
+    storage: str = DEFAULT_STORAGE,
+    say: Callable[[str], None] = lambda text: None,
+) -> Variance:
+    """Measure how noisy the gradients of a stored trial are; it is retrained for that.
+
+    say: is told what comes next.
+
+    Raises:
+        HpsearchError: there is no such study or trial, the sweep asks for what is not there, or the data
+            cannot be read or have changed.
+    """
+    for rate in sweep.momenta or ():
+        if not 0 <= rate < 1:
+            raise HpsearchError(f"--momenta: expected numbers from 0 to below 1; found {rate:g}")
+    with open_storage(storage) as database:
+        store = database.study(study_name(study))
+        check_trial(store.record.name, trial, sum(store.counts().values()))
+        (found,) = store.trials([trial])
+    choose_epochs(found, sweep.epochs)  # complains before the data are read
+    own, dataset = reload(store.record)
+    return measure_variance(own, make_problem(own, dataset, choose_device("auto")), found, sweep, say)
+
+
 def trained_epochs(trial: Trial) -> int:
-    """After how many epochs the trial still has weights: a failed one diverged in its last epoch."""
+    """Epochs after which the trial has weights: a failed one diverged in its last epoch."""
     return max(0, trial.epochs - 1) if trial.state is State.FAILED else trial.epochs
 
 
@@ -55,7 +87,7 @@ def choose_epochs(trial: Trial, asked: Sequence[int] | None) -> list[int]:
     """The epochs asked for, in order; otherwise 0, 1 and the one after which the trial was best.
 
     Raises:
-        HpsearchError: the trial was not trained so far.
+        HpsearchError: the trial was not trained that far.
     """
     last = trained_epochs(trial)
     if asked is None:
@@ -73,7 +105,7 @@ def choose_batch_sizes(rows: int, asked: Sequence[int] | None) -> list[int]:
     """The batch sizes asked for, in order; otherwise 1, 2, 4 … and all rows.
 
     Raises:
-        HpsearchError: there are not so many rows.
+        HpsearchError: there are fewer rows.
     """
     if asked is None:
         return [*(1 << power for power in range((rows - 1).bit_length())), rows]
@@ -91,18 +123,18 @@ def measure_variance(
     sweep: Sweep,
     watch: Callable[[str], None] = lambda text: None,
 ) -> Variance:
-    """Train the trial again and measure its gradients; the same arguments give the same numbers.
+    """Retrain the trial and measure its gradients; the same arguments give the same numbers.
 
     Args:
-        watch: is told what comes next.
+        watch: hears what comes next.
 
     Raises:
-        HpsearchError: the sweep asks for what is not there, or the trial diverges when trained again.
+        HpsearchError: the sweep asks for what is not there, or the trial diverges when retrained.
     """
     epochs = choose_epochs(trial, sweep.epochs)
     batch_sizes = choose_batch_sizes(problem.rows, sweep.batch_sizes)
     configuration = study.space.configuration(trial.params)
-    watch(f"training trial {trial.number} again up to epoch {epochs[-1]}")
+    watch(f"retraining trial {trial.number} up to epoch {epochs[-1]}")
     rows: list[dict[str, Any]] = []
     parameters = 0
     for state in retrain_through(study, problem, trial, epochs):
@@ -152,7 +184,7 @@ def _velocities(
     problem: Problem, gradients: Gradients, sizes: Any, sweep: Sweep, index: tuple[int, int]
 ) -> Iterator[dict[str, Any]]:
     laws = [batch_law(gradients.variance, problem.rows, int(size)) for size in sizes]
-    for momentum in sorted(set(sweep.momenta)):
+    for momentum in sorted(set(sweep.momenta or MOMENTA)):
         # The same for every momentum: what differs between them is then not the luck of the draw.
         random = seeds.generator(problem.seed, "variance of velocities", *index)
         rows = min(problem.rows, len(velocity_weights(momentum)) * int(sizes[0]))
@@ -171,7 +203,7 @@ def _velocities(
 
 
 def _enough(rows: int, parameters: int) -> int:
-    """How many draws of so many rows, so that none takes long."""
+    """How many draws of so many rows keep the measurement short."""
     return max(_LEAST_DRAWS, min(_DRAWS, _ROWS // rows, _NUMBERS // parameters))
 
 
@@ -183,7 +215,7 @@ def _named(measured: Measured) -> dict[str, Any]:
 def _notes(configuration: Configuration) -> tuple[str, ...]:
     notes = []
     if configuration.dropout > 0:
-        notes.append("dropout is off here: its noise comes on top of that of the mini-batches")
+        notes.append("dropout is off here; its noise would add to that of the mini-batches")
     if configuration.batch_norm:
-        notes.append("batch normalisation takes its running statistics here, not those of the mini-batch")
+        notes.append("batch normalisation uses its running statistics here, not those of the mini-batch")
     return tuple(notes)

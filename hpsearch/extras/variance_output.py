@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from hpsearch.errors import plural
+from hpsearch.reporting.blocks import TERMINAL, Block, Lead, Section, Table
 from hpsearch.reporting.grids import Column, Grid
-from hpsearch.reporting.tables import fitted, spaced
+from hpsearch.reporting.tables import sections_view
 from hpsearch.text import json_value, plain, significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from rich.console import RenderableType
 
 VARIANCE_FORMAT = "hpsearch.variance/1"
 BATCH_SIZE, MOMENTUM = "batch_size", "momentum"
@@ -69,17 +69,18 @@ def variance_document(found: Variance) -> dict[str, Any]:
 
 def variance_view(found: Variance, width: int) -> RenderableType:
     """For each epoch a table of the batch sizes and one of the momenta, with bars on a logarithmic scale."""
-    head = Text(f"{plain(found.study)} #{found.trial}", style="bold")
-    sizes = f"{found.rows:,} training rows, {found.parameters:,} parameters"
-    head.append(f"   variance of the gradient: {sizes}", style="not bold")
-    blocks: list[RenderableType] = [Group(head, *map(Text, found.notes))]
-    for epoch in found.frame["epoch"].unique():
-        when = f"after epoch {epoch}" if epoch else "initial weights"
-        for varied, frame in _parts(found):
-            values = frame[frame["epoch"] == epoch]
-            caption = Text(f"{when}   {_caption(found, varied, values)}", style="dim")
-            blocks.append(Group(caption, *fitted(_grid(varied, values), width)))
-    return spaced(blocks)
+
+    def blocks() -> Iterator[Block]:
+        name = f"{plain(found.study)} #{found.trial}"
+        sizes = f"{found.rows:,} training rows, {found.parameters:,} parameters"
+        yield Lead(name, [f"{name}   variance of the gradient: {sizes}", *found.notes])
+        for epoch in found.frame["epoch"].unique():
+            when = f"after epoch {epoch}" if epoch else "initial weights"
+            for varied, frame in _parts(found):
+                values = frame[frame["epoch"] == epoch]
+                yield Table(_grid(varied, values), f"{when}   {_caption(found, varied, values)}")
+
+    return sections_view([Section("variance", "Variance of the gradient", blocks, untitled=TERMINAL)], width)
 
 
 def variance_png(found: Variance) -> bytes:
@@ -176,8 +177,6 @@ def _along(varied: str, frame: pd.DataFrame) -> pd.Series:
 def _name(axes: Axes, varied: str, found: Variance) -> None:
     from matplotlib.ticker import NullLocator
 
-    from hpsearch.reporting.figure import quiet
-
     axes.set_xscale("log", base=2 if varied == BATCH_SIZE else 10)
     axes.set_yscale("log")
     frame = found.frame[found.frame["varied"] == varied]
@@ -192,4 +191,6 @@ def _name(axes: Axes, varied: str, found: Variance) -> None:
         axes.set_xlabel("momentum ρ, spaced by log 1/(1−ρ)")
         axes.set_ylabel("E‖v − g‖²,  v = (1−ρ) Σ ρᵏ g_(t−k)")
         axes.set_title(f"velocity, {found.batch_size} rows a mini-batch", fontsize="medium")
-    quiet(axes)
+    axes.grid(color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""From a stored trial to a model in files: trained again from its record, and looked at before it is told."""
+"""From a stored trial to model files: retrain it from its record, write it and check it."""
 
 from __future__ import annotations
 
@@ -28,22 +28,49 @@ if TYPE_CHECKING:
     from hpsearch.results.frames import Report
 
 _CLOSE = 1e-4
-"""Relative difference of the validation metric up to which a trial counts as trained again: other kernels
-round otherwise."""
+"""Relative difference of the validation metric up to which a trial is the same: kernels round differently."""
+
+
+_MEANING = {
+    "softmax": (".softmax(1)", "a probability for each class"),
+    "sigmoid": (".sigmoid()", "the probability of the second class"),
+    "identity": (" * {std!r} + {mean!r}", "in the target's own unit"),
+    "softplus": (".logaddexp(torch.zeros(())) * {std!r}", "in the target's own unit"),
+    "relu": (".relu() * {std!r}", "in the target's own unit"),
+}
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A model that is written. notes: sentences that the user should read."""
+    """A written model. notes: sentences that the user should read."""
 
     model: Model
     folder: Path
     files: tuple[Path, ...]
     notes: tuple[str, ...]
 
+    @property
+    def snippet(self) -> str:
+        """Ten lines of Python that load the network with torch and safetensors alone, and use it."""
+        model, folder = self.model, self.folder
+        meaning, words = _MEANING[output_of(model)]
+        meaning = meaning.format(std=model.goal.std, mean=model.goal.mean)
+        return f"""\
+import json, torch
+from safetensors.torch import load_file
+
+with open({str(folder / ABOUT)!a}) as file:
+    about = json.load(file)
+layers = [getattr(torch.nn, each["module"])(*each["arguments"]) for each in about["network"]["layers"]]
+network = torch.nn.ModuleDict({{"layers": torch.nn.Sequential(*layers)}}).eval()
+network.load_state_dict(load_file({str(folder / WEIGHTS)!a}))
+x = torch.zeros(1, {model.form.size})  # rows, prepared as about["preprocessing"] says
+print(network["layers"](x){meaning})  # {words}
+"""
+
 
 def choose_trial(report: Report, number: int | None) -> int:
-    """The trial asked for, else the best of the last confirmation, else the best by validation.
+    """The trial asked for, or the best of the last confirmation, or the best by validation.
 
     Raises:
         NothingToShowError: no trial has a rank.
@@ -52,7 +79,7 @@ def choose_trial(report: Report, number: int | None) -> int:
     if chosen is None:
         record = report.record
         raise NothingToShowError(
-            f"study {record.name}: no trial has a validation {record.metric}: there is no model to export"
+            f"study {record.name}: no trial has a validation {record.metric}, so there is no model to export"
         )
     return chosen
 
@@ -65,17 +92,17 @@ def make_model(
     device: str,
     confirmation: Confirmation | None = None,
 ) -> Model:
-    """The trial with the weights that it had after its best epoch, trained again.
+    """The trial with the weights of its best epoch, retrained.
 
     Args:
-        study, dataset: as `again.reload` returns them. confirmation: for what is said of the trial.
+        study, dataset: as `stored.reload` returns them. confirmation: noted if it includes the trial.
 
     Raises:
         HpsearchError: it has no best epoch.
     """
     if trial.best_epoch is None:
         raise HpsearchError(
-            f"study {record.name}: trial {trial.number} has no best epoch, and so no weights to export: "
+            f"study {record.name}: trial {trial.number} has no best epoch, so no weights to export: "
             f"{trial.reason or 'it has not been trained'}. Choose another one with --trial"
         )
     problem = make_problem(study, dataset, device)
@@ -93,6 +120,8 @@ def make_model(
         problem.metric,
         problem.representation,
     )
+    y = dataset.valid.y
+    truth: Any = y if dataset.classes else y.astype(float) * dataset.target_std + dataset.target_mean
     model = Model(
         goal,
         dataset.target,
@@ -102,16 +131,10 @@ def make_model(
         tuple(layers_of(*sizes)),
         arrays_of(*sizes, state),
     )
-    again = goal.score(model.outputs(dataset.valid.x), _truth(dataset))
+    again = goal.score(model.outputs(dataset.valid.x), truth)
     about = _about(record, study, dataset, trial, again, confirmation)
     about["run"] = run_provenance(study, dataset, Machine(device, 1))
     return replace(model, about=about)
-
-
-def _truth(dataset: Dataset) -> Any:
-    """The validation part's targets in their own unit."""
-    y = dataset.valid.y
-    return y if dataset.classes else y.astype(float) * dataset.target_std + dataset.target_mean
 
 
 def _about(
@@ -142,26 +165,18 @@ def _about(
             "exported": again,
         },
     }
-    if confirmation is None or found is None:
-        return about
-    return {
-        **about,
-        "confirmed": {
-            "metric": confirmation.metric,
-            "part": confirmation.part,
-            "rows": confirmation.rows,
-            "seeds": confirmation.seeds,
-            "mean": found.mean,
-            "low": found.low,
-            "high": found.high,
-        },
-    }
+    if confirmation is not None and found is not None:
+        about["confirmed"] = {
+            **{name: getattr(confirmation, name) for name in ("metric", "part", "rows", "seeds")},
+            **{name: getattr(found, name) for name in ("mean", "low", "high")},
+        }
+    return about
 
 
 def write_model(model: Model, folder: Path, onnx: bool = False) -> Exported:
     """Write the model's files, and read them back.
 
-    A `model.onnx` that an earlier export left is removed where none is asked for: it is of another model.
+    A `model.onnx` of an earlier export is removed if none is asked for: it is another model's.
 
     Raises:
         HpsearchError: a file cannot be written, or onnx is not installed.
@@ -174,42 +189,14 @@ def write_model(model: Model, folder: Path, onnx: bool = False) -> Exported:
     write_files({folder / name: content for name, content in contents.items()}, parents=True)
     if outdated:
         (folder / ONNX).unlink()
-        notes.append(f"{folder / ONNX}, which was of an earlier export, is removed")
+        notes.append(f"removed {folder / ONNX}, left by an earlier export")
     load_model(folder)
     validation = model.about["validation"]
     stored, again = validation["value"], validation["exported"]
     if abs(again - stored) > _CLOSE * max(1e-9, abs(stored)):
         metric = validation["metric"]
         notes.append(
-            f"this machine trains otherwise than the one that the study ran on: validation {metric} is "
-            f"{metric_text(metric, again)} after the same epochs, {metric_text(metric, stored)} was stored"
+            f"this machine computes differently from the study's: validation {metric} is "
+            f"{metric_text(metric, again)} after the same epochs; {metric_text(metric, stored)} was stored"
         )
     return Exported(model, folder, tuple(folder / name for name in contents), tuple(notes))
-
-
-_MEANING = {
-    "softmax": (".softmax(1)", "a probability for each class"),
-    "sigmoid": (".sigmoid()", "the probability of the second class"),
-    "identity": (" * {std!r} + {mean!r}", "in the target's own unit"),
-    "softplus": (".logaddexp(torch.zeros(())) * {std!r}", "in the target's own unit"),
-    "relu": (".relu() * {std!r}", "in the target's own unit"),
-}
-
-
-def snippet(exported: Exported) -> str:
-    """Ten lines of Python that load the network with torch and safetensors alone, and use it."""
-    model, folder = exported.model, exported.folder
-    meaning, words = _MEANING[output_of(model)]
-    meaning = meaning.format(std=model.goal.std, mean=model.goal.mean)
-    return f"""\
-import json, torch
-from safetensors.torch import load_file
-
-with open({str(folder / ABOUT)!a}) as file:
-    about = json.load(file)
-layers = [getattr(torch.nn, each["module"])(*each["arguments"]) for each in about["network"]["layers"]]
-network = torch.nn.ModuleDict({{"layers": torch.nn.Sequential(*layers)}}).eval()
-network.load_state_dict(load_file({str(folder / WEIGHTS)!a}))
-x = torch.zeros(1, {model.form.size})  # rows, prepared as about["preprocessing"] says
-print(network["layers"](x){meaning})  # {words}
-"""

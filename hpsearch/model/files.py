@@ -42,8 +42,8 @@ OUTPUTS = {
     Task.REGRESSION: {"identity": "identity"},
     Task.POSITIVE_REGRESSION: {"softplus": "softplus", "relu": "relu"},
 }
-"""What raw outputs are put through, by task (of binary it is the second class's probability), and the
-representation that metrics take them in."""
+"""By task: the functions that turn raw outputs into predictions (in a binary task, the second class's
+probability), and the representation that metrics take."""
 
 _AGAIN = "Export the model again"
 _MOST_SHOWN = 60
@@ -61,13 +61,13 @@ def model_files(model: Model) -> dict[str, bytes]:
 
 
 def output_of(model: Model) -> str:
-    """What its raw outputs are put through: softmax, sigmoid, identity, softplus or relu."""
+    """The function on its raw outputs: softmax, sigmoid, identity, softplus or relu."""
     fitting = OUTPUTS[model.task].items()
     return next(name for name, means in fitting if means == model.goal.representation)
 
 
 def model_document(model: Model, weights: bytes) -> dict[str, Any]:
-    """The model but for its weights as `hpsearch.model/1`."""
+    """The model without its weights, as `hpsearch.model/1`."""
     goal, form = model.goal, model.form
     softplus = goal.representation == "softplus"
     return {
@@ -78,7 +78,7 @@ def model_document(model: Model, weights: bytes) -> dict[str, Any]:
         "output": output_of(model),
         "loss": goal.loss.removeprefix("softplus_") if softplus else goal.loss,
         "metric": goal.metric,
-        "preprocessing": _table(form) if isinstance(form, Columns) else _pictures(form),
+        "preprocessing": _table(form) if isinstance(form, Columns) else _images(form),
         "ignored_columns": list(model.ignored),
         "network": {
             "layers": [{"module": each.module, "arguments": list(each.arguments)} for each in model.layers],
@@ -110,13 +110,13 @@ def _table(columns: Columns) -> dict[str, Any]:
     }
 
 
-def _pictures(image: Image) -> dict[str, Any]:
+def _images(image: Image) -> dict[str, Any]:
     colour = "grey" if image.channels == 1 else "rgb"
     return {"kind": "pictures", **asdict(image), "channels": image.channels, "colour": colour}
 
 
 def _text(document: dict[str, Any]) -> str:
-    """JSON to be read by people, in ASCII, so that no terminal obeys what a name contains."""
+    """Readable JSON, in ASCII, so that no terminal obeys what a name contains."""
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
@@ -124,13 +124,13 @@ def _text(document: dict[str, Any]) -> str:
 
 
 class _Part(BaseModel):
-    """An object in model.json. Keys that it does not know are left alone: a later release may add some."""
+    """An object in model.json. Unknown keys are ignored: a later release may add some."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
 
 def _encodable(text: str) -> str:
-    text.encode()  # JSON can write half of a surrogate pair, which no file can hold
+    text.encode()  # JSON can hold half of a surrogate pair, which no file can
     return text
 
 
@@ -225,8 +225,8 @@ _ARGUMENTS = {name: TypeAdapter(kind, config=_Part.model_config) for name, kind 
 """What each torch.nn module is made with."""
 
 _EXPECTED = {
-    "string_type": "a text",
-    "value_error": "a text that can be encoded",
+    "string_type": "a string",
+    "value_error": "a string of valid Unicode",
     "float_type": "a number",
     "finite_number": "a number",
     "greater_than": "a number above {gt:g}",
@@ -240,7 +240,7 @@ _EXPECTED = {
     "union_tag_invalid": "one of the kinds {expected_tags}",
     "union_tag_not_found": "an object with a kind",
 }
-"""The file's words for the types of pydantic's errors."""
+"""Our words for pydantic's error types."""
 
 
 def load_model(path: Path | str) -> Model:
@@ -257,9 +257,7 @@ def load_model(path: Path | str) -> Model:
     try:
         document = json.loads(_bytes(file))
     except (ValueError, RecursionError) as error:
-        raise HpsearchError(
-            f"{file}: expected a model of hpsearch, in JSON; found {error}. {_AGAIN}"
-        ) from None
+        raise HpsearchError(f"{file}: expected an hpsearch model in JSON; found {error}. {_AGAIN}") from None
     _check_format(file, document)
     about = _about(file, document)
     task, form = Task(about.task), _form(file, about.preprocessing)
@@ -298,8 +296,8 @@ def _bytes(file: Path) -> bytes:
         return file.read_bytes()
     except (OSError, ValueError) as error:
         raise HpsearchError(
-            f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}; expected the folder that "
-            f"hpsearch export has written, or its {ABOUT}"
+            f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}; expected the folder "
+            f"written by hpsearch export, or its {ABOUT}"
         ) from None
 
 
@@ -316,7 +314,7 @@ def _check_format(file: Path, document: Any) -> None:
 
 
 def _about(file: Path, document: Any) -> _About:
-    """The document with all its keys, of the right types; the first that is not is complained about."""
+    """The document, checked; complains about the first missing key or wrong type."""
     try:
         return _About.model_validate(document)
     except ValidationError as error:
@@ -360,7 +358,7 @@ def _form(file: Path, about: _Table | _Images) -> Columns | Image:
 
 
 def _layers(file: Path, network: _Network, inputs: int, outputs: int) -> tuple[Layer, ...]:
-    """The layers; each takes what the one before gives, from the features to the outputs."""
+    """The layers, checked: each takes what the one before gives, from features to outputs."""
     units, layers = inputs, []
     for place, each in enumerate(network.layers):
         if each.module not in MODULES:
@@ -370,7 +368,7 @@ def _layers(file: Path, network: _Network, inputs: int, outputs: int) -> tuple[L
         try:
             arguments = _ARGUMENTS[each.module].validate_python(tuple(each.arguments))
         except ValidationError:
-            raise _error(file, where, f"those of torch.nn.{each.module}", each.arguments) from None
+            raise _error(file, where, f"the arguments of torch.nn.{each.module}", each.arguments) from None
         layers.append(Layer(each.module, arguments))
         first = arguments[0] if arguments else units
         fits = {
@@ -387,7 +385,7 @@ def _layers(file: Path, network: _Network, inputs: int, outputs: int) -> tuple[L
             units //= first
     if units != outputs or not layers or layers[-1].module != "Linear":
         found = [each.module for each in layers]
-        raise _error(file, "network.layers", f"layers that end in a Linear one of {outputs:,} outputs", found)
+        raise _error(file, "network.layers", f"layers that end in a Linear with {outputs:,} outputs", found)
     return tuple(layers)
 
 
@@ -402,8 +400,8 @@ def _arrays(file: Path, own: _Weights, shapes: dict[str, tuple[int, ...]]) -> di
     expected, found = own.sha256, hashlib.sha256(content).hexdigest()
     if expected != found:
         raise HpsearchError(
-            f"{weights}: expected the weights that {file.name} was written with (sha256 {expected[:12]}…); "
-            f"found others, or damaged ones ({found[:12]}…). Copy both files again, or export the model again"
+            f"{weights}: expected the weights written with {file.name} (sha256 {expected[:12]}…); found "
+            f"different or damaged ones ({found[:12]}…). Copy both files again, or export the model again"
         )
     try:
         arrays: dict[str, Floats] = load(content)
@@ -421,5 +419,5 @@ def _arrays(file: Path, own: _Weights, shapes: dict[str, tuple[int, ...]]) -> di
         )
         raise HpsearchError(f"{weights}: expected the arrays of the network, {about}. {_AGAIN}")
     if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise HpsearchError(f"{weights}: expected finite weights; found others. {_AGAIN}")
+        raise HpsearchError(f"{weights}: expected finite weights; found NaN or infinite ones. {_AGAIN}")
     return arrays

@@ -1,4 +1,4 @@
-"""A trained model as a value: its network, and all that it takes to predict from rows as users have them."""
+"""A trained model as a value: its network, and all it takes to predict from users' rows."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ NO_CLASS = -1
 class Model:
     """One trial of a study, ready to predict.
 
-    goal: task, the target's unit, loss and metric. target: name of the predicted column. classes: () for
-    numbers. form: how features are made. ignored: columns of the training table that are no features.
-    layers, arrays: the network, see train.layers. about: JSON-able, where it comes from.
+    goal: task, the target's unit, loss and metric. target: name of the predicted column. classes: () in a
+    regression. form: how features are made. ignored: columns of the training table that are not features.
+    layers, arrays: the network, see train.layers. about: JSON-able, where the model comes from.
     """
 
     goal: Goal
@@ -61,10 +61,10 @@ class Model:
         return self.form.features
 
     def predict(self, data: Path | str | DataFrame) -> DataFrame:
-        """Predictions for a file or folder of any kind that training takes, or for a frame.
+        """Predictions for any file or folder that training takes, or for a frame.
 
-        Columns: row, from 1, or file; predicted, a class's name or a number in the target's own unit; of
-        classes p_<class>, its probability.
+        Columns: row, from 1, or file; predicted, a class's name or a number in the target's own unit; in a
+        classification p_<class>, the probability of each class.
 
         Raises:
             DataError: the data cannot be read, or lack a column.
@@ -75,7 +75,7 @@ class Model:
     def prepare(
         self, data: Path | str | DataFrame, advance: Callable[[int, int], None] | None = None
     ) -> Rows:
-        """The rows as training would have prepared them. advance: as data.rows.read_rows has it."""
+        """The rows, prepared as in training. advance: see data.rows.read_rows."""
         from hpsearch.data.rows import Expected, read_rows
 
         return read_rows(data, Expected(self.form, self.target, self.classes, self.ignored), advance)
@@ -111,7 +111,7 @@ class Model:
         return pd.DataFrame({**names, "predicted": chosen, **shares})
 
     def score(self, rows: Rows, outputs: NDArray[np.float32]) -> tuple[float, int] | None:
-        """The study's metric on the rows whose target is known, and how many these are; None without any.
+        """The study's metric on the rows with a known target, and their number; None without any.
 
         NaN where it is not defined on these rows: an AUC of a single class, R² of equal targets.
         """

@@ -1,4 +1,4 @@
-"""A model's network as ONNX: from prepared features to predictions, for programs that have no hpsearch."""
+"""A model's network as ONNX, from prepared features to predictions, for use without hpsearch."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ INPUT, SHARES, NUMBER = "features", "probabilities", "prediction"
 """Names of the input, [n, features] float32, and of the output: [n, classes], or [n] numbers."""
 
 OPSET, IR_VERSION = 17, 8
-"""Old ones, so that old programs read it, too: nothing newer is needed."""
+"""Old versions, so that old programs can read the file: nothing newer is needed."""
 
 
 def check_onnx() -> None:
-    """Look whether ONNX can be written.
+    """Check that ONNX can be written.
 
     Raises:
         HpsearchError: the package for it is not installed.
@@ -69,7 +69,7 @@ class _Graph:
 
 
 def onnx_bytes(model: Model) -> bytes:
-    """The network with what its outputs are put through, as an ONNX file.
+    """The network and the function on its outputs, as an ONNX file.
 
     Raises:
         HpsearchError: the package onnx is not installed.
@@ -147,7 +147,7 @@ def _add_layer(graph: _Graph, layer: Layer, arrays: dict[str, str]) -> None:
 
 
 def _add_output(graph: _Graph, model: Model) -> None:
-    """What stands behind the raw outputs: probabilities, or numbers in the target's own unit."""
+    """From raw outputs to probabilities, or to numbers in the target's own unit."""
     output = output_of(model)
     if model.task is Task.BINARY:
         o = graph.last

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from hpsearch.reporting.charts.spec import Chart
@@ -191,11 +192,16 @@ class Section:
     json: Callable[[], Any] | None = None
     json_key: str = ""
 
+    @cached_property
+    def made(self) -> list[Block]:
+        """Its blocks, made once for all formats."""
+        return list(self.make())
+
     def blocks(self, shown_by: Format) -> list[Block]:
         """The blocks that a format shows."""
         if shown_by not in self.formats:
             return []
-        shown = [block for block in self.make() if shown_by in block.formats]
+        shown = [block for block in self.made if shown_by in block.formats]
         several = [block.make() if isinstance(block, Later) else [block] for block in shown]
         return [block for blocks in several for block in blocks if shown_by in block.formats]
 

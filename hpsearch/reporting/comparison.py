@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from hpsearch.errors import plural
+from hpsearch.reporting.finalists import NO_TEST
 from hpsearch.reporting.grids import Column, Grid
 from hpsearch.results.contrast import Arm, Contrast
-from hpsearch.stats import EQUAL, LEVEL, UNCLEAR, Difference, Estimate
+from hpsearch.stats import BETTER, EQUAL, LEVEL, UNCLEAR, WORSE, Difference, Estimate
 from hpsearch.text import (
     MISSING,
     interval_text,
@@ -21,11 +22,6 @@ from hpsearch.text import (
 
 _UNEQUAL = 2
 """Arms with so many times the trials of another were tuned better."""
-
-NO_TEST = (
-    "There is no test set: the scores are from the validation part, on which the trials were chosen, too, "
-    "and flatter."
-)
 
 
 # -- of every contrast ---------------------------------------------------------------------------
@@ -42,7 +38,7 @@ def unclear_text(c: Contrast, arm: Arm, found: Difference, baseline: str) -> str
     """Why there is no clear answer, although a difference was found; None where the answer is clear."""
     if found.verdict != UNCLEAR:
         return None
-    what = "better" if (found.mean > 0) == c.maximize else "worse"
+    what = BETTER if (found.mean > 0) == c.maximize else WORSE
     return (
         f"{UNCLEAR}: {what} where both were trained to the end, but it diverged with {arm.diverged} of "
         f"{c.seeds} seeds, {baseline} with {c.baseline.diverged}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,14 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.errors import plural
-from hpsearch.records import FloatArray, Run, Segment, State, StudyRecord, Trial
+from hpsearch.records import DEAD, FloatArray, Run, Segment, State, StudyRecord, Task, Trial
 from hpsearch.reporting.grids import Column, Grid, curve_text, figure_text
-from hpsearch.reporting.layers import dead_line, layers_grid, sizes
-from hpsearch.reporting.tables import fitted, spaced
+from hpsearch.reporting.provenance import written
+from hpsearch.reporting.tables import fitted, spaced, two_columns
+from hpsearch.results.advice.training import MANY_DEAD, REMEDIES
 from hpsearch.results.frames import costs_of, curve_columns, rank_of, reason_of, space_of
 from hpsearch.stats.pareto import beaten_by
+from hpsearch.store import StudySummary
+from hpsearch.study.hyperparameters import Configuration
+from hpsearch.study.layout import Piece, layer_shapes, parameter_count, parameter_pieces
 from hpsearch.text import (
-    MISSING,
     STATE_WORDS,
     counts_text,
     json_value,
@@ -40,51 +42,38 @@ _SPARKLINE = 32
 _SHOWN_RUNS = 20
 
 
-@dataclass(frozen=True)
-class StoredStudy:
-    """One line of the list of studies; `created` without a zone is UTC."""
-
-    name: str
-    task: str
-    metric: str
-    counts: Mapping[State, int]
-    best_value: float | None
-    created: datetime | None
-    seconds: float
-
-
-def list_document(studies: Sequence[StoredStudy]) -> dict[str, Any]:
+def list_document(studies: Sequence[StudySummary]) -> dict[str, Any]:
     """The list of studies as `hpsearch.list/1`."""
     rows = [
         {
             **{key: value for key, value in dataclasses.asdict(study).items() if key != "counts"},
             "counts": {str(state): study.counts.get(state, 0) for state in State},
             "best_value": json_value(study.best_value),
-            "created": None if study.created is None else _aware(study.created).isoformat(),
+            "created": _aware(study.created).isoformat(),
         }
         for study in studies
     ]
     return {"format": LIST_FORMAT, "studies": rows}
 
 
-def list_view(studies: Sequence[StoredStudy], width: int) -> RenderableType:
+def list_view(studies: Sequence[StudySummary], width: int) -> RenderableType:
     """One line a study."""
-    columns = [
-        Column("study", numeric=False),
-        Column("trials"),
-        Column("complete"),
-        Column("best"),
-        Column("metric", numeric=False),
-        Column("stopped"),
-        Column("diverged"),
-        Column("running"),
-        Column("time"),
-        Column("created", numeric=False),
+    heads = [
+        "study",
+        "trials",
+        "complete",
+        "best",
+        "metric",
+        "stopped",
+        "diverged",
+        "running",
+        "time",
+        "created",
     ]
+    columns = tuple(Column(head, head not in ("study", "metric", "created")) for head in heads)
     rows = []
     for study in studies:
         counts = {state: study.counts.get(state, 0) for state in State}
-        created = MISSING if study.created is None else f"{_aware(study.created).astimezone():%Y-%m-%d}"
         rows.append(
             (
                 plain(study.name),
@@ -96,10 +85,10 @@ def list_view(studies: Sequence[StoredStudy], width: int) -> RenderableType:
                 f"{counts[State.FAILED]:,}",
                 f"{counts[State.RUNNING]:,}",
                 seconds_text(study.seconds),
-                created,
+                f"{_aware(study.created).astimezone():%Y-%m-%d}",
             )
         )
-    return Group(*fitted(Grid(tuple(columns), tuple(rows)), width, "--format json"))
+    return Group(*fitted(Grid(columns, tuple(rows)), width, "--format json"))
 
 
 def study_view(record: StudyRecord, counts: Mapping[State, int], runs: Sequence[Run] = ()) -> RenderableType:
@@ -111,7 +100,7 @@ def study_view(record: StudyRecord, counts: Mapping[State, int], runs: Sequence[
     trials = sum(counts.values())
     head = Text(plain(record.name), style="bold")
     head.append(f"   {record.task}, {record.metric}, {record.direction}", style="not bold")
-    done = f"{plural(trials, 'trial')}: {counts_text(counts)}" if trials else "no trial yet"
+    done = f"{plural(trials, 'trial')}: {counts_text(counts)}" if trials else "no trials yet"
     blocks: list[RenderableType] = [
         Group(head, Text(f"{done}   in {seconds_text(record.seconds)}"), *_origin(record))
     ]
@@ -121,7 +110,7 @@ def study_view(record: StudyRecord, counts: Mapping[State, int], runs: Sequence[
     provenance = runs[-1].provenance if runs else record.provenance
     for title, values in (("data", data), ("provenance", provenance)):
         if values:
-            blocks.append(_section(title, {key: _written(value) for key, value in values.items()}))
+            blocks.append(_section(title, {key: written(value) for key, value in values.items()}))
     if runs:
         blocks.append(_section("runs", dict(_run_lines(runs))))
     return spaced(blocks)
@@ -131,19 +120,19 @@ def _run_lines(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
     """Number and beginning of the last runs, and what was otherwise than in the one before."""
     first = max(0, len(runs) - _SHOWN_RUNS)
     if first:
-        yield "…", f"{plural(first, 'run')} before"
+        yield "…", plural(first, "earlier run")
     for at in range(first, len(runs)):
         before = runs[at - 1].provenance if at else {}
         changed = [
-            f"{key} {_written(before[key])} → {_written(value)}"
+            f"{key} {written(before[key])} → {written(value)}"
             for key, value in runs[at].provenance.items()
             if key in before and before[key] != value
         ]
         copied = runs[at].provenance.get("copied_from")
-        words = [f"of study {copied}"] if copied else []
+        words = [f"copied from study {copied}"] if copied else []
         yield (
             f"{runs[at].number}   {_aware(runs[at].begun).astimezone():%Y-%m-%d %H:%M}",
-            ", ".join([*words, *changed]) or ("as before" if at else ""),
+            ", ".join([*words, *changed]) or ("unchanged" if at else ""),
         )
 
 
@@ -179,16 +168,23 @@ def trial_view(
         lines.append(Text(plain(reason)))
     copied = record.parent.get("trials", ())
     if number < len(copied):
-        lines.append(Text(f"taken over from study {plain(record.parent['study'])}, trial {copied[number]}"))
-    if dead := dead_line(curve):
+        lines.append(Text(f"copied from trial {copied[number]} of study {plain(record.parent['study'])}"))
+    if dead := _dead_line(curve):
         lines.append(Text(dead))
     if trial.started and trial.finished:
         took = (trial.finished - trial.started).total_seconds()
         lines.append(
             Text(f"from {_aware(trial.started).astimezone():%Y-%m-%d %H:%M:%S}, {seconds_text(took)}")
         )
-    blocks: list[RenderableType] = [Group(*lines), _hyper_parameters(record, trial)]
-    if network := sizes(record, space_of(record).configuration(trial.params)):
+    space = space_of(record)
+    # With all digits, so that they can be used elsewhere; those that mean anything to the trial.
+    values = {
+        name: (parameter_text(value) if isinstance(value, str) else toml_value(value))
+        + ("" if name in space.searched else "   (fixed)")
+        for name, value in space.described(trial.params).items()
+    }
+    blocks: list[RenderableType] = [Group(*lines), _section("hyper-parameters", values)]
+    if network := _sizes(record, space.configuration(trial.params)):
         blocks.append(Group(*fitted(layers_grid(*network), width)))
     if len(curve):
         blocks.append(_curve(record, curve))
@@ -217,21 +213,15 @@ def _objectives_text(record: StudyRecord, trial: Trial) -> str:
     return ", ".join(f"{name} {figure_text(name, value)}" for name, value in values)
 
 
+def lane_text(piece: Segment) -> str:
+    """ ", lane 3 of 60", or nothing where that was not stored."""
+    return f", lane {piece.lane + 1} of {piece.width}" if piece.width else ""
+
+
 def _piece_line(piece: Segment) -> tuple[str, str]:
-    lane = f", lane {piece.lane + 1} of {piece.width}" if piece.width else ""
     first, last = piece.first_epoch, piece.last_epoch
     epochs = f"epoch {first}" if first == last else f"epochs {first}–{last}"
-    return epochs, f"run {piece.run}, cohort {piece.cohort}{lane}"
-
-
-def _hyper_parameters(record: StudyRecord, trial: Trial) -> RenderableType:
-    """Those that mean anything to the trial, fixed ones too."""
-    space = space_of(record)
-    values = {
-        name: _exact(value) + ("" if name in space.searched else "   (fixed)")
-        for name, value in space.described(trial.params).items()
-    }
-    return _section("hyper-parameters", values)
+    return epochs, f"run {piece.run}, cohort {piece.cohort}{lane_text(piece)}"
 
 
 def _curve(record: StudyRecord, curve: FloatArray) -> RenderableType:
@@ -253,30 +243,76 @@ def _curve(record: StudyRecord, curve: FloatArray) -> RenderableType:
 
 
 def _section(title: str, values: Mapping[str, str]) -> RenderableType:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for key, value in values.items():
-        table.add_row(Text(f"  {plain(key)}"), Text(plain(value)))
-    return Group(Text(title, style="bold"), table)
+    return Group(Text(title, style="bold"), two_columns((f"  {key}", value) for key, value in values.items()))
 
 
 def _origin(record: StudyRecord) -> list[Text]:
     lines = [Text(f"from {plain(record.origin)}")] if record.origin else []
     if parent := record.parent:
         taken = plural(len(parent["trials"]), "trial")
-        lines.append(Text(f"forked from study {plain(parent['study'])}, with {taken} of it"))
+        lines.append(Text(f"forked from study {plain(parent['study'])}, with {taken}"))
     return lines
-
-
-def _exact(value: Any) -> str:
-    """A hyper-parameter with all digits, so that it can be used elsewhere."""
-    return parameter_text(value) if isinstance(value, str) else toml_value(value)
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else toml_value(value)
 
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# -- a trial's network ---------------------------------------------------------------------------
+
+
+def _sizes(record: StudyRecord, configuration: Configuration) -> tuple[int, Configuration, int] | None:
+    """(features, configuration, outputs) of a trial's network; None if the record does not tell."""
+    features = record.data_summary.get("features")
+    if not isinstance(features, int):
+        return None
+    classes = record.data_summary.get("classes")
+    many = record.task == Task.MULTICLASS and isinstance(classes, list)
+    return features, configuration, len(classes) if many and isinstance(classes, list) else 1
+
+
+def layers_grid(features: int, configuration: Configuration, outputs: int) -> Grid:
+    """One row for each thing that a row of data goes through, with its shape and number of parameters."""
+    c, rows = configuration, []
+    pieces = parameter_pieces(features, c, outputs)
+    shapes = layer_shapes(features, c, outputs)
+    for layer, (inputs, width) in enumerate(shapes):
+        own = [piece for piece in pieces if piece.layer == layer]
+        rows.append((f"linear {layer + 1}", f"{inputs:,} → {width:,}", _count(own, "weight", "bias")))
+        if layer + 1 == len(shapes):
+            break
+        if c.batch_norm:
+            rows.append(("batch norm", f"{width:,}", _count(own, "gain", "shift")))
+        units = f"{width // c.fan:,}"
+        shape = f"{width:,} → {units}" if c.fan > 1 else units
+        rows.append((_activation(c), shape, _count(own, "slope")))
+        if c.dropout:
+            rows.append((f"dropout {c.dropout:.3g}", units, "0"))
+    together = f"{'a linear model' if c.linear else 'all together'}, depth {len(shapes)}"
+    rows.append((together, "", f"{parameter_count(features, c, outputs):,}"))
+    return Grid((Column("layer", numeric=False), Column("units"), Column("parameters")), tuple(rows))
+
+
+def _count(pieces: list[Piece], *roles: str) -> str:
+    return f"{sum(piece.size for piece in pieces if piece.role in roles):,}"
+
+
+def _activation(configuration: Configuration) -> str:
+    c = configuration
+    if c.activation == "maxout":
+        return f"maxout of {c.pieces}"
+    if c.activation in ("leaky_relu", "elu"):
+        return f"{c.activation} {c.alpha:.3g}"
+    return "no activation" if c.activation == "none" else c.activation
+
+
+def _dead_line(curve: FloatArray) -> str | None:
+    """What to say of a trial one of whose layers lost half of its units or more."""
+    shares = curve[-1, DEAD:].tolist() if len(curve) else []
+    worst = max(shares, default=0.0)
+    if worst < MANY_DEAD:
+        return None
+    return (
+        f"dead units: {100 * worst:.0f}% of hidden layer {shares.index(worst) + 1} were 0 on the whole "
+        f"validation set in the last epoch and no longer learn; {REMEDIES}"
+    )

@@ -8,7 +8,6 @@ from typing import Any
 from hpsearch.records import StudyRecord
 from hpsearch.results.frames import PARAM, Report
 from hpsearch.results.lessons import Lessons
-from hpsearch.stats import Estimate
 from hpsearch.text import json_value
 
 
@@ -48,12 +47,6 @@ def trial_row(row: dict[Any, Any], objectives: Sequence[str]) -> dict[str, Any]:
 
 def _only(values: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     return {key: values[key] for key in keys}
-
-
-def _estimate_document(found: Estimate | None) -> dict[str, Any]:
-    if found is None:
-        return dict.fromkeys(("mean", "sd", "low", "high"))
-    return {"mean": found.mean, "sd": found.sd, "low": found.low, "high": found.high}
 
 
 def lessons_document(lessons: Lessons) -> dict[str, Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Literal
 
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -19,13 +17,6 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
-
-
-def quiet(axes: Axes, grid: Literal["both", "x"] = "both") -> None:
-    """Pale lines behind what is drawn, and no frame above and on the right."""
-    axes.grid(axis=grid, color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def png_bytes(figure: Figure) -> bytes:

@@ -8,8 +8,7 @@ import numpy as np
 
 from hpsearch.errors import plural
 from hpsearch.reporting.grids import Column, Grid, thinned_epochs
-from hpsearch.results.confirmation import Confirmation, confirmed_frame
-from hpsearch.results.lessons.curves import BEST, LAST, finalist_curves
+from hpsearch.results.confirmation import BEST, LAST, Confirmation, confirmed_frame, finalist_curves
 from hpsearch.stats import LEVEL, chance_of_best
 from hpsearch.text import (
     MISSING,
@@ -24,6 +23,10 @@ from hpsearch.text import (
     significant,
 )
 
+NO_TEST = (
+    "There is no test set: the scores are from the validation part, on which the trials were chosen, too, "
+    "and flatter."
+)
 _CLAIMED = 5
 """Of fewer finalists the chance that they hold the best is not told: by simulation it would be too high."""
 
@@ -45,12 +48,12 @@ def finalists_title(c: Confirmation) -> str:
     """What was done."""
     count = len(c.finalists)
     best = f"the best {count} of {c.complete:,}" if count < c.complete else f"all {count}"
-    seeds = f"{c.seeds} fresh seeds" + (", rows divided anew" if c.resampled else "")
+    seeds = f"{c.seeds} fresh seeds" + (", rows resplit" if c.resampled else "")
     return f"confirmed: {best} complete trials, each on {seeds}, scored on {plural(c.rows, f'{c.part} row')}"
 
 
 def finalists_grid(c: Confirmation) -> Grid:
-    """One row a finalist, best first: rank, score, distance to the best, and what it promised."""
+    """One row a finalist, best first: rank, score, distance to the best, and what it was selected at."""
     frame = confirmed_frame(c)
     names = [str(name) for name in frame.columns if str(name).startswith("param_")]
     columns = [
@@ -63,9 +66,8 @@ def finalists_grid(c: Confirmation) -> Grid:
     rows = []
     for row in frame.to_dict("records"):
         to_best = [row[name] for name in ("difference", "difference_low", "difference_high")]
-        difference, *ends = signed_texts(c.metric, *(value for value in to_best if not missing(value))) or [
-            ""
-        ]
+        known = [value for value in to_best if not missing(value)]
+        difference, *ends = signed_texts(c.metric, *known) or [""]
         cells = [
             rank_text(row["rank_low"], row["rank_high"]),
             str(row["trial"]),
@@ -133,8 +135,8 @@ def chance_sentence(c: Confirmation) -> str | None:
     chance = chance_of_best(np.array(c.values), len(c.finalists), noise, c.maximize)
     shown = "more than 99 %" if chance > 0.99 else f"about {100 * chance:.0f} %"
     return (
-        f"With a probability of {shown} the {len(c.finalists)} hold the best by validation of the "
-        f"{c.complete:,} complete trials, or one as good (within half of what seeds differ by)."
+        f"With {shown} probability the {len(c.finalists)} include the best by validation of the "
+        f"{c.complete:,} complete trials, or one as good (within half the spread between seeds)."
     )
 
 
@@ -157,23 +159,20 @@ def uses_sentence(c: Confirmation) -> str:
     counts = (plural(sum(use.purpose == kind for use in c.uses), kind) for kind in kinds)
     return (
         f"This study has looked at {rows} {len(c.uses)} times ({', '.join(counts)}): "
-        "each look makes the best of them look better than it is."
+        "each look makes the best look better than it is."
     )
 
 
 def finalists_remarks(c: Confirmation) -> list[str]:
     """What the reader must know to take the numbers for no more than they are."""
     lines = [line for line in (shrinkage_sentence(c), chance_sentence(c)) if line]
-    divided = ", and other divisions of training and validation" if c.resampled else " on this split"
+    divided = ", and other splits into training and validation" if c.resampled else " on this split"
     lines.append(
-        f"Intervals are about other initial weights and orders of the rows{divided}; other {c.part} rows "
-        f"would differ by more. {c.ranking.method}"
+        f"Intervals cover other initial weights and row orders{divided}; other {c.part} rows would vary "
+        f"more. {c.ranking.method}"
     )
     if c.part == "validation":
-        lines.append(
-            "There is no test set: the scores are from the validation part, on which the trials were "
-            "chosen, too, and flatter."
-        )
+        lines.append(NO_TEST)
     return [*lines, uses_sentence(c)]
 
 

@@ -64,7 +64,7 @@ def summary_lines(report: Report) -> list[str]:
     c = report.confirmation
     if c is not None and c.best.estimate is not None:
         first = f"best on fresh seeds: {c.part} {c.metric} {metric_text(c.metric, c.best.estimate.mean)}"
-        best = f"{first} (trial {c.best.trial})   {best.replace('best', 'best of validation')}"
+        best = f"{first} (trial {c.best.trial})   {best.replace('best', 'best by validation')}"
     cost = f"trained {plural(report.epochs, 'epoch')}"
     if report.epochs_per_second is not None:
         cost += f" in {seconds_text(record.seconds)} ({report.epochs_per_second:,.0f} epochs/s)"
@@ -139,7 +139,7 @@ def _trials_grid(report: Report, shown: pd.DataFrame, names: Sequence[str], stat
     """Rank, number and metric of trials, the columns of these names and all searched hyper-parameters."""
     metric = report.record.metric
     columns = [Column("rank"), Column("trial"), Column(metric), *map(Column, names)]
-    columns += [Column(name, _numeric(name)) for name in report.parameters]
+    columns += [Column(name, HYPER_PARAMETERS[name].numeric) for name in report.parameters]
     columns += [Column("state", numeric=False)] if states else []
     rows = []
     for row in shown.to_dict("records"):
@@ -147,7 +147,8 @@ def _trials_grid(report: Report, shown: pd.DataFrame, names: Sequence[str], stat
         cells += [metric_text(metric, row["value"])]
         cells += [figure_text(name, row[name]) for name in names]
         cells += [parameter_text(row[PARAM + name]) for name in report.parameters]
-        cells += [_outcome(row)] if states else []
+        if states:  # why a trial has no rank, or its state
+            cells += [STATE_WORDS[State(row["state"])] if missing(row["reason"]) else plain(row["reason"])]
         rows.append(tuple(cells))
     return Grid(tuple(columns), tuple(rows))
 
@@ -236,12 +237,3 @@ def curve_text(place: int, metric: str, value: float) -> str:
 def _shown(report: Report, top: int) -> pd.DataFrame:
     kept = report.trials[report.trials["state"] != str(State.FAILED)]
     return kept.head(top) if top else kept
-
-
-def _outcome(row: dict[Any, Any]) -> str:
-    """Why a trial has no rank, or its state in words."""
-    return STATE_WORDS[State(row["state"])] if missing(row["reason"]) else plain(row["reason"])
-
-
-def _numeric(name: str) -> bool:
-    return HYPER_PARAMETERS[name].numeric

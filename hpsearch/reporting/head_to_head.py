@@ -1,23 +1,23 @@
-"""`hpsearch compare`: two studies or trials against each other in words, tables, Markdown and JSON."""
+"""`hpsearch compare`: two studies or trials against each other as a section of a report, and as JSON."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from hpsearch.errors import plural
-from hpsearch.reporting.blocks import begun
+from hpsearch.reporting.blocks import TERMINAL, Block, Remarks, Section, Sentence, Table, Tone
 from hpsearch.reporting.comparison import (
-    NO_TEST,
     change_text,
     estimate_document,
     level_cells,
     verdict_text,
 )
+from hpsearch.reporting.finalists import NO_TEST
 from hpsearch.reporting.grids import Column, Grid, thinned_epochs
-from hpsearch.results.anytime import Anytime
-from hpsearch.results.contrast import Arm, Choice, Contrast, Pairing, gate_rows
+from hpsearch.results.contrast import Anytime, Arm, Choice, Contrast, Pairing, gate_rows
 from hpsearch.stats import EQUAL, LEVEL
 from hpsearch.text import (
     MISSING,
@@ -30,9 +30,6 @@ from hpsearch.text import (
     signed_texts,
     significant,
 )
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 COMPARE_FORMAT = "hpsearch.compare/1"
 
@@ -112,9 +109,7 @@ def gate_sentence(v: Contrast) -> str | None:
         beyond = signed_texts(v.metric, -found.bound)[0].removeprefix("+")
         return f"Regression: {B} is {allowed}, with 95 % confidence by at least {beyond}{unit} more."
     if found.bound is None:
-        return (
-            f"Undecided: whether {B} is {allowed} cannot be told from the seeds with which neither diverged."
-        )
+        return f"Undecided: the seeds where neither diverged are too few to tell whether {B} is {allowed}."
     if found.excluded:
         still = f"{B} is no worse than {A}"
         if found.loss:
@@ -200,7 +195,7 @@ def remarks(v: Contrast) -> list[str]:
             lines.append(
                 f"{letter} diverged with {side.diverged} of {v.seeds} seeds; scores are those of the others."
             )
-    for study, looks in _looks(v).items():
+    for study, looks in {plain(side.study): len(side.uses) for side in v.arms}.items():
         if looks > 1:
             lines.append(
                 f"Study {study} has looked at its test set {looks} times: each look makes the best of "
@@ -231,11 +226,6 @@ def _about(v: Contrast) -> str:
         "The interval (Welch's t) is about other initial weights and orders of the rows alone, although the "
         f"rows differ, too: how much of the difference that makes is not known. It is {end}"
     )
-
-
-def _looks(v: Contrast) -> dict[str, int]:
-    """By study, how often its test set has been looked at."""
-    return {plain(side.study): len(side.uses) for _, side in _sides(v)}
 
 
 # -- tables --------------------------------------------------------------------------------------
@@ -277,22 +267,16 @@ def anytime_grid(v: Contrast) -> Grid | None:
         return None
     rows = []
     for axis in _AXES:
-        for budget in _budgets(a, b, axis):
+        least = min(a.spent(axis), b.spent(axis))
+        budgets = [least * share for share in _SHARES]
+        if axis != "seconds":
+            budgets = [float(max(1, round(budget))) for budget in budgets]
+        # Rounding in the sum of seconds must not leave the last piece out.
+        for budget in sorted({*budgets[:-1], least}):
             shown = seconds_text(budget) if axis == "seconds" else f"{budget:,.0f} {axis}"
             cells = (metric_text(v.metric, each.at(axis, budget)) for each in (a, b))
             rows.append((shown, *cells))
     return Grid((Column("after"), Column("A"), Column("B")), tuple(rows))
-
-
-def _budgets(a: Anytime, b: Anytime, axis: str) -> list[float]:
-    least = min(a.spent(axis), b.spent(axis))
-    whole = (
-        [least * share for share in _SHARES]
-        if axis == "seconds"
-        else [float(max(1, round(least * share))) for share in _SHARES]
-    )
-    # Rounding in the sum of seconds must not leave the last piece out.
-    return sorted({*whole[:-1], least})
 
 
 def learning_grid(v: Contrast) -> Grid:
@@ -312,53 +296,24 @@ def sentences(v: Contrast) -> list[str]:
     return [text for text in (verdict(v), gate_sentence(v), by_seed_sentence(v)) if text]
 
 
-def _tables(v: Contrast) -> list[tuple[str, Grid]]:
-    anytime = anytime_grid(v)
-    searches = [] if anytime is None else [(f"best validation {v.metric} of the search so far", anytime)]
-    return [*searches, (f"validation {v.metric} by epoch, on average over the fresh seeds", learning_grid(v))]
+# -- what is shown -------------------------------------------------------------------------------
 
 
-# -- formats -------------------------------------------------------------------------------------
+def compare_sections(v: Contrast) -> list[Section]:
+    """The comparison as one section."""
 
+    def blocks() -> Iterator[Block]:
+        first, *others = sentences(v)
+        yield Sentence(first, Tone.VERDICT)
+        yield from map(Sentence, others)
+        yield Table(sides_grid(v), title(v), all_with="--format json")
+        yield Remarks(remarks(v))
+        if (anytime := anytime_grid(v)) is not None:
+            yield Table(anytime, f"best validation {v.metric} of the search so far")
+        yield Table(learning_grid(v), f"validation {v.metric} by epoch, averaged over the fresh seeds")
 
-def two_view(v: Contrast, width: int) -> RenderableType:
-    """For the terminal, at most `width` columns."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from hpsearch.reporting.tables import fitted, spaced
-
-    first, *others = sentences(v)
-    blocks: list[RenderableType] = [
-        Group(Text(f" {title(v)}", style="dim"), *fitted(sides_grid(v), width, "--format json")),
-        Group(Text(first, style="bold"), *map(Text, others)),
-        Group(*(Text(line, style="dim") for line in remarks(v))),
-    ]
-    blocks += [Group(Text(f" {caption}", style="dim"), *fitted(grid, width)) for caption, grid in _tables(v)]
-    return spaced(blocks)
-
-
-def two_markdown(v: Contrast) -> str:
-    """As Markdown with GitHub's tables, for a comment of a continuous integration."""
-    from hpsearch.reporting.markdown import escaped, markdown_table
-
-    first, *others = sentences(v)
-    lines = [
-        f"## {escaped(v.arms[1].name)} against {escaped(v.arms[0].name)}",
-        "",
-        f"**{escaped(first)}**",
-        "",
-        *(part for text in others for part in (escaped(text), "")),
-        f"{escaped(begun(title(v)))}.",
-        "",
-        *markdown_table(sides_grid(v)),
-        "",
-        *(f"- {escaped(line)}" for line in remarks(v)),
-        "",
-    ]
-    for caption, grid in _tables(v):
-        lines += [f"{escaped(begun(caption))}:", "", *markdown_table(grid), ""]
-    return "\n".join(lines)
+    a, b = v.arms
+    return [Section("compare", f"{b.name} against {a.name}", blocks, untitled=TERMINAL)]
 
 
 def two_document(v: Contrast) -> dict[str, Any]:
@@ -413,15 +368,15 @@ def two_document(v: Contrast) -> dict[str, Any]:
             "verdict": verdict(v),
             "difference": difference,
             "regression": regression,
-            "a": _side_document(v, v.arms[0]),
-            "b": _side_document(v, v.arms[1]),
+            "a": _side_document(v.arms[0], v.metric),
+            "b": _side_document(v.arms[1], v.metric),
             "remarks": remarks(v),
         }
     )
     return document
 
 
-def _side_document(v: Contrast, side: Arm) -> dict[str, Any]:
+def _side_document(side: Arm, metric: str) -> dict[str, Any]:
     return {
         "study": side.study,
         "trial": side.trial,
@@ -433,7 +388,7 @@ def _side_document(v: Contrast, side: Arm) -> dict[str, Any]:
         "losses": side.losses.tolist(),
         "diverged": side.diverged,
         **estimate_document(side.estimate),
-        "learning": side.learning(v.metric).tolist(),
+        "learning": side.learning(metric).tolist(),
         "anytime": None if side.search is None else _anytime_document(side.search),
         "uses_of_the_test_part": len(side.uses),
     }

@@ -134,7 +134,7 @@ def _some_pictures(dataset: Dataset) -> bytes:
     # Evenly over the part: the first ones are often all of one class.
     rows = np.linspace(0, len(part) - 1, min(_PICTURES, len(part))).round().astype(np.int64)
     captions = [_target_text(dataset, y) for y in part.y[rows]]
-    title = f"{dataset.name}: {len(rows)} of {len(part):,} training pictures"
+    title = f"{dataset.name}: {len(rows)} of {len(part):,} training images"
     return contact_sheet(dataset.pictures(part.x[rows]), captions, title)
 
 
@@ -144,7 +144,7 @@ def _wrong_pictures(study: Study, problem: Problem, dataset: Dataset, trial: Tri
     part = dataset.valid
     represented = predict(study, problem, trial, part.x)
     rows, captions = zip(*_most_wrong(dataset, represented), strict=True)
-    what = f"most wrong of {len(part):,} validation pictures"
+    what = f"most wrong of {len(part):,} validation images"
     title = f"{dataset.name}: {what} (label → trial {trial.number})"
     return contact_sheet(dataset.pictures(part.x[list(rows)]), captions, title)
 

@@ -34,7 +34,7 @@ def sections_document(shown: Iterable[Section]) -> dict[str, Any]:
 
 def curves_document(report: Report) -> dict[str, Any]:
     """The learning curves as `hpsearch.curves/1`."""
-    frame = curves_frame(report.record, report.curves)
+    frame = curve_rows(report)
     rows = frame.astype(object).to_numpy().tolist()
     return {
         "format": CURVES_FORMAT,
@@ -67,6 +67,11 @@ def report_rows(report: Report) -> pd.DataFrame:
     names = {"mean": "confirmed", "low": "confirmed_low", "high": "confirmed_high"}
     confirmed = confirmed_frame(report.confirmation)[["trial", *names]].rename(columns=names)
     return report.trials.merge(confirmed, how="left", on="trial")
+
+
+def curve_rows(report: Report) -> pd.DataFrame:
+    """The learning curves, one row a trial and epoch."""
+    return curves_frame(report.record, report.curves)
 
 
 def csv_text(frame: pd.DataFrame) -> str:

@@ -61,12 +61,8 @@ def sections_latex(shown: Iterable[Section], name: str) -> str:
 
 def latex_text(text: str) -> str:
     """Text that LaTeX sets as it is; control characters and what no font has are written as escapes."""
-    shown = "".join(c if c in _SPECIAL or c.isascii() or c.isalpha() else _escape(c) for c in plain(text))
+    shown = "".join(c if c in _SPECIAL or c.isascii() or c.isalpha() else ascii(c)[1:-1] for c in plain(text))
     return shown.translate(_TABLE)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def _table(grid: Grid, caption: str) -> str:

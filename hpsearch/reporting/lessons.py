@@ -1,72 +1,75 @@
-"""The lessons as tables of text."""
+"""The lessons as tables and sentences."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
+from hpsearch.reporting.blocks import PAGE, TEXT, Block, Format, Sentence, Table
 from hpsearch.reporting.grids import Column, Grid
 from hpsearch.results.lessons import Lessons
-from hpsearch.results.lessons.importances import Importance
-from hpsearch.results.lessons.interactions import Interaction
-from hpsearch.results.lessons.isolation import Isolation
+from hpsearch.results.lessons.effects import Importance, Interaction, Isolation
 from hpsearch.results.lessons.roles import FRESH, Verdict
 from hpsearch.text import MISSING, interval_text, listed, metric_text, missing, signed_texts
 
 _SHOWN_INTERACTIONS = 3
 _BAR = 12
+_ALL_WITH = "--format html"
 
 
-class Block(NamedTuple):
-    """A table with what it is of, and sentences below it."""
-
-    title: str
-    grid: Grid
-    lines: list[str]
-
-
-def pair_blocks(lessons: Lessons, metric: str) -> list[Block]:
+def pair_blocks(found: Lessons) -> Iterator[Block]:
     """Medians of each two hyper-parameters that interact."""
-    return [_interaction(each, metric) for each in lessons.interactions]
+    for each in found.interactions:
+        yield from _interaction(each, found.basis.metric)
 
 
-def pair_lines(lessons: Lessons) -> list[str]:
-    """What the strongest interactions say, a line each."""
-    return [_interaction_line(each) for each in lessons.interactions[:_SHOWN_INTERACTIONS]]
-
-
-def alone_blocks(lessons: Lessons, metric: str) -> list[Block]:
+def alone_blocks(found: Lessons) -> Iterator[Block]:
     """Each hyper-parameter by itself, the most important first."""
-    order = {each.name: place for place, each in enumerate(lessons.importances)}
-    known = sorted(
-        (each for each in lessons.isolations if each.name in order), key=lambda each: order[each.name]
-    )
-    return [_isolation(each, lessons, metric) for each in known]
+    isolations = {each.name: each for each in found.isolations}
+    for importance in found.importances:
+        if importance.name in isolations:
+            yield from _isolation(isolations[importance.name], found)
 
 
-def importances_block(lessons: Lessons) -> Block:
-    """A row a hyper-parameter, the most important first."""
+def importances_blocks(found: Lessons, pairs: frozenset[Format]) -> Iterator[Block]:
+    """A row a hyper-parameter, the most important first, and how to read that.
+
+    pairs: formats that say in a line what each of the strongest interactions is.
+    """
     heads = ("hyper-parameter", "share", "95 % interval", "", "what the trials say")
-    columns = tuple(Column(head, head in ("share", "95 % interval")) for head in heads)
-    rows = tuple(_importance_row(each, lessons) for each in lessons.importances)
-    unexplained = 1 - sum(each.share or 0.0 for each in lessons.importances)
-    rest = (
-        f"Share of the differences in rank that each explains by itself; interactions and luck: "
-        f"{unexplained:.0%}. In at most one study of 20 one is said to matter that does not."
+    columns = [Column(head, head in ("share", "95 % interval")) for head in heads]
+    rows = [_importance_row(each, found) for each in found.importances]
+    title = f"what matters: {found.basis.sentence}"
+    yield Table(_grid(columns, rows), title, titled=True, all_with=_ALL_WITH, formats=TEXT)
+    # The page has a chart of the bars.
+    bar = heads.index("")
+    without = _grid([*columns[:bar], *columns[bar + 1 :]], [(*row[:bar], *row[bar + 1 :]) for row in rows])
+    yield Table(without, title, formats=PAGE)
+    for each in found.interactions[:_SHOWN_INTERACTIONS]:
+        yield Sentence(_interaction_line(each), formats=pairs)
+    unexplained = 1 - sum(each.share or 0.0 for each in found.importances)
+    yield Sentence(
+        f"Share of the rank differences that each explains by itself; interactions and luck explain "
+        f"{unexplained:.0%}. At most 1 study in 20 flags a hyper-parameter that does not matter. What the "
+        "trials say holds the other hyper-parameters equal."
     )
-    lines = [f"{rest} What the trials say is with the other hyper-parameters held equal."]
-    epoch, most = lessons.basis.epoch, lessons.basis.most
+    epoch, most = found.basis.epoch, found.basis.most
     if epoch is not None and epoch < most:
-        lines.append(
-            f"Judged after {epoch} of {most} epochs: what learns fastest need not be best in the end."
+        yield Sentence(
+            f"Judged after {epoch} of {most} epochs: the fastest learner need not be best in the end."
         )
-    return Block(f"what matters: {lessons.basis.sentence}", Grid(columns, rows), lines)
 
 
-def without_bars(grid: Grid) -> Grid:
-    """The table without its bars of text, for where there is a chart of them."""
-    kept = [place for place, column in enumerate(grid.columns) if column.head]
-    rows = tuple(tuple(row[place] for place in kept) for row in grid.rows)
-    return Grid(tuple(grid.columns[place] for place in kept), rows)
+def _grid(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Grid:
+    return Grid(tuple(columns), tuple(map(tuple, rows)))
+
+
+def _taught(
+    title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], line: str
+) -> Iterator[Block]:
+    """A table with what it is of, and what there is to say of it."""
+    yield Table(_grid(columns, rows), title, titled=True, all_with=_ALL_WITH)
+    if line:
+        yield Sentence(line)
 
 
 def _importance_row(each: Importance, lessons: Lessons) -> tuple[str, ...]:
@@ -87,10 +90,10 @@ def _interaction_line(each: Interaction) -> str:
     return f"{each.first} × {each.second} ({each.share:.0%} beyond each alone): {each.sentence}."
 
 
-def _interaction(each: Interaction, metric: str) -> Block:
+def _interaction(each: Interaction, metric: str) -> Iterator[Block]:
     """Medians, with the values of the first across, as it has more of them."""
     across = each.cells.drop_duplicates("first_place")["first"].tolist()
-    columns = (Column(each.second, False), *(Column(str(text)) for text in across))
+    columns = [Column(each.second, False), *(Column(str(text)) for text in across)]
     rows = []
     for _, own in each.cells.groupby("second_place", sort=True):
         cells = [metric_text(metric, value) if value == value else "·" for value in own["median"]]
@@ -98,22 +101,16 @@ def _interaction(each: Interaction, metric: str) -> Block:
     title = (
         f"median {metric} by {each.first} (across) and {each.second}; · is fewer than 3 trials, or diverged"
     )
-    return Block(title, Grid(columns, tuple(rows)), [_interaction_line(each)])
+    return _taught(title, columns, rows, _interaction_line(each))
 
 
-def _isolation(each: Isolation, lessons: Lessons, metric: str) -> Block:
-    buckets = each.buckets
-    diverged = bool(buckets["diverged"].any())
-    columns = [
-        Column(each.name),
-        Column("trials"),
-        Column(f"best {metric}"),
-        Column("median"),
-        Column("quartiles"),
-    ]
-    columns += [Column("diverged")] if diverged else []
+def _isolation(each: Isolation, lessons: Lessons) -> Iterator[Block]:
+    metric = lessons.basis.metric
+    diverged = bool(each.buckets["diverged"].any())
+    heads = [each.name, "trials", f"best {metric}", "median", "quartiles"]
+    columns = list(map(Column, [*heads, "diverged"] if diverged else heads))
     rows = []
-    for row in buckets.to_dict("records"):
+    for row in each.buckets.to_dict("records"):
         quartiles = [metric_text(metric, row[name]) for name in ("lower", "upper")]
         spread = MISSING if missing(row["median"]) else f"{quartiles[0].removesuffix('%')} … {quartiles[1]}"
         cells = [
@@ -123,27 +120,22 @@ def _isolation(each: Isolation, lessons: Lessons, metric: str) -> Block:
             metric_text(metric, row["median"]),
         ]
         cells += [spread] + ([f"{row['share_diverged']:.0%}" if row["diverged"] else ""] if diverged else [])
-        rows.append(tuple(cells))
+        rows.append(cells)
     epoch = lessons.basis.epoch
     after = (
         ""
         if epoch is None or epoch == lessons.basis.most
         else f"; medians and quartiles after {epoch} epochs"
     )
-    lines = [f"{each.name}: {each.remark}."] if each.remark else []
-    return Block(f"{each.name} by itself{after}", Grid(tuple(columns), tuple(rows)), lines)
+    line = f"{each.name}: {each.remark}." if each.remark else ""
+    return _taught(f"{each.name} by itself{after}", columns, rows, line)
 
 
-def verdict_block(each: Verdict, metric: str) -> Block:
+def verdict_blocks(each: Verdict, metric: str) -> Iterator[Block]:
     """A row a value of a scientific hyper-parameter, and what is told apart."""
     fresh = bool((each.values["source"] == FRESH).any())
-    columns = [Column(each.name, False), Column("trials"), Column("best"), Column("trial"), Column(metric)]
-    columns += [
-        Column("95 % interval"),
-        Column("to the first"),
-        Column("its interval"),
-        Column("from", False),
-    ]
+    heads = ("trials", "best", "trial", metric, "95 % interval", "to the first", "its interval")
+    columns = [Column(each.name, False), *map(Column, heads), Column("from", False)]
     rows = []
     for row in each.values.to_dict("records"):
         difference = "" if missing(row["difference"]) else signed_texts(metric, row["difference"])[0]
@@ -168,4 +160,4 @@ def verdict_block(each: Verdict, metric: str) -> Block:
         if fresh
         else "each value's expected best of equally many trials"
     )
-    return Block(f"{each.name}: {what}", Grid(tuple(columns), tuple(rows)), [each.sentence])
+    return _taught(f"{each.name}: {what}", columns, rows, each.sentence)

@@ -52,13 +52,13 @@ def score_text(model: Model, rows: Rows, outputs: NDArray[np.float32]) -> str | 
     if found is None:
         return None
     value, count = found
-    subject = plural(count, "row") if not rows.files else plural(count, "picture")
+    subject = plural(count, "row") if not rows.files else plural(count, "image")
     known = f'{subject} with a known "{model.target}"'
     if math.isnan(value):
         return f"{model.metric}: not defined on {known}"
     left = len(rows.x) - count
-    others = f"; {left:,} more have none that the model knows" if left else ""
+    others = f"; {left:,} more have no target that the model knows" if left else ""
     return (
-        f"{model.metric} {metric_text(model.metric, value)} on {known}{others}; rows that it was trained on, "
-        "if there are any, flatter"
+        f"{model.metric} {metric_text(model.metric, value)} on {known}{others}; any rows it was trained on "
+        "flatter the score"
     )

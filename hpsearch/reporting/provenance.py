@@ -24,6 +24,11 @@ def provenance_rows(report: Report) -> list[tuple[str, str]]:
     return list(_rows(report))
 
 
+def written(value: Any) -> str:
+    """A value of the provenance: text as it is, others as TOML."""
+    return value if isinstance(value, str) else toml_value(value)
+
+
 def _rows(report: Report) -> Iterator[tuple[str, str]]:
     record = report.record
     summary, data = record.data_summary, record.document.get("data", {})
@@ -50,9 +55,9 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     hidden = {"seed", "data", "study"}
     for key, value in said.items():
         if key not in hidden:
-            yield _OTHER_NAMES.get(key, key), value if isinstance(value, str) else toml_value(value)
+            yield _OTHER_NAMES.get(key, key), written(value)
     if len(runs) > 1:
-        yield "runs", f"{len(runs)}; the last one's are above"
+        yield "runs", f"{len(runs)}; the last one is described above"
 
 
 def commands(report: Report) -> list[tuple[str, str]]:
@@ -61,7 +66,7 @@ def commands(report: Report) -> list[tuple[str, str]]:
     found = [
         (
             f"hpsearch run {quote(f'{report.record.name}.toml')}",
-            "the search, from the study below saved as this file",
+            "the search; first save the study below as this file",
         )
     ]
     if report.confirmation is not None:
@@ -70,7 +75,9 @@ def commands(report: Report) -> list[tuple[str, str]]:
             (f"hpsearch confirm {name} --top {len(c.finalists)} --seeds {c.seeds}", "the confirmed ranking")
         )
     if report.best is not None:
-        found.append((f"hpsearch replay {name} {report.best}", "one trial once more, compared bit for bit"))
+        found.append(
+            (f"hpsearch replay {name} {report.best}", "one trial retrained and compared bit for bit")
+        )
     return found
 
 

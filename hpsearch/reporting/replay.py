@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,12 +11,15 @@ from rich.text import Text
 
 from hpsearch.errors import plural
 from hpsearch.records import Segment
-from hpsearch.reporting.tables import spaced
-from hpsearch.results.replay import Replay, Replayed, RunDifference
-from hpsearch.text import STATE_WORDS, json_value, plain, toml_value
+from hpsearch.reporting.details import lane_text
+from hpsearch.reporting.provenance import written
+from hpsearch.reporting.tables import spaced, two_columns
+from hpsearch.retrain.replay import Replay, Replayed, RunDifference
+from hpsearch.text import STATE_WORDS, json_value, plain
 
 REPLAY_FORMAT = "hpsearch.replay/1"
 _SHOWN = 20
+_OF_A_PIECE = ("first_epoch", "cohort", "run", "lane", "width")
 
 
 def verdict(trial: Replayed) -> str:
@@ -47,15 +50,12 @@ def replay_view(found: Replay) -> RenderableType:
     blocks += [_run_block(run) for run in found.runs if run.fields]
     if not found.identical and (silent := list(_silent(found))):
         runs = ", ".join(f"run {run}" if run else "the time before runs were recorded" for run in silent)
-        blocks.append(Text(f"of {runs} nothing is recorded otherwise than now: the record does not say why"))
+        blocks.append(Text(f"{runs}: nothing recorded differs from now, so the record does not say why"))
     return spaced(blocks)
 
 
 def _trained_by(piece: Segment) -> str:
-    if not piece.run:
-        return ""
-    lane = f", lane {piece.lane + 1} of {piece.width}" if piece.width else ""
-    return f"trained by run {piece.run}{lane}"
+    return f"trained by run {piece.run}{lane_text(piece)}" if piece.run else ""
 
 
 def _silent(found: Replay) -> Iterator[int]:
@@ -69,17 +69,11 @@ def _run_block(each: RunDifference) -> RenderableType:
     which = "before runs were recorded"
     if each.begun is not None:
         which = f"run {each.run}, {each.begun.astimezone():%Y-%m-%d %H:%M}"
-    head = Text(f"recorded otherwise than now: {which}, {plural(len(each.trials), 'trial')}")
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, (then, now) in each.fields.items():
-        table.add_row(Text(f"  {plain(name)}"), Text(f"{_written(then)} → {_written(now)}"))
-    return Group(head, table)
-
-
-def _written(value: Any) -> str:
-    return plain(value) if isinstance(value, str) else toml_value(value)
+    head = Text(f"recorded differently from now: {which}, {plural(len(each.trials), 'trial')}")
+    changes = (
+        (f"  {name}", f"{written(then)} → {written(now)}") for name, (then, now) in each.fields.items()
+    )
+    return Group(head, two_columns(changes))
 
 
 def replay_document(found: Replay) -> dict[str, Any]:
@@ -111,10 +105,5 @@ def _trial_row(trial: Replayed) -> dict[str, Any]:
         "differs_from": trial.differs_from,
         "largest_difference": json_value(trial.largest),
         "failure": trial.failure,
-        "pieces": _piece_rows(trial.pieces),
+        "pieces": [{name: int(getattr(piece, name)) for name in _OF_A_PIECE} for piece in trial.pieces],
     }
-
-
-def _piece_rows(pieces: Sequence[Segment]) -> list[dict[str, int]]:
-    names = ("first_epoch", "cohort", "run", "lane", "width")
-    return [{name: int(getattr(piece, name)) for name in names} for piece in pieces]

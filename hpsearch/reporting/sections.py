@@ -36,9 +36,8 @@ from hpsearch.reporting.blocks import (
     Title,
     Tone,
 )
-from hpsearch.reporting.charts.arms import comparison_charts
-from hpsearch.reporting.charts.confirmed import confirmed_chart, seeds_chart
 from hpsearch.reporting.charts.curves import curves_chart
+from hpsearch.reporting.charts.fresh_seeds import comparison_charts, confirmed_chart, seeds_chart
 from hpsearch.reporting.charts.front import front_charts
 from hpsearch.reporting.charts.lessons import importances_chart, interaction_charts, isolation_charts
 from hpsearch.reporting.charts.parallel import parallel_chart
@@ -69,11 +68,9 @@ from hpsearch.reporting.grids import (
 )
 from hpsearch.reporting.lessons import (
     alone_blocks,
-    importances_block,
+    importances_blocks,
     pair_blocks,
-    pair_lines,
-    verdict_block,
-    without_bars,
+    verdict_blocks,
 )
 from hpsearch.reporting.provenance import commands, next_line, provenance_rows, study_toml
 from hpsearch.reporting.summary import summary
@@ -92,7 +89,7 @@ IMAGES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Of the images that are made elsewhere, what they show, by file name."""
-_NOTHING: Mapping[str, bytes] = MappingProxyType({})
+NO_IMAGES: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Source:
@@ -104,7 +101,7 @@ class Source:
         top: int = 10,
         found: Lessons | None = None,
         storage: str = "",
-        images: Mapping[str, bytes] = _NOTHING,
+        images: Mapping[str, bytes] = NO_IMAGES,
         limit: int = 0,
     ) -> None:
         """top: rows of the tables for people, 0 for all. found: the lessons, where they are known already.
@@ -151,7 +148,7 @@ def all_charts(report: Report, found: Lessons, long: bool = False) -> list[Chart
 def chart_blocks(shown: Iterable[Section]) -> Iterator[Charts]:
     """The blocks of these sections that hold charts."""
     for section in shown:
-        yield from (block for block in section.make() if isinstance(block, Charts))
+        yield from (block for block in section.made if isinstance(block, Charts))
 
 
 def _summary(source: Source) -> Section:
@@ -210,7 +207,7 @@ def _front(source: Source) -> Section | None:
         )
         grid, more = front_grid(report, top), front_more_line(report, top)
         yield Table(grid, more=more, formats=TEXT)
-        yield Table(grid, "trials of the front", more=more, formats=PAGE)
+        yield Table(grid, "trials on the front", more=more, formats=PAGE)
 
     return Section("front", front_title(report), blocks, formats=EVERYWHERE - LATEX)
 
@@ -269,7 +266,7 @@ def _compared(source: Source) -> Section | None:
             file="comparison.png",
             caption="Scores by seed, with means and intervals",
         )
-        caption = f"{subject}: each one's best trial, trained again"
+        caption = f"{subject}: each one's best trial, retrained"
         yield Table(comparison_grid(c), caption, all_with="--format json")
         yield Remarks(remarks(c))
 
@@ -305,35 +302,32 @@ def _lessons(source: Source) -> Section:
     tables, lines = (TEXT, frozenset[Any]()) if every else (MARKDOWN, TERMINAL)
 
     def blocks() -> Iterator[Block]:
-        found, metric = source.lessons, report.record.metric
-        yield from _all_taught([verdict_block(each, metric) for each in found.verdicts], EVERYWHERE)
+        found = source.lessons
+        for each in found.verdicts:
+            yield from verdict_blocks(each, report.record.metric)
         yield Title("Importances", formats=PAGE)
         if any(each.share is not None for each in found.importances):
-            title, grid, said = importances_block(found)
             yield Charts(lambda _: _some(importances_chart(found)))
-            yield Table(grid, title, titled=True, all_with="--format html", formats=TEXT)
-            yield Table(without_bars(grid), title, formats=PAGE)
-            yield from (Sentence(line, formats=lines) for line in pair_lines(found))
-            yield from map(Sentence, said)
+            yield from importances_blocks(found, lines)
         else:
-            too_few = "There are too few trials to say which hyper-parameters matter."
+            too_few = "Too few trials to say which hyper-parameters matter."
             yield Sentence(too_few, formats=PAGE)
         yield Charts(lambda _: _some(parallel_chart(report)), heading=3)
         if found.interactions:
             yield Title("Pairs that interact", formats=PAGE)
-            told = "What one value does depends on the other: medians of the trials with both."
+            told = "The effect of one depends on the other: medians of the trials that have both values."
             yield Sentence(told, formats=PAGE)
             yield Charts(lambda _: interaction_charts(found), heading=4, panels="panels wide")
-        yield Later(lambda: _all_taught(pair_blocks(found, metric), tables), formats=tables)
+        yield Later(lambda: pair_blocks(found), formats=tables)
         if found.isolations:
             yield Title("Each hyper-parameter by itself", formats=PAGE)
             told = (
-                "The best (dot), the median (line) and the quartiles (bar) of the trials by value, whatever "
-                f"else they had; grey dots are trials, crosses diverged. From {found.basis.sentence}."
+                "Best (dot), median (line) and quartiles (bar) of the trials by value, across all other "
+                f"settings; grey dots are trials, crosses diverged trials. From {found.basis.sentence}."
             )
             yield Sentence(told, formats=PAGE)
             yield Charts(lambda _: isolation_charts(found), heading=4, panels="panels")
-        yield Later(lambda: _all_taught(alone_blocks(found, metric), tables), formats=tables)
+        yield Later(lambda: alone_blocks(found), formats=tables)
 
     return Section(
         "lessons",
@@ -377,7 +371,7 @@ def _advice(source: Source) -> Section:
             for each in found
         ]
         if not found:
-            yield Sentence("Nothing stands out that should be done otherwise.", formats=PAGE)
+            yield Sentence("Nothing stands out to change.", formats=PAGE)
         if lines:
             yield Steps([*steps, *map(Step, lines[len(found) :])])
         if command is not None:
@@ -421,13 +415,6 @@ def _next(source: Source) -> Section:
         formats=TERMINAL,
         untitled=TERMINAL,
     )
-
-
-def _all_taught(blocks: Iterable[tuple[str, Any, list[str]]], formats: frozenset[Any]) -> Iterator[Block]:
-    """Tables of the lessons, each with the sentences below it."""
-    for title, grid, lines in blocks:
-        yield Table(grid, title, titled=True, all_with="--format html", formats=formats)
-        yield from (Sentence(line, formats=formats) for line in lines)
 
 
 def _some(chart: Chart | None) -> list[Chart]:

@@ -39,11 +39,11 @@ def _won(report: Report) -> str:
     if report.confirmation is not None:
         return _confirmed(report.confirmation)
     if not len(report.ranked):
-        return "No trial is complete, so none has won."
+        return "No trial is complete, so there is no winner."
     best = report.row(int(report.ranked["trial"].iloc[0]))
     value = metric_text(report.record.metric, best["value"])
     complete = report.counts[State.COMPLETE]
-    flattered = f", the best of {complete:,} and so flattered by luck" if complete > 1 else ""
+    flattered = f", the best of {complete:,}, so luck flatters it" if complete > 1 else ""
     won = f"Trial {best['trial']} has the best {valid_name(report)}, {value}{flattered}"
     return f"{won}; it is not confirmed on fresh seeds."
 
@@ -63,7 +63,7 @@ def _confirmed(c: Confirmation) -> str:
             else "the only finalist"
         )
     else:
-        how = f"not to be told apart from {plural(others, 'other finalist')}"
+        how = f"indistinguishable from {plural(others, 'other finalist')}"
     return f"Trial {best.trial} comes out first on {plural(c.seeds, 'fresh seed')} with {score}, {how}."
 
 
@@ -73,6 +73,6 @@ def _next(report: Report, found: Sequence[Advice]) -> str:
         remedy = f"; try {found[0].written}" if found[0].remedy else ""
         return f"{begun(found[0].text)}{remedy}."
     if report.confirmation is None and len(report.ranked):
-        return f"hpsearch confirm {name} trains the best again on fresh seeds and says which really differ."
+        return f"hpsearch confirm {name} retrains the best on fresh seeds and says which really differ."
     more = f"hpsearch run {name} --trials {2 * len(report.trials)}"
-    return f"Nothing stands out that should be done otherwise; more of the same is {more}."
+    return f"Nothing stands out to change; for more of the same: {more}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from io import StringIO
 from shlex import quote
+from typing import Literal
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -101,7 +102,7 @@ def _lines(block: Block, width: int) -> list[RenderableType]:
             )
             return [*(_caption(block.caption) if block.caption else []), *table, *_dim(block.more)]
         case Pairs():
-            return [_pairs(block.rows)]
+            return [Padding(two_columns(block.rows, "right"), (0, 0, 0, 1))]
         case Steps():
             return [Text(part) for step in block.steps for part in _unbroken(step, width)]
         case Code():
@@ -127,7 +128,7 @@ def curves_view(report: Report, numbers: Sequence[int], width: int) -> Renderabl
         head = Text(f"{name}   trial {numbers[0]}")
         return spaced([head, Group(*fitted(trial_curve_grid(report, numbers[0]), width))])
     head = Text(f"{name}   {valid_name(report)} by epoch")
-    table = _fitted_curves(report, numbers, width, _ALL_EPOCHS)
+    table = _first_columns(curves_grid(report, numbers, _ALL_EPOCHS), width)
     everything = f"hpsearch curves {quote(report.record.name)} --format csv"
     return spaced([head, table, Text(f"every trial, epoch and column: {plain(everything)}", style="dim")])
 
@@ -195,11 +196,6 @@ def _width(grid: Grid, heads: Sequence[str], gap: int = _GAP) -> int:
     return total
 
 
-def _fitted_curves(report: Report, numbers: Sequence[int], width: int, epochs: int) -> RenderableType:
-    """Curves of as many of the trials as fit beside each other, the first ones."""
-    return _first_columns(curves_grid(report, numbers, epochs), width)
-
-
 def _first_columns(grid: Grid, width: int) -> RenderableType:
     """The grid with as many of its columns as fit, the first ones."""
     heads = [column.head for column in grid.columns]
@@ -208,13 +204,14 @@ def _first_columns(grid: Grid, width: int) -> RenderableType:
     return _table(grid, heads)
 
 
-def _pairs(rows: Sequence[tuple[str, str]]) -> RenderableType:
+def two_columns(rows: Iterable[tuple[str, str]], justify: Literal["left", "right"] = "left") -> RichTable:
+    """Words, and beside each what there is to say of it; control characters are shown, not obeyed."""
     table = RichTable.grid(padding=(0, _GAP, 0, 0))
-    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify=justify, no_wrap=True)
     table.add_column(overflow="fold")
     for what, said in rows:
-        table.add_row(Text(what), Text(said))
-    return Padding(table, (0, 0, 0, 1))
+        table.add_row(Text(plain(what)), Text(plain(said)))
+    return table
 
 
 def _dim(line: str | None) -> list[RenderableType]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import pandas as pd
 
@@ -13,18 +12,17 @@ from hpsearch.files import write_files
 from hpsearch.reporting.blocks import Section
 from hpsearch.reporting.json_csv import csv_text, json_text, report_rows, sections_document
 from hpsearch.reporting.markdown import sections_markdown
-from hpsearch.reporting.sections import Source, chart_blocks, sections
+from hpsearch.reporting.sections import NO_IMAGES, Source, chart_blocks, sections
 from hpsearch.reporting.tables import plain_text, sections_view
 from hpsearch.results.frames import Report, curves_frame
 from hpsearch.text import plain
 
 PAGE, TRIALS = "report.html", "trials.parquet"
 _TEXT_WIDTH = 100
-_NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
 def write_report(
-    report: Report, directory: Path, top: int = 10, pictures: Mapping[str, bytes] = _NOTHING
+    report: Report, directory: Path, top: int = 10, pictures: Mapping[str, bytes] = NO_IMAGES
 ) -> list[Path]:
     """Write the report into `directory` in all formats.
 
@@ -77,7 +75,7 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HpsearchError(
-            f"{folder}: expected a folder for the report's files; it cannot be made: {error.strerror}. "
+            f"{folder}: expected a folder for the report's files; it cannot be created: {error.strerror}. "
             "Choose another one with --out"
         ) from None
 

@@ -1,1 +1,1 @@
-"""What a study says, as numbers and sentences; no terminal, no charts."""
+"""What a study shows, as numbers and sentences; no terminal, no charts."""

@@ -1,25 +1,56 @@
-"""Finalists on fresh seeds: what of the best trials' scores was luck, and which of them really differ."""
+"""Configurations on fresh seeds, and finalists: what of their scores was luck, and which really differ."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hpsearch.results.retrained import Retrained
-from hpsearch.stats import Ranking, rank_arms
+from hpsearch.records import FloatArray, valid_place
+from hpsearch.stats import LEVEL, Estimate, Pair, Ranking, Scored, rank_arms
+
+
+@dataclass(frozen=True)
+class Retrained(Scored):
+    """A configuration on each of some fresh seeds.
+
+    trial: whose it is. epochs: trained for. scores, losses: [seeds] on the scored split, NaN where it
+    diverged. curves: one per seed, [epochs, columns] as in records.Segment, on training and validation, up to
+    the epoch in which it diverged. params: the searched ones.
+    """
+
+    trial: int | None
+    epochs: int | None
+    scores: FloatArray
+    losses: FloatArray = field(default_factory=lambda: np.empty(0))
+    curves: tuple[FloatArray, ...] = ()
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def validation(self, metric: str) -> FloatArray:
+        """[seeds] validation metric after the last epoch; NaN where it diverged."""
+        place = valid_place(metric)
+        values = np.array([curve[-1, place] for curve in self.curves])
+        return np.where(np.isnan(self.scores), np.nan, values) if len(values) else values
+
+    def learning(self, metric: str) -> FloatArray:
+        """[epochs] mean validation metric of the seeds that trained to the end."""
+        place = valid_place(metric)
+        whole = [curve[:, place] for curve in self.curves if len(curve) == self.epochs]
+        means: FloatArray = np.mean(whole, axis=0) if whole else np.full(self.epochs or 0, np.nan)
+        return means
 
 
 @dataclass(frozen=True)
 class Finalist(Retrained):
-    """One of the best trials by validation, trained again on fresh seeds for the epochs after which it was
-    best.
+    """One of the best trials by validation, retrained on fresh seeds for the epochs after which it was best.
 
-    selected: the validation metric for which it was chosen.
+    selected: the validation metric that selected it.
     """
 
     trial: int
@@ -29,10 +60,7 @@ class Finalist(Retrained):
 
 @dataclass(frozen=True)
 class Use:
-    """One look at the part that is scored: for what, of how many trials on how many seeds, and when.
-
-    when: None of a look at it that was taken over with a fork.
-    """
+    """One look at the scored split: why, with how many trials and seeds, and when (None: a fork's parent)."""
 
     purpose: str
     trials: int
@@ -44,10 +72,10 @@ class Use:
 class Confirmation:
     """The finalists of a study, each trained on the same fresh seeds and scored once.
 
-    part: "test", or "validation" where there is no test set; rows: of it. resampled: with each seed the rows
-    of training and validation were divided anew. complete: trials from which the finalists were chosen, the
-    first by validation. finalists: in that order. uses: all looks at the part so far. values: the validation
-    metric of every complete trial, as far as there are any now. study: its name.
+    part: the scored split, "test", or "validation" where there is no test set; rows: in it. resampled: each
+    seed redrew the training and validation split. complete: trials among which the finalists are the best by
+    validation. finalists: in that order. uses: all looks at the scored split so far. values: the validation
+    metric of every complete trial now. study: its name.
     """
 
     metric: str
@@ -64,7 +92,7 @@ class Confirmation:
 
     @cached_property
     def ranking(self) -> Ranking:
-        """Of the finalists by their scores; places are theirs."""
+        """Of the finalists by their scores."""
         return rank_arms(np.array([finalist.scores for finalist in self.finalists]), self.maximize)
 
     @property
@@ -79,19 +107,19 @@ class Confirmation:
 
     @property
     def tied(self) -> list[Finalist]:
-        """The best one and all that cannot be told apart from it, best first."""
+        """The best one and all that are indistinguishable from it, best first."""
         ranks = self.ranking.ranks
         return [self.finalists[place] for place in self.ranking.order if ranks[place][0] == 1]
 
 
 def confirmed_frame(confirmation: Confirmation) -> pd.DataFrame:
-    """One row a finalist, best first.
+    """One row per finalist, best first.
 
-    Columns: rank_low, rank_high: what its rank may be, with 95 % confidence for all together. trial.
-    selected: the validation metric for which it was chosen. again: the same on fresh seeds, on average. mean,
-    sd, low, high: of the scores, with a 95 % interval. shrinkage: by how much the score falls short of
-    `selected`. difference, difference_low, difference_high, p: to the best one, corrected for all
-    comparisons. seeds, diverged, epochs, param_….
+    Columns: rank_low, rank_high: bounds of its rank, with 95 % confidence for all together. trial. selected:
+    the validation metric that selected it. again: the same on fresh seeds, on average. mean, sd, low, high:
+    of the scores, with a 95 % interval. shrinkage: by how much the score falls short of `selected`.
+    difference, difference_low, difference_high, p: to the best one, corrected for all comparisons. seeds,
+    diverged, epochs, param_….
     """
     rows = []
     for place in confirmation.ranking.order:
@@ -108,15 +136,12 @@ def confirmed_frame(confirmation: Confirmation) -> pd.DataFrame:
                 "trial": each.trial,
                 "selected": each.selected,
                 "again": again.mean() if len(again) else np.nan,
-                "mean": np.nan if found is None else found.mean,
-                "sd": np.nan if found is None else found.sd,
-                "low": np.nan if found is None or found.low is None else found.low,
-                "high": np.nan if found is None or found.high is None else found.high,
-                "shrinkage": np.nan if found is None else sign * (each.selected - found.mean),
-                "difference": np.nan if to_best is None else to_best.mean,
-                "difference_low": np.nan if to_best is None or to_best.low is None else to_best.low,
-                "difference_high": np.nan if to_best is None or to_best.high is None else to_best.high,
-                "p": np.nan if to_best is None else to_best.p,
+                **{name: _known(found, name) for name in ("mean", "sd", "low", "high")},
+                "shrinkage": sign * (each.selected - _known(found, "mean")),
+                "difference": _known(to_best, "mean"),
+                "difference_low": _known(to_best, "low"),
+                "difference_high": _known(to_best, "high"),
+                "p": _known(to_best, "p"),
                 "seeds": len(each.scores) - each.diverged,
                 "diverged": each.diverged,
                 "epochs": each.epochs,
@@ -124,3 +149,81 @@ def confirmed_frame(confirmation: Confirmation) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _known(of: Estimate | Pair | None, name: str) -> float:
+    """A field of an estimate or pair; NaN where either is None."""
+    value: float | None = getattr(of, name, None)
+    return np.nan if value is None else value
+
+
+LAST = 5
+"""Looks at the last fifth of the epochs, but at least at five."""
+
+BEST = "●"
+
+
+def still_improving(curves: Sequence[FloatArray], maximize: bool) -> bool:
+    """Whether the values [epochs] of a trial still improved in the last fifth of its epochs, beyond noise.
+
+    The least-squares slope there is better than 0 by a one-sided t-test at 5 %: over seeds where there are
+    three or more, otherwise over the epochs of the one curve. That takes neighbouring epochs for independent,
+    so the gain must also exceed the spread around the line.
+    """
+    from scipy.special import stdtr  # 0.1 s for those who need it
+
+    ends = [curve[-max(LAST, len(curve) // LAST) :] * (1 if maximize else -1) for curve in curves]
+    ends = [end for end in ends if len(end) >= LAST and np.isfinite(end).all()]
+    if not ends:
+        return False
+    slopes = np.array([np.polyfit(np.arange(len(end)), end, 1)[0] for end in ends])
+    if len(slopes) > 2:
+        error = slopes.std(ddof=1) / np.sqrt(len(slopes))
+        if error == 0:
+            return bool(slopes[0] > 0)
+        return bool(1 - stdtr(len(slopes) - 1, slopes.mean() / error) <= 1 - LEVEL)
+    end = ends[0]
+    at = np.arange(len(end)) - (len(end) - 1) / 2
+    left = end - end.mean() - slopes[0] * at
+    spread = float(np.sqrt(left @ left / (len(end) - 2)))
+    if slopes[0] * (len(end) - 1) <= 2 * spread or slopes[0] <= 0:
+        return False
+    return spread == 0 or bool(1 - stdtr(len(end) - 2, slopes[0] * np.sqrt(at @ at) / spread) <= 1 - LEVEL)
+
+
+def finalist_curves(confirmation: Confirmation) -> pd.DataFrame:
+    """The validation metric of the finalists over their seeds, best finalist first.
+
+    Columns: trial, epoch, mean, sd, seeds (not diverged by then), best (the epoch of the best mean),
+    improving (whether the trial was still improving at its end).
+    """
+    place = valid_place(confirmation.metric)
+    frames = []
+    for finalist in confirmation.ranked:
+        if not finalist.curves:
+            continue
+        values = np.full((len(finalist.curves), max(map(len, finalist.curves))), np.nan)
+        for seed, curve in enumerate(finalist.curves):
+            values[seed, : len(curve)] = curve[:, place]
+        there = np.isfinite(values)
+        count = there.sum(0)
+        mean = np.where(there, values, 0).sum(0) / np.maximum(count, 1)
+        squares = (np.where(there, values - mean, 0) ** 2).sum(0)
+        mean = np.where(count > 0, mean, np.nan)
+        sd = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
+        best = int(np.where(count > 0, mean if confirmation.maximize else -mean, -np.inf).argmax())
+        frames.append(
+            pd.DataFrame(
+                {
+                    "trial": finalist.trial,
+                    "epoch": np.arange(1, len(mean) + 1),
+                    "mean": mean,
+                    "sd": sd,
+                    "seeds": count,
+                    "best": np.arange(len(mean)) == best,
+                    "improving": still_improving(list(values[there.all(1)]), confirmation.maximize),
+                }
+            )
+        )
+    columns = ["trial", "epoch", "mean", "sd", "seeds", "best", "improving"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

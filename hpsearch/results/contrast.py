@@ -11,9 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from hpsearch.errors import HpsearchError
-from hpsearch.results.anytime import Anytime
-from hpsearch.results.confirmation import Use
-from hpsearch.results.retrained import Retrained
+from hpsearch.records import FloatArray, IntArray, Segment, StudyRecord, Trial, valid_place
+from hpsearch.results.confirmation import Retrained, Use
 from hpsearch.stats import (
     UNCLEAR,
     BySeed,
@@ -27,8 +26,50 @@ from hpsearch.stats import (
 from hpsearch.study.arms import LINEAR
 from hpsearch.text import is_share, plain
 
+
+@dataclass(frozen=True)
+class Anytime:
+    """A search after each piece of training: [pieces] trials finished, epochs trained, seconds of the study,
+    and the best validation metric so far.
+    """
+
+    trials: IntArray
+    epochs: IntArray
+    seconds: FloatArray
+    best: FloatArray
+
+    def at(self, axis: str, budget: float) -> float:
+        """The best for at most `budget` of "trials", "epochs" or "seconds"; NaN before anything was spent."""
+        count = int(np.searchsorted(getattr(self, axis), budget, side="right"))
+        return float(self.best[count - 1]) if count else math.nan
+
+    def spent(self, axis: str) -> float:
+        """All of "trials", "epochs" or "seconds"."""
+        spent = getattr(self, axis)
+        return float(spent[-1]) if len(spent) else 0.0
+
+
+def anytime(record: StudyRecord, trials: list[Trial], segments: list[Segment]) -> Anytime:
+    """The best validation metric so far against its cost, in the order of cohorts.
+
+    Segments know their share of the threads' time, which is scaled to the study's own.
+    """
+    column = valid_place(record.metric)
+    ordered = sorted(segments, key=lambda each: (each.cohort, each.trial))
+    best_of, whole = (
+        (np.fmax, np.fmax.accumulate) if record.direction == "maximize" else (np.fmin, np.fmin.accumulate)
+    )
+    tops: FloatArray = np.array([best_of.reduce(each.curve[:, column]) for each in ordered])
+    finished = {trial.number: trial.epochs for trial in trials if trial.state.finished}
+    ends = np.array([finished.get(each.trial) == each.last_epoch for each in ordered], dtype=np.int64)
+    seconds = np.cumsum([each.seconds for each in ordered])
+    share = record.seconds / seconds[-1] if len(ordered) and seconds[-1] > 0 else 1.0
+    epochs: IntArray = np.cumsum([len(each.curve) for each in ordered], dtype=np.int64)
+    return Anytime(np.cumsum(ends), epochs, seconds * share, whole(tops) if len(tops) else tops)
+
+
 _OF_ROWS = ("accuracy", "error")
-"""Metrics that count rows, so that what other rows would change is known."""
+"""Metrics that count rows, so that the effect of drawing other rows is known."""
 
 
 class Choice(StrEnum):
@@ -40,10 +81,9 @@ class Choice(StrEnum):
 
 
 class Pairing(StrEnum):
-    """What arms have in common, so that it is no part of their difference.
+    """What arms share, so that it is no part of their difference.
 
-    SEEDS: with a seed the same rows in the same parts and the same mini-batches. ROWS: the rows on which they
-    are scored.
+    SEEDS: on one seed the same rows in the same splits and the same mini-batches. ROWS: the scored rows.
     """
 
     SEEDS = "seeds"
@@ -60,14 +100,14 @@ def gate_rows(metric: str) -> bool:
 class Margin:
     """How much worse the second may be: in the metric's unit, or as percent.
 
-    Percent of a metric that is a share are points, of others they are of the first one's score.
+    Percent are points of a metric that is a share, and of other metrics a share of the first one's score.
     """
 
     value: float
     percent: bool
 
     def absolute(self, metric: str) -> float:
-        """In the metric's unit, as far as it is the same for every score."""
+        """In the metric's unit, without what depends on the score."""
         if not self.percent:
             return self.value
         return self.value / 100 if is_share(metric) else 0.0
@@ -100,13 +140,12 @@ def read_margin(text: str, option: str = "--fail-if-worse") -> Margin:
 
 @dataclass(frozen=True)
 class Arm(Retrained):
-    """One of what is compared, by a trial that was trained again; trial is None, and scores are empty, of an
-    arm that has no complete one.
+    """One side of a comparison, represented by a retrained trial; if no trial is complete, trial is None and
+    scores are empty.
 
-    name: for people. trials, complete: of the study that are of this arm. Of a study or trial: choice: why
-    this trial; rows: on which it is scored; search: what its study had at any time, if that is compared by
-    its own metric; uses: all looks at its test set; stopped: it was stopped early in its study, and is
-    trained for no longer here.
+    name: for people. trials, complete: counts in this arm of the study. Of a study or trial: choice: why this
+    trial; rows: scored; search: its study over time, if compared by its own metric; uses: all looks at its
+    test set; stopped: it was stopped early in its study, and trains no longer here.
     """
 
     name: str = ""
@@ -122,12 +161,12 @@ class Arm(Retrained):
 
 @dataclass(frozen=True)
 class Contrast:
-    """Arms on as many fresh seeds, scored on the part "test" or "validation", each against the baseline.
+    """Arms on the same number of fresh seeds, scored on "test" or "validation", each against the baseline.
 
     by: what differs. maximize: whether larger scores are better. base: place of the baseline among the arms.
-    rows: of the part. margin: how much worse than the baseline an arm may be, if that is tested. recognised:
-    the arms' data come from different files that hold the same rows. finished: trials of the study of which
-    arms' were the best ones.
+    rows: of the scored split (part). margin: how much worse than the baseline an arm may be, if tested.
+    recognised: the arms' data are different files with the same rows. finished: trials of the study that were
+    finished when arms were chosen.
     """
 
     by: str
@@ -160,12 +199,12 @@ class Contrast:
 
     @property
     def counts_rows(self) -> bool:
-        """Whether intervals are about other rows, too, since the arms are scored on different ones."""
+        """Whether intervals also cover the draw of rows, since the arms are scored on different ones."""
         return self.pairing is Pairing.NOTHING and gate_rows(self.metric)
 
     @cached_property
     def differences(self) -> tuple[Difference | None, ...]:
-        """Of every arm to the baseline; None of that itself, and of arms that cannot be compared with it."""
+        """Of every arm to the baseline; None for the baseline and for arms that cannot be compared."""
         base, there = self.baseline.scores, len(self.baseline.scores)
         usable = [
             place != self.base and len(arm.scores) == there and comparable(base, arm.scores, self.paired)
@@ -193,18 +232,18 @@ class Contrast:
 
     @property
     def finding(self) -> str:
-        """What the last arm is: the verdict on it, and no clear answer where it cannot be compared."""
+        """The verdict on the last arm; no clear answer where it cannot be compared."""
         found = self.differences[-1]
         return UNCLEAR if found is None else found.verdict
 
     @cached_property
     def by_seed(self) -> BySeed | None:
-        """What seeds alone say of the last arm; None where it cannot be compared."""
+        """What seeds alone say about the last arm; None where it cannot be compared."""
         return by_seed(self.baseline.scores, self.arms[-1].scores, self.maximize, paired=self.paired)
 
     @cached_property
     def regression(self) -> Regression | None:
-        """Whether the last arm is worse than is allowed; None if that is not asked."""
+        """Whether the last arm is worse than allowed; None if that is not tested."""
         if self.margin is None:
             return None
         return regression(
@@ -219,7 +258,7 @@ class Contrast:
 
     @property
     def same(self) -> bool:
-        """Whether all arms are one configuration on the same rows, so that no seed can tell them apart."""
+        """Whether all arms are one configuration on the same rows, so that no seed tells them apart."""
         base = self.baseline
         return self.paired and all(
             (arm.epochs, arm.params) == (base.epochs, base.params)
@@ -228,5 +267,5 @@ class Contrast:
         )
 
     def _counted(self, arm: Arm) -> tuple[int, int] | None:
-        """Sizes of the baseline's and the arm's part, where what other rows would change counts."""
+        """Rows of the baseline and the arm, where the draw of rows counts."""
         return (self.baseline.rows, arm.rows) if self.counts_rows else None

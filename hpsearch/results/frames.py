@@ -1,8 +1,7 @@
-"""The numbers of a report as pandas frames; tables, charts and files are made from them alone."""
+"""The numbers of a report as pandas frames, from which all tables, charts and files are made."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -46,9 +45,9 @@ _GROUPS = {State.COMPLETE: 0, State.PRUNED: 1, State.FAILED: 2, State.RUNNING: 3
 class Report:
     """What a report is made from.
 
-    trials: as `trials_frame` gives it. curves: trial number → [epochs, columns], see `records.Segment`.
-    comparison: the answer to the study's question, where it has one. confirmation: its finalists on fresh
-    seeds, where they have been trained. notes: what could not be told, and why. runs: that trained it.
+    trials: see `trials_frame`. curves: trial number → [epochs, columns], see `records.Segment`. comparison:
+    the answer to `[compare]`, if stored. confirmation: the finalists on fresh seeds, if trained. notes: what
+    is missing, and why. runs: that trained the study.
     """
 
     record: StudyRecord
@@ -72,12 +71,12 @@ class Report:
 
     @property
     def objectives(self) -> list[str]:
-        """Names of what is minimised besides the metric, each of them a column of the trials."""
+        """Names of the objectives besides the metric, each a column of the trials."""
         return [name for name in self.record.objectives if name != self.record.metric]
 
     @property
     def best(self) -> int | None:
-        """The trial to go on with: the best confirmed one, otherwise the best by validation, if any."""
+        """The trial to use: the best confirmed one, otherwise the best by validation, if any."""
         if self.confirmation is not None:
             return self.confirmation.best.trial
         return int(self.ranked["trial"].iloc[0]) if len(self.ranked) else None
@@ -108,7 +107,7 @@ class Report:
         return row
 
     def valid_metric(self, trial: int) -> FloatArray:
-        """[epochs] the ranked metric on the validation part, epoch by epoch."""
+        """[epochs] validation metric."""
         curve = self.curves.get(trial, np.empty((0, len(CURVE_COLUMNS))))
         values: FloatArray = curve[:, valid_place(self.record.metric)]
         return values
@@ -119,23 +118,8 @@ def with_note(report: Report, text: str) -> Report:
     return replace(report, notes=(*report.notes, " ".join(text.split())))
 
 
-def finished_report(
-    record: StudyRecord,
-    trials: Sequence[Trial],
-    curves: Mapping[int, FloatArray],
-    confirmation: Confirmation | None = None,
-) -> Report:
-    """The report of a study.
-
-    Raises:
-        NothingToShowError: no trial is finished.
-    """
-    check_finished(record, Counter(trial.state for trial in trials))
-    return Report(record, trials_frame(record, trials), curves, confirmation=confirmation)
-
-
 def check_finished(record: StudyRecord, counts: Mapping[State, int]) -> None:
-    """Check that a study with so many trials in each state has any to report on.
+    """Check that any trial is finished. counts: trials by state.
 
     Raises:
         NothingToShowError: no trial is finished.
@@ -211,9 +195,8 @@ def _objective_columns(record: StudyRecord, trials: Trials, order: IntArray) -> 
 
 
 def costs_of(record: StudyRecord, trials: Sequence[Trial]) -> FloatArray:
-    """[trials, objectives] all of them to be low: the metric, turned if more is better, and the further ones.
-
-    All are NaN for trials that have no rank.
+    """[trials, objectives] to minimise: the metric, negated if more is better, and the others; NaN without a
+    rank.
     """
     given = Trials.join(trials)
     sign = -1.0 if record.direction == "maximize" else 1.0
@@ -232,7 +215,7 @@ def _others(record: StudyRecord, trials: Trials) -> FloatArray:
 
 
 def rank_of(record: StudyRecord, trials: Sequence[Trial], number: int) -> tuple[int | None, int]:
-    """The rank of the trial of that number, if it has one, and how many have; see trials_frame."""
+    """A trial's rank, if any, and the number of ranked trials; see trials_frame."""
     given = Trials.join(trials)
     order, ranks = _ranking(given, record.direction == "maximize")
     place = order.tolist().index(given.number.index(number))
@@ -258,7 +241,7 @@ def curves_frame(record: StudyRecord, curves: Mapping[int, FloatArray]) -> pd.Da
 
     Columns: trial, epoch, train_loss, train_<metric>, valid_loss, valid_<metric>; without the two of the
     metric when that is the loss itself. Then dead_1, dead_2, …: the share of units of each hidden layer that
-    are 0 on the whole validation part; NaN for trials without that layer.
+    are 0 on the whole validation set; NaN for trials without that layer.
     """
     joined = Curves.join(curves)
     ends = np.cumsum(joined.epochs)
@@ -277,7 +260,7 @@ def curves_frame(record: StudyRecord, curves: Mapping[int, FloatArray]) -> pd.Da
 
 
 def curve_columns(metric: str, count: int) -> list[tuple[int, str]]:
-    """(place, name) of what is shown of a curve of `count` columns.
+    """(place, name) of the columns to show of a curve with `count` columns.
 
     Those of the metric have its name, and are left out when it is the loss itself; dead_1, … are of the
     hidden layers.

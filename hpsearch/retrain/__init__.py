@@ -1,1 +1,1 @@
-"""What trains stored things again: fresh seeds, confirm, compare, replay, images."""
+"""Retrains what is stored: fresh seeds, confirm, compare, replay."""

@@ -1,4 +1,4 @@
-"""Arms are trained again on fresh seeds and scored once: those of `[compare]`, or two studies or trials."""
+"""Retrain arms on fresh seeds and score them once: those of `[compare]`, or two studies or trials."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import numpy as np
 from hpsearch.data import Dataset
 from hpsearch.data.same import same_rows
 from hpsearch.defaults import COMPARE_SEEDS
-from hpsearch.errors import HpsearchError, NothingToShowError, check_trial, nearest
+from hpsearch.errors import HpsearchError, check_trial, nearest
 from hpsearch.records import State, StudyRecord, Task, Trial
-from hpsearch.results.anytime import anytime
-from hpsearch.results.contrast import Arm, Choice, Contrast, Margin, Pairing, gate_rows
+from hpsearch.results.confirmation import Retrained
+from hpsearch.results.contrast import Arm, Choice, Contrast, Margin, Pairing, anytime, gate_rows
 from hpsearch.results.frames import Report, trials_frame
-from hpsearch.results.retrained import Retrained
-from hpsearch.results.scorings import (
+from hpsearch.results.stored import (
     COMPARISON,
     TEST,
     comparison_of,
@@ -26,7 +25,14 @@ from hpsearch.results.scorings import (
     store_comparison,
     uses_of,
 )
-from hpsearch.retrain.fresh_seeds import Candidate, Watch, candidate_of, scored_part, train_fresh
+from hpsearch.retrain.fresh_seeds import (
+    Candidate,
+    Watch,
+    candidate_of,
+    complete_trials,
+    scored_part,
+    train_fresh,
+)
 from hpsearch.retrain.stored import reload
 from hpsearch.running.machine import Machine
 from hpsearch.store import StudyStore
@@ -36,8 +42,7 @@ from hpsearch.study.file import FITTING_METRICS, Study
 from hpsearch.text import plain
 
 _FIRST = 1_000_000
-"""Number of the first seed of two studies or trials: beyond those on which a confirmation chose, or they
-would favour its choice."""
+"""First seed number for two studies or trials: those of a confirmation would favour its choice."""
 
 
 # -- the arms of a study -------------------------------------------------------------------------
@@ -50,18 +55,17 @@ def answer(
     machine: Callable[[], Machine],
     say: Callable[[str], None],
 ) -> str | None:
-    """Train what `[compare]` asks and store what comes out, unless that is there; it is a look at the test
-    part.
+    """Answer what `[compare]` asks and store it, unless that is done; this looks at the test set once.
 
-    Returns a line that says why there is no answer, where there can be none. machine: is asked
-    for where something is trained. say: is told what takes a while.
+    Returns why there can be no answer, if so. machine: is called only if something is trained. say: hears
+    what takes a while.
     """
     record, trials = store.record, store.trials()
     known = comparison_of(record, trials, store.scorings())
     if study.compare is None or (known is not None and known.finished == finished(trials)):
         return None
     by, seeds = " · ".join(names_of(study.compare)), study.compare.seeds
-    say(f"comparing {by}: each one's best trial is trained again on {seeds} seeds")
+    say(f"comparing {by}: retraining the best trial of each on {seeds} seeds")
     report = Report(record, trials_frame(record, trials), {})
     try:
         found = compare_arms(study, dataset, trials, report, machine())
@@ -76,8 +80,8 @@ def compare_arms(
 ) -> Contrast:
     """What `[compare]` asks: arms, and their scores on the test set, or on validation if there is none.
 
-    For each arm the best complete trial by validation is trained again with each of the seeds, for the epochs
-    after which it was best. With a seed, all arms see the same mini-batches and the same split.
+    The best complete trial of each arm, by validation, is retrained on every seed for the epochs after which
+    it was best. On one seed, all arms see the same mini-batches and the same split.
 
     Raises:
         HpsearchError: the baseline has no complete trial.
@@ -91,8 +95,8 @@ def compare_arms(
     if baseline is None:
         baseline = next(iter(chosen), None)  # they come best first
     if baseline is None or baseline not in chosen:
-        what = "any arm" if baseline is None else f"the baseline {arm_name(by, baseline)}"
-        raise HpsearchError(f"{what} has no complete trial to be compared with; train more of them")
+        what = "no arm has" if baseline is None else f"the baseline {arm_name(by, baseline)} has no"
+        raise HpsearchError(f"{what} complete trial to compare with; train more trials")
     part, rows = scored_part(dataset)
     candidates = list(chosen.values())
     repeats = train_fresh(study, dataset, candidates, asked.seeds, machine=machine)
@@ -150,10 +154,7 @@ def _candidates(study: Study, trials: Sequence[Trial], report: Report) -> dict[A
 
 @dataclass(frozen=True)
 class Subject:
-    """What is compared: a study by its best trial, or the trial of that number.
-
-    Two subjects of one study share their store.
-    """
+    """A study, represented by its best trial, or one trial. Two subjects of one study share their store."""
 
     store: StudyStore
     trial: int | None = None
@@ -161,7 +162,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """A trial that is trained again, with its study and data."""
+    """A trial to retrain, with its study and data."""
 
     subject: Subject
     study: Study
@@ -186,12 +187,12 @@ def compare_two(
 ) -> Contrast:
     """Train both on fresh seeds and score them on the test set, or on validation if there is none.
 
-    The first is the baseline. A study is represented by its best confirmed trial, or by the best by
-    validation before it is confirmed. Seeds are others than a confirmation's. Each look at a test set is
-    counted in its study.
+    The first is the baseline. A study is represented by its best confirmed trial or, before a confirmation,
+    its best by validation. The seeds are new, not a confirmation's. Each study counts the look at its test
+    set.
 
     Args:
-        metric: that both are scored by; their own if absent, which must then be the same.
+        metric: scores both; by default their own, which must then be the same.
         seeds: at least 3. margin: how much worse the second may be, if that is tested.
 
     Raises:
@@ -221,7 +222,7 @@ def compare_two(
 
 
 def _metric(a: StudyRecord, b: StudyRecord, asked: str | None) -> str:
-    """The metric that both are scored by.
+    """The metric that scores both.
 
     Raises:
         HpsearchError: they differ in it or in their tasks, or it does not fit the task.
@@ -246,7 +247,7 @@ def _metric(a: StudyRecord, b: StudyRecord, asked: str | None) -> str:
 
 
 def _chosen(subject: Subject, metric: str) -> _Chosen:
-    """The trial that stands for what is compared; the study is given the metric.
+    """The trial that represents a subject; its study gets the metric.
 
     Raises:
         NothingToShowError: the study has no complete trial.
@@ -260,7 +261,7 @@ def _chosen(subject: Subject, metric: str) -> _Chosen:
     trial = trials[number]
     if not trial.epochs:
         raise HpsearchError(
-            f"study {record.name}: expected a trial that was trained; found trial {number} without an epoch"
+            f"study {record.name}: expected a trained trial; found trial {number} with no epochs"
         )
     document = copy.deepcopy(record.document)
     document["train"]["metric"] = metric
@@ -272,30 +273,22 @@ def _best(store: StudyStore, trials: list[Trial]) -> tuple[int, Choice]:
     confirmation = confirmation_of(store.record, trials, store.scorings())
     if confirmation is not None:
         return confirmation.best.trial, Choice.CONFIRMED
-    frame = trials_frame(store.record, trials)
-    ranked = frame["trial"][frame["rank"].notna()]
-    if ranked.empty:
-        name = store.record.name
-        raise NothingToShowError(
-            f"study {name}: expected a complete trial to compare; found none. "
-            f"To train more: hpsearch run {store.record.origin or name}"
-        )
-    return int(ranked.iloc[0]), Choice.VALIDATION
+    return complete_trials(store, trials, "compare")[0].number, Choice.VALIDATION
 
 
 def _pairing(a: _Chosen, b: _Chosen, metric: str, margin: Margin | None) -> Pairing:
-    """Whether both have the same rows in the same parts and the same seeds, or are scored on the same rows.
+    """Whether both share rows, splits and seeds, or are at least scored on the same rows.
 
     Raises:
-        HpsearchError: they predict different things, or are scored on different parts, or the regression
-            test would take other rows for worse ones.
+        HpsearchError: they predict different things, or are scored on different splits, or the regression
+            test would mistake different rows for a regression.
     """
     names = f"A ({a.study.name}) and B ({b.study.name})"
     part = scored_part(a.dataset)[0]
     for what, one, other in (
         ("classes", a.dataset.classes, b.dataset.classes),
         ("target", a.study.data.target, b.study.data.target),
-        ("scored part", part, scored_part(b.dataset)[0]),
+        ("scored split", part, scored_part(b.dataset)[0]),
     ):
         if one != other:
             shown = [", ".join(own) if isinstance(own, tuple) else str(own) for own in (one, other)]
@@ -306,15 +299,15 @@ def _pairing(a: _Chosen, b: _Chosen, metric: str, margin: Margin | None) -> Pair
         return Pairing.ROWS
     if margin is not None and not gate_rows(metric):
         raise HpsearchError(
-            f"--fail-if-worse: {names} are scored by {metric} on different rows, of which no interval says "
-            "how much they differ by chance. Give both studies the same data, split and study.seed, or use "
-            "--metric with a share of rows, such as accuracy"
+            f"--fail-if-worse: {names} are scored by {metric} on different rows, so no interval tells their "
+            "difference from chance. Give both studies the same data, split and study.seed, or use --metric "
+            "with a share of rows, such as accuracy"
         )
     return Pairing.NOTHING
 
 
 def _trained(side: _Chosen, seeds: int, machine: Machine, place: int, watch: Watch) -> Retrained:
-    """The candidate on all seeds; `watch` is told of it as the first or second half of the work."""
+    """The candidate on all seeds; `watch` hears of it as one half of the work."""
     (repeats,) = train_fresh(
         side.study,
         side.dataset,
@@ -328,7 +321,7 @@ def _trained(side: _Chosen, seeds: int, machine: Machine, place: int, watch: Wat
 
 
 def _count(sides: list[_Chosen], seeds: int, metric: str) -> None:
-    """Note in each study that its test set was looked at; of one study, both trials are one look."""
+    """Note in each study the look at its test set; two trials of one study are one look."""
     together: dict[int, list[_Chosen]] = {}
     for side in sides:
         together.setdefault(id(side.subject.store), []).append(side)

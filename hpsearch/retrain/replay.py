@@ -1,26 +1,87 @@
-"""Training stored trials again and holding their curves against the stored ones, bit for bit."""
+"""Train stored trials again and compare their curves with the stored ones, bit for bit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 
-from hpsearch.errors import HpsearchError, NothingToShowError
-from hpsearch.records import FloatArray, Segment, Trial
-from hpsearch.results.replay import Replay, Replayed, RunDifference
+from hpsearch.errors import NothingToShowError, check_trial
+from hpsearch.records import FloatArray, Segment, State, Trial
 from hpsearch.retrain.stored import reload
 from hpsearch.running.machine import Machine
 from hpsearch.running.networks import Networks
-from hpsearch.running.pool import StopFlag, Threads
+from hpsearch.running.pool import StopFlag, make_pool
 from hpsearch.running.prepare import make_problem
 from hpsearch.running.provenance import differences, run_provenance
 from hpsearch.store import StudyStore
 from hpsearch.train import LaneResult
 
+
+@dataclass(frozen=True)
+class Replayed:
+    """A trial that was trained again.
+
+    epochs: of the stored curve. pieces: how it was trained, without their curves. differs_from: the first
+    epoch (from 1) that differs from the stored one in any bit, or None. largest: the largest absolute
+    difference; infinite where only one of the two values is finite, or this curve ended sooner. failure: why
+    it diverged this time, if it did.
+    """
+
+    trial: int
+    state: State
+    epochs: int
+    pieces: tuple[Segment, ...]
+    differs_from: int | None = None
+    largest: float = 0.0
+    failure: str | None = None
+
+    @property
+    def identical(self) -> bool:
+        return self.differs_from is None
+
+    @property
+    def piece(self) -> Segment | None:
+        """The piece where the curves first differ."""
+        if self.differs_from is None:
+            return None
+        return next(p for p in reversed(self.pieces) if p.first_epoch <= self.differs_from)
+
+
+@dataclass(frozen=True)
+class RunDifference:
+    """How the record of a run differs from this process, which trained its trials again.
+
+    run: its number; 0, begun at None, where runs were not recorded yet. trials: those of the replayed that it
+    trained. fields: name → (then, now) of fields that both sides have.
+    """
+
+    run: int
+    begun: datetime | None
+    trials: tuple[int, ...]
+    fields: dict[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Trials of a study in number order, and the runs that had trained them."""
+
+    study: str
+    trials: tuple[Replayed, ...]
+    runs: tuple[RunDifference, ...]
+
+    @property
+    def identical(self) -> bool:
+        """Whether every curve is the stored one, bit for bit."""
+        return all(trial.identical for trial in self.trials)
+
+
 Watch = Callable[[int, int], None]
-"""Is called with (trials that are trained again, all of them)."""
+"""Is called with (retrained trials, all of them)."""
 
 
 def replay_stored(store: StudyStore, numbers: Iterable[int] | None, machine: Machine, watch: Watch) -> Replay:
@@ -44,32 +105,26 @@ def _chosen(study: str, trials: Sequence[Trial], numbers: Iterable[int] | None) 
     Raises:
         HpsearchError: the study has no trial of such a number. NothingToShowError: none has an epoch.
     """
-    wanted = set()
-    for number in range(len(trials)) if numbers is None else numbers:
-        if not 0 <= number < len(trials):
-            there = f"trials from 0 to {len(trials) - 1}" if trials else "a study with trials"
-            raise HpsearchError(f"study {study}: expected {there}; found trial {number}")
-        wanted.add(number)
-    chosen = [trials[number] for number in sorted(wanted) if trials[number].epochs]
+    wanted = sorted(set(range(len(trials)) if numbers is None else numbers))
+    for number in wanted:
+        check_trial(study, number, len(trials))
+    chosen = [trials[number] for number in wanted if trials[number].epochs]
     if not chosen:
-        raise NothingToShowError(f"study {study}: none of these trials has been trained for an epoch yet")
+        raise NothingToShowError(f"study {study}: none of these trials has trained an epoch yet")
     return chosen
 
 
 def _train_again(
     networks: Networks, trials: Sequence[Trial], workers: int, watch: Watch
 ) -> dict[int, LaneResult]:
-    """Each trial from fresh weights up to the epoch that it had reached, by number, without its state."""
+    """Each trial from fresh weights up to the epoch it had reached, by number, without its state."""
     lanes = [networks.lane(trial, None) for trial in trials]
     results: dict[int, LaneResult] = {}
-    pool = Threads(networks, workers)
-    try:
+    with closing(make_pool(None, networks, workers)) as pool:
         begun = pool.begin(networks.tiles(lanes, [trial.epochs for trial in trials], workers))
         for tile in pool.results(begun, StopFlag(), lambda: watch(len(results), len(trials))):
             for result in tile.lanes:
                 results[result.trial] = LaneResult(result.trial, result.curve, None, result.failure)
-    finally:
-        pool.close()
     return results
 
 
@@ -88,11 +143,11 @@ def _compared(trial: Trial, pieces: Sequence[Segment], result: LaneResult) -> Re
 
 
 def first_difference(stored: FloatArray, again: FloatArray) -> tuple[int | None, float]:
-    """The first row in which two curves are not the same bit for bit, and the greatest absolute difference.
+    """The first row in which two curves differ in any bit, and the largest absolute difference.
 
-    stored, again: [epochs, columns]. NaN is the same as NaN. The difference is infinite where only one of two
-    figures is finite, or one curve is shorter. Curves of old studies lack the shares of dead units: only
-    columns that both have are compared.
+    stored, again: [epochs, columns]. NaN equals NaN. The difference is infinite where only one of two values
+    is finite, or one curve is shorter. Curves of old studies lack the shares of dead units: only common
+    columns are compared.
     """
     rows, columns = (min(sizes) for sizes in zip(stored.shape, again.shape, strict=True))
     a, b = stored[:rows, :columns], again[:rows, :columns]
@@ -111,7 +166,7 @@ def first_difference(stored: FloatArray, again: FloatArray) -> tuple[int | None,
 def _run_differences(
     store: StudyStore, found: Sequence[Replayed], now: Mapping[str, object]
 ) -> tuple[RunDifference, ...]:
-    """For each run that trained a piece of the trials: what is recorded otherwise of it than now."""
+    """For each run that trained a piece of these trials: how its record differs from now."""
     runs = {run.number: run for run in store.runs()}
     by_run: dict[int, list[int]] = {}
     for trial in found:

@@ -1,4 +1,4 @@
-"""What is not stored, brought back: a study's data are read again, and its trials trained again."""
+"""Bring back what is not stored: read a study's data again, and retrain its trials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpsearch.train import Lane, LaneState, Problem, initial_state, train_lanes
 
 
 def reload(record: StudyRecord) -> tuple[Study, Dataset]:
-    """The stored study, and the data that it was begun with.
+    """The stored study, and the data it started with.
 
     Raises:
         StudyChangedError: the data have other content now.
@@ -23,19 +23,18 @@ def reload(record: StudyRecord) -> tuple[Study, Dataset]:
         study, dataset = prepare(study_from_document(record.document, record.origin))
     except HpsearchError as error:
         raise HpsearchError(
-            f"study {record.name}: its data, which this needs, cannot be read again:\n{error}.\n"
-            "Restore the data where they were."
+            f"study {record.name}: cannot read its data again:\n{error}.\nRestore the data where they were."
         ) from None
     if dataset.hash != record.data_hash:
         raise StudyChangedError(
-            f"study {record.name}: {study.data.source} has other content than the study was begun with "
+            f"study {record.name}: {study.data.source} has changed since the study started "
             f"(sha256 {record.data_hash[:12]}… then, {dataset.hash[:12]}… now). Restore the data"
         )
     return study, dataset
 
 
 def retrain(study: Study, problem: Problem, trial: Trial, epoch: int) -> LaneState:
-    """The trial after `epoch` epochs, trained again from its record; 0 is before the first step.
+    """The trial after `epoch` epochs, retrained from its record; 0 is before the first step.
 
     Raises:
         HpsearchError: the trial diverges up to that epoch.
@@ -45,7 +44,7 @@ def retrain(study: Study, problem: Problem, trial: Trial, epoch: int) -> LaneSta
 
 
 def retrain_through(study: Study, problem: Problem, trial: Trial, epochs: Iterable[int]) -> list[LaneState]:
-    """The trial after each of these epochs, which rise; it is trained only once.
+    """The trial after each of these rising epochs; it is trained only once.
 
     Raises:
         HpsearchError: the trial diverges up to the last of them.

@@ -18,7 +18,7 @@ from hpsearch.train import Lane, Problem, Tile, plan, train_lanes
 from hpsearch.train.memory import lane_bytes
 
 _PROBE_SECONDS = 0.05
-"""What is trained to learn how fast this machine is should take about so long, by the cost model."""
+"""How long the probe of this machine's speed should take, by the cost model."""
 
 _AVERAGED = 1_000
 """Trials over which the epochs of Hyperband's brackets are averaged."""
@@ -28,9 +28,10 @@ _AVERAGED = 1_000
 class Estimate:
     """What is left of a study.
 
-    trials: that have not begun. unfinished: that have. epochs: to be trained, at most where the rule stops by
-    what the curves look like. cohorts: at least. bytes: that the workers' tiles take. seconds: None where a
-    probe would have taken long. asked: what the first of the new trials would be.
+    trials: not begun yet. unfinished: begun. epochs: left to train; an upper bound (at_most) where the rule
+    stops by the shape of curves. cohorts: at least. bytes: of the workers' tiles. seconds: None where the
+    probe would take long. asked: the first new trials. rungs: epochs at
+    which results are stored. complete: why nothing is left, if so.
     """
 
     trials: int
@@ -41,6 +42,8 @@ class Estimate:
     bytes: int
     seconds: float | None
     asked: Sequence[Params]
+    rungs: Sequence[int]
+    complete: str | None = None
 
 
 def estimate(
@@ -54,9 +57,9 @@ def estimate(
 ) -> Estimate:
     """Estimate it; the study and the dataset are those of `api.prepare`.
 
-    trials: those stored. cohort: number of the next one, 0 for a new study. ask: the sampler for the first of
-    the new trials, from which memory and time are estimated; otherwise from the last that are stored, if
-    there are any, since some samplers take longer than the whole estimate.
+    trials: those stored. cohort: number of the next one, 0 for a new study. ask: estimate memory and time
+    from the first new trials, which the sampler is asked for; otherwise from the last stored ones, if any,
+    since some samplers take longer than the whole estimate.
     """
     sampler, rule = make_sampler(study), make_stopping(study)
     history = History(study.space, trials, len(study.search.objectives))
@@ -85,6 +88,7 @@ def estimate(
         sum(wide[: machine.workers]),
         None if rate is None else epochs * rate,
         asked,
+        rule.rungs,
     )
 
 

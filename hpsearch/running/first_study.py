@@ -1,30 +1,110 @@
-"""A first study file for somebody's data, by the practical guide: what to fix, what to tune, and why."""
+"""A first study file for new data, following the practical guide: what to fix, what to tune, and why."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from hpsearch.data import Dataset
+from hpsearch.errors import Complaint, HpsearchError, nearest
 from hpsearch.records import Task
-from hpsearch.study.file import FITTING_LOSSES, FITTING_METRICS
-from hpsearch.study.starter import Line, Starter
+from hpsearch.study.file import FITTING_LOSSES, FITTING_METRICS, name_from
+from hpsearch.study.schema import DataSection
+from hpsearch.study.starter import Line, Starter, template
 from hpsearch.text import plain, toml_value
+
+if TYPE_CHECKING:
+    from hpsearch.data import Dataset
 
 _BATCHES = ((500, 16), (5_000, 32), (20_000, 64))
 """(rows below which, rows in a mini-batch); 128 for more."""
 
 _UNBALANCED = 0.7
-"""Share of the largest class from which accuracy flatters a model that always says so."""
+"""Share of the largest class above which accuracy flatters a model that always predicts it."""
 
 _KINDS = {
     Task.BINARY: "two classes: one output o, BCE with logits; o > 0 is the second class",
-    Task.MULTICLASS: "several classes: an output each, cross entropy with logits; the largest wins",
-    Task.REGRESSION: "continuous output: the squared error; l1 minds outliers less",
+    Task.MULTICLASS: "several classes: one output each, cross entropy with logits; the largest wins",
+    Task.REGRESSION: "continuous output: squared error; l1 is less sensitive to outliers",
     Task.POSITIVE_REGRESSION: "continuous, never negative: softplus(o), squared error; poisson for counts",
 }
 
 
-def study_text(dataset: Dataset, source: str, target: str | None, task: str | None, name: str) -> str:
+@dataclass(frozen=True)
+class FirstStudy:
+    """A study file that is written. of_data: it suits data that were named; otherwise it is to be edited."""
+
+    path: Path
+    of_data: bool
+
+
+def first_study(
+    name: str,
+    target: str | None,
+    task: str | None,
+    out: Path | None,
+    force: bool,
+    watch: Callable[[int, int], None],
+) -> FirstStudy:
+    """Write a commented study file; the arguments are those of `api.init`."""
+    of_data = _is_data(name)
+    if of_data:
+        path = out or Path(f"{name_from(Path(os.path.abspath(name)).name.split('.')[0])}.toml")
+        text = _suited(name, target, task, path, watch)
+    elif target is not None or task is not None:
+        raise HpsearchError(f'--target and --task are for data; there is no file, folder or source "{name}"')
+    else:
+        path = out or Path(name if name.endswith(".toml") else f"{name}.toml")
+        text = template(str(path), path.stem)
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise HpsearchError(f"{path}: exists already; choose another name, or --force to overwrite") from None
+    except OSError as error:
+        raise HpsearchError(f"{path}: cannot be written: {error.strerror}") from None
+    return FirstStudy(path, of_data)
+
+
+def _is_data(name: str) -> bool:
+    if name.endswith(".toml"):
+        return False
+    if os.path.exists(name) or os.path.dirname(name):
+        return True
+    if name == "study" or not name.replace("_", "").isalpha():
+        return False
+    from hpsearch.data.builtin import BUILT_IN  # takes scikit-learn's import
+
+    return name in BUILT_IN
+
+
+def _suited(
+    source: str, target: str | None, task: str | None, path: Path, watch: Callable[[int, int], None]
+) -> str:
+    """A study of the data at `source`, which are read for it."""
+    from hpsearch.data import load_dataset
+
+    def complain(key: tuple[str, ...], text: str) -> Complaint:
+        asked = f"--{key[-1]}" if key[-1] in ("target", "task") else key[-1]
+        return Complaint(f"hpsearch init {source}", asked, text)
+
+    tasks = [str(known) for known in Task]
+    if task is not None and task not in tasks:
+        near = nearest(task, tasks)
+        raise HpsearchError(f'--task: expected one of {", ".join(tasks)}; found "{task}"{near}')
+    data = DataSection.model_validate({"source": source, "target": target, "task": task})
+    dataset = load_dataset(data, 0, None, complain, watch)
+    shown = source
+    if os.path.exists(source) and not os.path.isabs(source):
+        shown = Path(os.path.relpath(source, path.parent)).as_posix()
+    return _study_text(dataset, shown, target, task, path.stem)
+
+
+def _study_text(dataset: Dataset, source: str, target: str | None, task: str | None, name: str) -> str:
     """The study file.
 
     source: as it is to stand there, a path relative to it. target, task: what was asked for.
@@ -35,8 +115,8 @@ def study_text(dataset: Dataset, source: str, target: str | None, task: str | No
     return Starter(
         name,
         [
-            f"{plain(dataset.name)}: a first study, by the practical guide. What is not tuned has values",
-            "that do well nearly everywhere; the learning rate is tuned: nothing else matters as much.",
+            f"{plain(dataset.name)}: a first study, by the practical guide. Fixed settings have values",
+            "that work almost everywhere; the learning rate is tuned, since nothing matters as much.",
         ],
         _data_lines(dataset, source, target, task),
         batch_size=(f"batch_size = {batch}", f"{rows:,} training rows: {rows // batch:,} steps an epoch"),
@@ -57,12 +137,12 @@ def _data_lines(dataset: Dataset, source: str, target: str | None, task: str | N
         lines.append(("", never))
     if dataset.image is not None:
         side = f"image_size = [{dataset.image.height}, {dataset.image.width}]"
-        lines.append((side, "smaller ones train faster; n_images = 1000 takes fewer"))
+        lines.append((side, "smaller images train faster; n_images = 1000 uses fewer"))
     if dataset.classes:
         shown = ", ".join(dataset.classes[:8]) + (", …" if len(dataset.classes) > 8 else "")
         lines.append(("", f"classes: {plain(shown)}"))
     rows = [len(part) for part in (dataset.train, dataset.valid, dataset.test)]
-    there = f"{rows[0]:,} rows to train, {rows[1]:,} to rank, {rows[2]:,} kept back"
+    there = f"{rows[0]:,} rows to train, {rows[1]:,} to rank, {rows[2]:,} held out"
     return [*lines, ("split = { valid = 0.2, test = 0.2 }", there)]
 
 
@@ -74,19 +154,19 @@ def _never_negative(dataset: Dataset) -> bool:
 
 
 def _metric(dataset: Dataset) -> Line:
-    """What is ranked, and why; accuracy flatters a model that always names the largest class."""
+    """The metric that ranks trials, and why."""
     metrics = FITTING_METRICS[dataset.task]
-    metric, why = metrics[0], "what is ranked, on the validation split"
+    metric, why = metrics[0], "ranks trials, on the validation split"
     if dataset.classes:
         counts = np.bincount(dataset.train.y.astype(np.int64))
         largest = counts.max() / counts.sum()
         if largest >= _UNBALANCED:
             metric = "balanced_accuracy"
-            why = f"{100 * largest:.0f}% of the rows are of one class: accuracy would flatter"
+            why = f"{100 * largest:.0f}% of the rows are of one class: accuracy would mislead"
     others = " | ".join(name for name in metrics if name != metric)
     return f"metric = {toml_value(metric)}", f"{why}; or {others}"
 
 
 def _width(dataset: Dataset) -> int:
-    """Units in each hidden layer: about as many as a small picture or a usual table wants."""
+    """Units in each hidden layer: enough for small images or a typical table."""
     return 100 if len(dataset.features) >= 500 else 64 if len(dataset.features) >= 5 else 16

@@ -1,29 +1,28 @@
-"""A new study that starts from the trials of another one whose settings it has changed.
+"""A new study that starts from the trials of another one, with changed settings.
 
-A trial's curve is a function of the seed, the number that its weights are drawn for, its configuration, the
-data and how it is trained. So a fork must have its parent's seed, data, and `[train]` but for the epochs, and
-takes over every finished trial that it could have trained itself: the trial's configuration is a point of the
-new space, not forbidden, and would be computed in the same way there. They become its first trials, in their
-order and closed up; since that gives them other numbers, each keeps the one that its weights were drawn for
-(`records.Trial.weights`), and comes out the same when it is replayed. Curves, lanes and runs go with them.
+A trial's curve is a function of the seed, the number its weights are drawn for, its configuration, the data
+and how it is trained. So a fork has its parent's seed, data and `[train]` except for the epochs, and takes
+over every finished trial that it could have trained itself: the configuration is a point of the new space, is
+not forbidden, and would be computed the same way. These become its first trials, in order and without gaps.
+Their numbers change, so each keeps the number its weights were drawn for (`records.Trial.weights`) and
+replays the same. Curves, lanes and runs go with them.
 
-With more epochs, trials that were complete count as stopped early; with fewer, those that ended there as
-complete, and those that went on are left out. A cosine schedule runs over all epochs, so that trials with one
-fit no other number of epochs.
+With more epochs, complete trials count as stopped early; with fewer, trials that ended there count as
+complete, and longer ones are left out. A cosine schedule spans all epochs, so its trials fit no other number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hpsearch.data import Dataset
 from hpsearch.errors import HpsearchError, StorageError, StudyChangedError, plural
 from hpsearch.records import Cohort, Params, Run, State, StudyRecord, Trial
-from hpsearch.results.scorings import inherited
+from hpsearch.results.stored import inherited
 from hpsearch.running.prepare import make_problem
+from hpsearch.running.provenance import changes, plain
 from hpsearch.running.resume import new_record
-from hpsearch.running.settings import changes, plain
 from hpsearch.store import Contents, Database, StudyStore
 from hpsearch.study.file import Study, name_from, study_from_document
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS, Configuration
@@ -37,25 +36,32 @@ _FREE = ("study.name", "data.source", "space", "train.epochs", "search", "compar
 """Settings in which a fork may differ from its parent; of the source, its name."""
 
 _BOUND = ("search.objectives",)
-"""Of these, the ones in which it may not: what trials have achieved in others is not known."""
+"""Exceptions to these: how trials would score on other objectives is not known."""
 
 
 @dataclass(frozen=True)
 class Forked:
-    """What came of forking: the study under its new name, how many trials it took over, and of how many."""
+    """What came of forking: the study under its new name, how many trials it took over, and of how many.
+
+    trials: those taken over, under their new numbers; () where the fork was stored before.
+    """
 
     study: Study
     taken: int
     finished: int
+    trials: Sequence[Trial] = ()
 
 
-def fork(database: Database, study: Study, dataset: Dataset, name: str, device: str = "cpu") -> Forked:
-    """Store the study under a new name, with the trials of the stored one of its own name that fit it.
+def fork(
+    database: Database, study: Study, dataset: Dataset, name: str, device: str = "cpu", dry: bool = False
+) -> Forked:
+    """Store the study under a new name, with the trials that fit of the stored study of its own name.
 
-    Where that was done before, nothing is changed, so that the same command goes on with the fork.
+    An existing fork stays as it is, so the same command resumes it.
 
     Args:
-        study, dataset: of `api.prepare`, under the parent's name. device: on which the fork will be trained.
+        study, dataset: of `api.prepare`, under the parent's name. device: where the fork will train.
+        dry: store nothing.
 
     Raises:
         UnknownStudyError: the parent is not stored. StorageError: another study has the new name.
@@ -71,9 +77,9 @@ def fork(database: Database, study: Study, dataset: Dataset, name: str, device: 
         origin = known.record.parent.get("study")
         if origin != study.name:
             raise StorageError(
-                f'{database.url}: study "{name}" is stored already'
-                + (f', forked from "{origin}"' if origin else f', and not as a fork of "{study.name}"')
-                + "; give the fork another name"
+                f'{database.url}: study "{name}" exists already'
+                + (f', forked from "{origin}"' if origin else f' and is no fork of "{study.name}"')
+                + "; choose another name for the fork"
             )
         return Forked(forked, len(known.record.parent["trials"]), len(finished))
     old = study_from_document(parent.record.document, parent.record.origin)
@@ -83,12 +89,17 @@ def fork(database: Database, study: Study, dataset: Dataset, name: str, device: 
     if not taken:
         raise StudyChangedError(
             f'none of the {plural(len(finished), "finished trial")} of study "{study.name}" fits study '
-            f'"{name}": its space, epochs or forbidden combinations are others. To begin it from nothing: '
+            f'"{name}": its space, epochs or forbidden combinations differ. To start from scratch: '
             f"--set study.name={name}"
         )
-    share = sum(trial.epochs for trial, _ in taken) / max(1, sum(trial.epochs for trial in trials))
-    _store(database, parent, forked, dataset, taken, parent.record.seconds * share)
-    return Forked(forked, len(taken), len(finished))
+    begun = [
+        replace(new, number=at, cohort=0, weights=trial.drawn_as) for at, (trial, new) in enumerate(taken)
+    ]
+    if not dry:
+        share = sum(trial.epochs for trial in begun) / max(1, sum(trial.epochs for trial in trials))
+        numbers = {trial.number: at for at, (trial, _) in enumerate(taken)}
+        _store(database, parent, forked, dataset, begun, numbers, parent.record.seconds * share)
+    return Forked(forked, len(taken), len(finished), begun)
 
 
 def _check_settings(record: StudyRecord, old: Study, forked: Study, dataset: Dataset) -> None:
@@ -105,7 +116,7 @@ def _check_settings(record: StudyRecord, old: Study, forked: Study, dataset: Dat
     if refused:
         raise StudyChangedError(
             f'study "{forked.name}" cannot start from the trials of "{record.name}", which were trained '
-            "otherwise:\n" + "\n".join(refused) + "\nChange that back, or begin the new study from nothing: "
+            "differently:\n" + "\n".join(refused) + "\nChange this back, or start from scratch: "
             f"--set study.name={forked.name}"
         )
 
@@ -124,7 +135,7 @@ class _Fits:
     new_problem: Problem
 
     def moved(self, trial: Trial) -> Trial | None:
-        """The finished trial as the new study would have it, or None if it could not have trained it."""
+        """The finished trial in the new study, or None if that could not have trained it."""
         configuration = self.old.space.configuration(trial.params)
         params = point_of(self.new.space, configuration)
         if params is None or not self.new.allows(params) or not self._same_computation(trial, configuration):
@@ -133,14 +144,14 @@ class _Fits:
         if trial.epochs > epochs:
             return None
         if trial.state is State.COMPLETE and trial.epochs < epochs:
-            reason = f"stopped at epoch {trial.epochs}, the last that trials had in study {self.old.name}"
+            reason = f"stopped at epoch {trial.epochs}, the last epoch of study {self.old.name}"
             return replace(trial, params=params, state=State.PRUNED, reason=reason)
         if trial.state is State.PRUNED and trial.epochs == epochs:
             return replace(trial, params=params, state=State.COMPLETE, reason=None)
         return replace(trial, params=params)
 
     def _same_computation(self, trial: Trial, configuration: Configuration) -> bool:
-        """Whether the same learning rates and, where lanes are stacked, the same padded widths go in."""
+        """Whether both use the same learning rates and, where lanes are stacked, the same padded widths."""
         if configuration.schedule == "cosine" and self.old.train.epochs != self.new.train.epochs:
             return False
         lane = Lane(trial.number, configuration)
@@ -166,16 +177,18 @@ def _store(
     parent: StudyStore,
     forked: Study,
     dataset: Dataset,
-    taken: Sequence[tuple[Trial, Trial]],
+    trials: Sequence[Trial],
+    numbers: Mapping[int, int],
     seconds: float,
 ) -> None:
-    """Store the new study with its first trials, all of it or nothing; seconds: that they were trained."""
-    numbers = {trial.number: at for at, (trial, _) in enumerate(taken)}
+    """Store the new study with its first trials, all or nothing.
+
+    numbers: new ones by the parent's. seconds: the trials' training time.
+    """
     segments = parent.segments(numbers)
     runs = {run.number: run for run in parent.runs()}
     used = sorted({segment.run for segment in segments} & runs.keys())
     places = {number: at for at, number in enumerate(used, start=1)}
-    trials = [replace(moved, number=at, cohort=0) for at, (_, moved) in enumerate(taken)]
     record = new_record(
         forked,
         dataset,
@@ -185,13 +198,16 @@ def _store(
             "study": parent.record.name,
             "scorings": inherited(parent.scorings(), parent.record.parent),
             "trials": list(numbers),
-            "weights": [trial.drawn_as for trial, _ in taken],
+            "weights": [trial.drawn_as for trial in trials],
         },
     )
     contents = Contents(
-        runs=[_copied(runs[number], places[number], parent.record.name) for number in used],
+        runs=[
+            Run(place, {**runs[number].provenance, "copied_from": parent.record.name}, runs[number].begun)
+            for number, place in places.items()
+        ],
         cohorts=[Cohort(0, {trial.number: (0, trial.epochs) for trial in trials})],
-        trials=trials,
+        trials=list(trials),
         segments=[
             replace(segment, trial=numbers[segment.trial], cohort=0, run=places.get(segment.run, 0))
             for segment in segments
@@ -201,12 +217,8 @@ def _store(
     database.create_study(record, contents)
 
 
-def _copied(run: Run, number: int, study: str) -> Run:
-    return Run(number, {**run.provenance, "copied_from": study}, run.begun)
-
-
 def _untried(study: Study, trials: Sequence[Trial]) -> Iterator[Params]:
-    """Points of `[[enqueue]]` that the first trials would have tried, and that none of these has tried."""
+    """Points of `[[enqueue]]` due among the first trials that none of these has tried."""
     for point in study.enqueue[: len(trials)]:
         if not any(point.items() <= trial.params.items() for trial in trials):
             yield point

@@ -1,4 +1,4 @@
-"""A study in memory while it runs: its trials, their curves, and what follows from both, kept up to date."""
+"""A running study in memory: its trials, their curves, and what follows from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hpsearch.study.file import Study
 
 
 class _Numbered:
-    """Trials by number: those that were stored at the beginning, made when asked for, and newer ones."""
+    """Trials by number: those stored at the start, made when asked for, and newer ones."""
 
     def __init__(self, stored: Trials) -> None:
         self.stored = stored
@@ -94,7 +94,7 @@ class Ledger:
         return self._rungs.setdefault((epoch, group), Rung(epoch))
 
     def turned(self, number: int) -> FloatArray:
-        """[epochs] the metric of a running trial on the validation part, turned so that more is better."""
+        """[epochs] validation metric of a running trial, its sign such that more is better."""
         turned: FloatArray = self._sign * self.curves[number][:, VALID_METRIC]
         return turned
 

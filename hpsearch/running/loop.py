@@ -1,7 +1,7 @@
 """The loop of a study: judge, ask, train up to the next rungs, store, tell; until all trials are finished.
 
-Whatever the loop decides follows from what is stored at the end of a cohort, so it can be killed
-anywhere: what is not stored is trained again and comes out the same.
+Every decision follows from what is stored at the end of a cohort, so the loop can be killed anywhere: what
+is not stored is trained again and comes out the same.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from hpsearch.store import StudyStore
 from hpsearch.study.file import Study
 
 _COMMIT_EVERY = 0.1
-"""Seconds: tiles that end sooner after each other are stored in one transaction."""
+"""Seconds: tiles that end within this time share a transaction."""
 
 Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
 class _Decided:
-    """A cohort, the trials that begin in it, and which of them (by number) take which places of the queue."""
+    """A cohort, the trials that begin in it, and the queue position each takes, by trial number."""
 
     cohort: Cohort | None = None
     started: Sequence[Trial] = ()
@@ -47,10 +47,10 @@ class Runner:
     """A study in training.
 
     Args:
-        store: claimed by this process. workload: what is trained. pool: where; of the same workload.
-        watch: is told of the progress, some times a second. warn: is told what the user should know.
-        checkpoints: store the weights of what goes on at a rung, so that a killed study repeats only what
-        came after it; without them it trains unfinished trials again from the first epoch.
+        store: claimed by this process. workload: what is trained. pool: where, of the same workload.
+        watch: hears the progress a few times a second. warn: hears what the user should know.
+        checkpoints: store the weights of trials that pass a rung, so that a killed study repeats only what
+        came after it; without them unfinished trials are trained again from the first epoch.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Runner:
 
     @property
     def enough(self) -> str | None:
-        """Why no more trials begin although there are fewer than the study says."""
+        """Why no more trials begin, although the study asks for more."""
         return enough(self._study, self._ledger.history)
 
     @property
@@ -97,10 +97,10 @@ class Runner:
         return trials_left(self._study, self._ledger.history, self._sampler.most)
 
     def run(self, stop: StopFlag) -> None:
-        """Train until the study is complete or `stop` is set and the next rung is reached."""
+        """Train until the study is complete, or until the next rung after `stop` is set."""
         self._restore()
         self._catch_up(stop)
-        stop.start()  # only now: with a short limit a study that has to catch up would never get on
+        stop.start()  # only now: with a short limit a study that must catch up would never advance
         with self._storing_what_came_in():
             while not (stop.asked or self.complete):
                 decided = _NOTHING
@@ -139,7 +139,7 @@ class Runner:
     # -- judge and ask ---------------------------------------------------------------------------
 
     def _judge(self) -> None:
-        """Stop those of the last cohort that end at the rung they have reached."""
+        """Stop the trials of the last cohort that lose at the rung they have reached."""
         if self._cohort is None:
             return
         with self.profile.time("deciding"):
@@ -160,7 +160,7 @@ class Runner:
                 self._states.pop(number, None)
 
     def _ask(self) -> _Decided:
-        """The next cohort: those that go on, and new trials on the free lanes."""
+        """The next cohort: trials that continue, and new ones on the free lanes."""
         unfinished = [self._ledger.trials[number] for number in sorted(self._ledger.running)]
         free = min(self._study.search.cohort - len(unfinished), self._left)
         number = 0 if self._cohort is None else self._cohort.number + 1
@@ -175,7 +175,7 @@ class Runner:
         return _Decided(self._cohort, started, taken)
 
     def _sample(self, cohort: int, count: int) -> tuple[list[Trial], dict[int, int]]:
-        """New trials, and which of them (by number) take which places of the queue.
+        """New trials, and the queue position each takes, by trial number.
 
         The points of the study file are the first trials, those of `hpsearch enqueue` the next ones.
         """
@@ -195,9 +195,9 @@ class Runner:
     # -- train -----------------------------------------------------------------------------------
 
     def _train(self) -> Begun:
-        """Give the lanes that have not reached their rung to the workers; those whose weights are here.
+        """Give the workers the lanes below their rung whose weights are here.
 
-        The others have to catch up, which takes long, and what was decided is to be stored before.
+        The others must catch up, which takes long, and what was decided is to be stored before.
         """
         missing = self._missing()
         lost = set(self._lost(missing))
@@ -244,10 +244,10 @@ class Runner:
         self._ledger.put(trial)
         self._updated[trial.number] = trial
 
-    # -- going on --------------------------------------------------------------------------------
+    # -- resume ----------------------------------------------------------------------------------
 
     def _restore(self) -> None:
-        """Take the checkpoints of trials; one that cannot be read is as if it were not there."""
+        """Load the checkpoints of trials; an unreadable one counts as missing."""
         running = self._ledger.running
         for number, (epoch, data) in self._database.checkpoints().items() if running else ():
             if number in running and epoch <= self._ledger.trials[number].epochs:
@@ -255,7 +255,7 @@ class Runner:
                     self._states[number] = self._workload.unpack(epoch, data)
 
     def _lost(self, numbers: Iterable[int]) -> list[int]:
-        """Those that run, but were trained before this process began, so that their weights are not here."""
+        """Running trials that an earlier process trained, so their weights are not here."""
         trials, states = self._ledger.trials, self._states
         return [
             n
@@ -266,8 +266,7 @@ class Runner:
         ]
 
     def _catch_up(self, stop: StopFlag) -> None:
-        """Train lanes that were under way when the study was stopped up to where they were, from their
-        checkpoints on if there are any."""
+        """Train interrupted lanes up to where they were, from their checkpoints if there are any."""
         numbers = self._lost(self._missing())
         if not numbers:
             return
@@ -279,7 +278,7 @@ class Runner:
                 if lane.state is not None:
                     self._states[lane.trial] = lane.state
                 else:
-                    reason = f"{lane.failure}, when it was trained again to go on"
+                    reason = f"{lane.failure} when retrained to resume"
                     lost.append(self._ledger.failed_trial(lane.trial, reason))
                 stored = self._ledger.curves[lane.trial][asked.epoch :]
                 if not np.array_equal(lane.curve, stored, equal_nan=True):
@@ -290,18 +289,18 @@ class Runner:
         self._tell()
         if differing:
             self._warn(
-                f"{len(differing)} of {len(numbers)} unfinished trials did not come out as they were stored "
+                f"{len(differing)} of {len(numbers)} unfinished trials came out different when retrained "
                 f"(trial {min(differing)} first): this machine or its libraries differ from those that "
-                "began the study. They go on from here; their stored epochs stay as they are."
+                "started the study. They continue from here; their stored epochs stay as they are."
             )
 
     # -- store and tell --------------------------------------------------------------------------
 
     def _store(self, decided: _Decided = _NOTHING, *, ending: bool = False) -> None:
-        """Store what was decided and all that came in since the last time; only then may it be told.
+        """Store what was decided and all results since the last time; only then may they be told.
 
-        With a cohort go the weights of those of its lanes that have been trained before, and at the end of
-        the run those of all that are unfinished.
+        A cohort is stored with the weights of its lanes trained before; the end of a run stores those of all
+        unfinished trials.
         """
         cohort = decided.cohort
         lanes: Iterable[int] = cohort.lanes if cohort else self._ledger.running if ending else ()

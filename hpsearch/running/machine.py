@@ -18,7 +18,7 @@ class Machine:
 
     @classmethod
     def of(cls, device: str = "auto", workers: int | None = None) -> Machine:
-        """The machine that was asked for; by default a GPU if there is one, and a worker a core.
+        """The machine asked for; by default a GPU if there is one, and one worker per core.
 
         Raises:
             HpsearchError: there is no such device, or fewer workers than one.
@@ -30,7 +30,7 @@ class Machine:
 
 
 def default_workers(device: str) -> int:
-    """One a core that this process may use; one on a GPU."""
+    """One per core that this process may use; one on a GPU."""
     if device != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -27,7 +27,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from hpsearch.errors import HpsearchError, nearest, plural
-from hpsearch.running.workload import AnyWorkload, Result, Tile
+from hpsearch.running.workload import Result, Tile, Trainable
 
 _TICK = 0.2
 """Seconds between two looks at the clock and at the stop flag."""
@@ -90,7 +90,7 @@ Warn = Callable[[str], None]
 
 
 class Pool(Protocol):
-    """Trains the tiles of a workload by so many `workers`."""
+    """Trains the tiles of a workload with `workers` workers."""
 
     workers: int
 
@@ -111,7 +111,7 @@ class Pool(Protocol):
 class Futures(ABC):
     """What all pools of the standard library's futures have in common; one of them says how to `submit`."""
 
-    def __init__(self, workload: AnyWorkload, workers: int, warn: Warn = lambda text: None) -> None:
+    def __init__(self, workload: Trainable, workers: int, warn: Warn = lambda text: None) -> None:
         self._workload, self.workers, self._warn = workload, workers, warn
 
     @abstractmethod
@@ -128,6 +128,7 @@ class Futures(ABC):
     def results(self, begun: Begun, stop: StopFlag, tick: Callable[[], None]) -> Iterator[TileResult]:
         pending = dict(begun)
         failures: list[BaseException] = []
+        deaths: Counter[int] = Counter()  # by the tile's id: tiles of different seeds look the same
         while pending:
             done, _ = wait(pending, timeout=_TICK, return_when=FIRST_COMPLETED)
             broken = False
@@ -143,22 +144,40 @@ class Futures(ABC):
                 else:
                     yield TileResult(tile, *future.result())
             if broken:
-                pending = self._mended(pending, again=not (stop or failures))
+                pending = self._mended(pending, deaths, again=not (stop or failures))
             if stop or failures:
                 pending = {future: tile for future, tile in pending.items() if not future.cancel()}
             tick()
         if failures:
             raise failures[0]
 
-    def _mended(self, pending: Begun, again: bool) -> dict[Future[Trained], Tile[Any]]:
+    def _restart(self) -> None:  # noqa: B027 (a hook: the workers of most pools do not die)
+        """Start workers in place of dead ones."""
+
+    def _mended(self, pending: Begun, deaths: Counter[int], again: bool) -> dict[Future[Trained], Tile[Any]]:
         """What is pending after a worker has died; again: its tiles are trained again."""
-        raise NotImplementedError("the workers of this pool do not die by themselves")
+        self._restart()
+        lost = [f for f in pending if f.done() and isinstance(f.exception(), BrokenExecutor)]
+        mended = {future: tile for future, tile in pending.items() if future not in lost}
+        if not again:
+            return mended
+        # Tiles are begun in their order: so many of the first may have been in training.
+        for tile in (pending[future] for future in lost[: self.workers]):
+            deaths[id(tile)] += 1
+            if deaths[id(tile)] >= _MOST_DEATHS:
+                trials = ", ".join(str(lane.trial) for lane in tile.lanes)
+                raise HpsearchError(
+                    f"{_MOST_DEATHS} worker processes died while training trials {trials}, perhaps killed by "
+                    "the system for lack of memory. Use fewer --workers or smaller networks"
+                )
+        self._warn(f"a worker died; retraining its {plural(len(lost), 'tile')}")
+        return mended | {self.submit(pending[future]): pending[future] for future in lost}
 
 
 class Threads(Futures):
     """Each tile in one thread of this process."""
 
-    def __init__(self, workload: AnyWorkload, workers: int, warn: Warn = lambda text: None) -> None:
+    def __init__(self, workload: Trainable, workers: int, warn: Warn = lambda text: None) -> None:
         super().__init__(workload, workers, warn)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="lane")
 
@@ -176,7 +195,7 @@ class Processes(Futures):
     again in new ones, and comes out the same.
     """
 
-    def __init__(self, workload: AnyWorkload, workers: int, warn: Warn = lambda text: None) -> None:
+    def __init__(self, workload: Trainable, workers: int, warn: Warn = lambda text: None) -> None:
         super().__init__(workload, workers, warn)
         # Through a file: the start of a process would wait for ever for one that dies before it has read all.
         self._folder = TemporaryDirectory(prefix="hpsearch-")
@@ -184,7 +203,6 @@ class Processes(Futures):
         with self._path.open("wb") as file:
             pickle.dump(workload, file, pickle.HIGHEST_PROTOCOL)
         self._executor = self._start()
-        self._deaths: Counter[tuple[int, int]] = Counter()
 
     def submit(self, tile: Tile[Any]) -> Future[Trained]:
         with _uninterrupted():  # it may start a process
@@ -207,41 +225,20 @@ class Processes(Futures):
         self._executor.shutdown()  # returns when all its futures have ended
         self._executor = self._start()
 
-    def _mended(self, pending: Begun, again: bool) -> dict[Future[Trained], Tile[Any]]:
+    def _restart(self) -> None:
         try:
             with _uninterrupted():
                 self._executor.submit(int)
         except BrokenExecutor:
             self._replace()
-        lost = [f for f in pending if f.done() and isinstance(f.exception(), BrokenExecutor)]
-        mended = {future: tile for future, tile in pending.items() if future not in lost}
-        if not again:
-            return mended
-        # Tiles are begun in their order: so many of the first may have been in training.
-        suspects = [pending[future] for future in lost[: self.workers]]
-        for tile in suspects:
-            self._deaths[_key(tile)] += 1
-            if self._deaths[_key(tile)] >= _MOST_DEATHS:
-                trials = ", ".join(str(lane.trial) for lane in tile.lanes)
-                raise HpsearchError(
-                    f"{_MOST_DEATHS} worker processes have died where trials {trials} were in training: "
-                    "the system may have killed them for want of memory. Use fewer --workers, or smaller "
-                    "networks"
-                )
-        self._warn(f"a worker died; its {plural(len(lost), 'tile')} are trained again")
-        return mended | {self.submit(pending[future]): pending[future] for future in lost}
 
 
-def _key(tile: Tile[Any]) -> tuple[int, int]:
-    return tile.lanes[0].trial, tile.last_epoch
-
-
-def _train(workload: AnyWorkload, tile: Tile[Any]) -> Trained:
+def _train(workload: Trainable, tile: Tile[Any]) -> Trained:
     began = monotonic()
     return workload.train(tile), monotonic() - began
 
 
-_worker: AnyWorkload
+_worker: Trainable
 """The workload of a worker process."""
 
 
@@ -281,16 +278,19 @@ def _train_here(tile: Tile[Any]) -> Trained:
     return _train(_worker, tile)
 
 
-POOLS: dict[str, Callable[[AnyWorkload, int, Warn], Pool]] = {"threads": Threads, "processes": Processes}
+POOLS: dict[str, Callable[[Trainable, int, Warn], Pool]] = {"threads": Threads, "processes": Processes}
 """Pools by name; another one is a line here."""
 
 
-def make_pool(name: str, workload: AnyWorkload, workers: int, warn: Warn = lambda text: None) -> Pool:
-    """The pool of that name. warn: is told of workers that died.
+def make_pool(name: str | None, workload: Trainable, workers: int, warn: Warn = lambda text: None) -> Pool:
+    """The pool of that name, by default the one that HPSEARCH_POOL names, or threads.
+
+    warn: is told of workers that died.
 
     Raises:
         HpsearchError: there is none.
     """
+    name = name or os.environ.get("HPSEARCH_POOL", "threads")
     if name not in POOLS:
         raise HpsearchError(f'pool: expected one of {", ".join(POOLS)}; found "{name}"{nearest(name, POOLS)}')
     return POOLS[name](workload, workers, warn)

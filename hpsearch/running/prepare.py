@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -32,8 +31,8 @@ _LAST_PATIENCE = 1.0
 class Outcome:
     """What one run did.
 
-    complete: all trials are finished, and no more begin. enough: why there are fewer of them than the study
-    says, if there are. profile: what the time was spent on.
+    complete: all trials are finished, and no more begin. enough: why there are fewer than the study asks
+    for, if so. profile: where the time went.
     """
 
     complete: bool
@@ -44,7 +43,7 @@ class Outcome:
 def prepare(study: Study, progress: Callable[[int, int], None] | None = None) -> tuple[Study, Dataset]:
     """Load the data, and fill in what follows from them: task, loss and metric.
 
-    progress: is called with (done, total) while pictures are decoded.
+    progress: is called with (done, total) while images are decoded.
     """
     base = study.source.path.parent if study.source.path else None
     dataset = load_dataset(study.data, study.seed, base, study.source.complaint, progress)
@@ -104,16 +103,7 @@ def _networks(study: Study, dataset: Dataset, machine: Machine) -> AnyWorkload:
     return Networks(make_problem(study, dataset, machine.device), study.space)
 
 
-def _recorded(study: Study, dataset: Dataset, machine: Machine) -> AnyWorkload:
-    from hpsearch.running.recorded import Recorded, Rising
-
-    return Recorded(Rising(study.train.epochs))
-
-
-WORKLOADS: dict[str, Callable[[Study, Dataset, Machine], AnyWorkload]] = {
-    "networks": _networks,
-    "recorded": _recorded,
-}
+WORKLOADS: dict[str, Callable[[Study, Dataset, Machine], AnyWorkload]] = {"networks": _networks}
 """Workloads by name; another one is a line here."""
 
 
@@ -146,10 +136,9 @@ def train(
 ) -> Outcome:
     """Train a stored study until it is complete or `stop` is set; everything finished is stored.
 
-    workload, pool: names of what is trained (`WORKLOADS`) and where (`running.pool.POOLS`), which is
-    otherwise what HPSEARCH_POOL says, or threads.
-    provenance: of this run, to be stored. checkpoints: store weights at rungs. sampler: makes one of Optuna's
-    from a seed, instead of the one that the study names.
+    workload, pool: names of what is trained (`WORKLOADS`) and where (`running.pool.make_pool`).
+    provenance: of this run, to be stored. checkpoints: store weights at rungs. sampler: makes an Optuna
+    sampler from a seed, in place of the one the study names.
     """
     from hpsearch.running.loop import Runner
     from hpsearch.running.pool import make_pool
@@ -157,8 +146,7 @@ def train(
 
     proposals, rule = make_sampler(study, sampler), make_stopping(study)
     trained = make_workload(workload, study, dataset, machine)
-    where = pool or os.environ.get("HPSEARCH_POOL", "threads")
-    with closing(make_pool(where, trained, machine.workers, warn)) as place:
+    with closing(make_pool(pool, trained, machine.workers, warn)) as place:
         store.begin(provenance)
         try:
             runner = Runner(study, store, trained, proposals, rule, place, watch, warn, checkpoints)

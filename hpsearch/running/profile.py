@@ -25,7 +25,7 @@ class Profile:
 
     @property
     def idle(self) -> float:
-        """Seconds in which workers had nothing to do."""
+        """Seconds that workers waited."""
         return max(0.0, self.workers * self.seconds - self.training - self.evaluating)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What a run's numbers depend on: the study, its data, and the process that trains it."""
+"""What a run's numbers depend on: the study's settings, its data, and the process that trains it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from importlib import metadata
@@ -20,10 +20,50 @@ import optuna
 import hpsearch
 from hpsearch.data import Dataset
 from hpsearch.running.machine import Machine
-from hpsearch.running.settings import deciding
 from hpsearch.study.file import Study
 from hpsearch.train import engine_name
 from hpsearch.train.device import torch_device
+
+_MAY_CHANGE = ("search.trials", "search.time_limit", "search.epoch_limit", "search.give_up", "compare")
+"""Settings of how far a study goes and what it reports; any other change makes trials incomparable."""
+
+
+def may_change(key: str) -> bool:
+    """Whether a setting may differ between two runs of a study; key: such as "search.trials"."""
+    return any(key == allowed or key.startswith(f"{allowed}.") for allowed in _MAY_CHANGE)
+
+
+def plain(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document as it reads back from JSON, where a tuple is a list."""
+    read: dict[str, Any] = json.loads(json.dumps(document))
+    return read
+
+
+def changes(stored: Any, written: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(key, text) of each difference between two documents."""
+    if isinstance(stored, dict) and isinstance(written, dict):
+        for name in [*stored, *(name for name in written if name not in stored)]:
+            yield from changes(stored.get(name), written.get(name), _below(key, name))
+    elif stored != written:
+        yield key, f"{key}: stored {json.dumps(stored)}, now {json.dumps(written)}"
+
+
+def deciding(document: Mapping[str, Any], key: str = "") -> dict[str, Any]:
+    """The settings that may not change, without empty ones, of which a newer hpsearch has more."""
+    kept = {}
+    for name, value in document.items():
+        inner = _below(key, name)
+        if may_change(inner):
+            continue
+        value = deciding(value, inner) if isinstance(value, dict) else value
+        if value not in (None, {}, []):
+            kept[name] = value
+    return kept
+
+
+def _below(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
 
 DECIDES_BITS = (
     "split",
@@ -42,7 +82,7 @@ DECIDES_BITS = (
 
 _PACKAGE = Path(hpsearch.__file__).parent
 _CODE = ("records.py", "seeds.py", "study", "data", "search", "train", "running", "retrain")
-"""The part of hpsearch that numbers come from; the rest shows and stores them."""
+"""The code that makes numbers; the rest stores and shows them."""
 
 _HASH = 16
 """Hexadecimal digits of the hashes that are made here."""
@@ -52,8 +92,8 @@ def run_provenance(study: Study, dataset: Dataset, machine: Machine) -> dict[str
     """Everything that the numbers of a run depend on, as JSON-able values: what each run is stored with.
 
     study: hash of all settings but those that may change between two runs. data: sha256 of the source's
-    content. split: hash of the prepared rows of the three parts in their order, so that it also tells whether
-    a library prepares them otherwise. The rest is `provenance`.
+    content. split: hash of the prepared rows of the three splits in their order, which also tells whether a
+    library prepares them differently. The rest is `provenance`.
     """
     return {
         "study": study_hash(study),
@@ -107,7 +147,7 @@ def study_hash(study: Study) -> str:
 
 
 def split_hash(dataset: Dataset) -> str:
-    """Of the rows that the parts have, bit for bit, and of their order."""
+    """Of the rows of the splits and their order, bit for bit."""
     digest = hashlib.sha256()
     for part in (dataset.train, dataset.valid, dataset.test):
         for array in (part.x, part.y):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from hpsearch.records import CURVE_COLUMNS, FloatArray, Trial, divergence
 from hpsearch.running.workload import Tile
 
@@ -103,14 +101,3 @@ class Recorded:
             rows, failure = found
             return Read(lane.trial, piece[:rows], None, failure)
         return Read(lane.trial, piece, Place(last_epoch), None)
-
-
-@dataclass(frozen=True)
-class Rising:
-    """Curves that rise to a trial's own level, so that rungs have something to tell apart."""
-
-    epochs: int
-
-    def __call__(self, trial: Trial) -> FloatArray:
-        metric = (trial.number * 0.618034) % 1 * (1 - np.exp(-np.arange(1, self.epochs + 1) / 5))
-        return np.column_stack([1 - metric, metric, 1 - metric, metric])

@@ -1,4 +1,4 @@
-"""Creating a stored study, or finding it again and holding it against the study file and the data."""
+"""Create a stored study, or find it and check it against the study file and the data."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 from hpsearch.data import Dataset
 from hpsearch.errors import StudyChangedError
 from hpsearch.records import State, StudyRecord
-from hpsearch.running.provenance import DECIDES_BITS, differences
-from hpsearch.running.settings import changes, may_change, plain
+from hpsearch.running.provenance import DECIDES_BITS, changes, differences, may_change, plain
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study, study_from_document
 from hpsearch.study.methods import exhaustive
@@ -25,61 +24,66 @@ def open_study(
 ) -> tuple[StudyStore, Study]:
     """The stored study, created where it is new, and the study with its total of trials.
 
-    The total is what the study says now, but never less than the trials that have begun. Where this
-    process would train otherwise than the last that did, `warn` is told what differs. What it trains is
-    marked as its own if the study is begun with the same provenance (`StudyStore.begin`).
+    The total is the study's own, but never below the number of trials that have begun. `warn` hears how
+    this process differs from the last one that trained, where that changes results. What this process
+    trains is marked as its own if it begins with the same provenance (`StudyStore.begin`).
 
     Raises:
-        StudyChangedError: the study file or the data differ from those that the study was begun with.
+        StudyChangedError: the study file or the data differ from those the study started with.
     """
     store = database.find(study.name)
     if store is None:
         return database.create_study(new_record(study, dataset)), study
-    record = store.record
-    written = plain(study.document())
-    # Read again, so that keys that came with a newer hpsearch have the defaults that trials had before.
-    before = plain(study_from_document(record.document, record.origin).document())
-    if refused := [text for key, text in changes(before, written) if not may_change(key)]:
-        raise StudyChangedError(
-            f'study "{study.name}" is stored in {database.url} with other settings:\n'
-            + "\n".join(f"  {text}" for text in refused)
-            + f"\nChange the file back, or begin another study: --fork {study.name}-2 starts it from the "
-            f"trials that fit it, --set study.name={study.name}-2 from nothing."
-        )
-    if dataset.hash != record.data_hash:
-        raise StudyChangedError(
-            f'study "{study.name}" was begun with other data: {study.data.source} has other content '
-            f"(sha256 {record.data_hash[:12]}… then, {dataset.hash[:12]}… now).\nRestore the data, or give "
-            f"the new study another name (study.name, or --set study.name={study.name}-2)."
-        )
+    check_unchanged(store.record, database.url, study, dataset)
     if differing := _deciding_differences(store, provenance):
         warn(f"environment changed since the last run; results may differ in the last digits: {differing}")
     begun = sum(store.counts().values())
     if begun > study.search.trials:
         study = replace(study, search=study.search.model_copy(update={"trials": begun}))
     document = plain(study.document())
-    if document != record.document:
-        store.update_record(replace(record, document=document))
+    if document != store.record.document:
+        store.update_record(replace(store.record, document=document))
     return store, study
+
+
+def check_unchanged(record: StudyRecord, url: str, study: Study, dataset: Dataset) -> None:
+    """Check that a study is the one that is stored in `url`.
+
+    Raises:
+        StudyChangedError: the study file or the data differ from those that the study was begun with.
+    """
+    # Read again, so that keys that came with a newer hpsearch have the defaults that trials had before.
+    before = plain(study_from_document(record.document, record.origin).document())
+    written = plain(study.document())
+    if refused := [text for key, text in changes(before, written) if not may_change(key)]:
+        raise StudyChangedError(
+            f'study "{study.name}" is stored in {url} with different settings:\n'
+            + "\n".join(f"  {text}" for text in refused)
+            + f"\nChange the file back, or start another study: --fork {study.name}-2 takes over the trials "
+            f"that fit, --set study.name={study.name}-2 starts from scratch."
+        )
+    if dataset.hash != record.data_hash:
+        raise StudyChangedError(
+            f'study "{study.name}" was started with different data: {study.data.source} has changed '
+            f"(sha256 {record.data_hash[:12]}… then, {dataset.hash[:12]}… now).\nRestore the data, or rename "
+            f"the new study (study.name, or --set study.name={study.name}-2)."
+        )
 
 
 def is_complete(study: Study, store: StudyStore) -> str | None:
     """Why there is nothing to train, or None if there is; the study as it was asked for, and stored."""
-    counts = store.counts()
+    counts, search = store.counts(), study.search
     begun = sum(counts.values())
     if counts[State.RUNNING]:
         return None
-    if begun >= study.search.trials:
+    if begun >= search.trials:
         return f"all {begun:,} trials are finished"
-    if (
-        study.search.epoch_limit is None
-        and study.search.give_up is None
-        and not exhaustive(study.search.sampler)
-    ):
+    grid = exhaustive(search.sampler)
+    if search.epoch_limit is None and search.give_up is None and not grid:
         return None
     from hpsearch.search import History, enough, make_sampler
 
-    most = make_sampler(study).most if exhaustive(study.search.sampler) else None
+    most = make_sampler(study).most if grid else None
     if most is not None and begun >= most:
         return f"all {begun:,} trials of the grid are finished"
     return enough(study, History(study.space, store.trials()))
@@ -104,7 +108,7 @@ def new_record(study: Study, dataset: Dataset, **fields: Any) -> StudyRecord:
 
 
 def _deciding_differences(store: StudyStore, provenance: Mapping[str, Any]) -> str:
-    """What decides about numbers and is not as it was in the last run; empty if all of it is."""
+    """What changed since the last run and changes results; empty if nothing did."""
     runs = store.runs()
     last = runs[-1].provenance if runs else store.record.provenance
     found = differences(last, provenance)
@@ -112,7 +116,7 @@ def _deciding_differences(store: StudyStore, provenance: Mapping[str, Any]) -> s
 
 
 def data_summary(dataset: Dataset) -> dict[str, Any]:
-    """Sizes and names of the data, as JSON-able values; image: height, width and channels of pictures."""
+    """Sizes and names of the data, as JSON-able values; image: height, width and channels."""
     image = dataset.image
     return {
         "name": dataset.name,
@@ -126,9 +130,8 @@ def data_summary(dataset: Dataset) -> dict[str, Any]:
 
 
 def class_counts(dataset: Dataset) -> dict[str, list[int]]:
-    """Rows of each class in the parts that trials see, in the order of the classes."""
-    parts = {"train": dataset.train, "valid": dataset.valid}
+    """Rows of each class in the training and validation splits, in the order of the classes."""
     return {
-        name: [int((part.y == at).sum()) for at in range(len(dataset.classes))]
-        for name, part in parts.items()
+        name: [int((split.y == at).sum()) for at in range(len(dataset.classes))]
+        for name, split in (("train", dataset.train), ("valid", dataset.valid))
     }

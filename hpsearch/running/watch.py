@@ -1,4 +1,4 @@
-"""What a run tells while it goes on; whoever shows it overrides what it wants to hear of."""
+"""What a run reports as it goes; a display overrides the methods it cares about."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 class Beginning:
     """A run before it trains.
 
-    asked: trials that the study asks for; it has more where more had begun already. counts: trials by state.
-    left: estimates what is left; it probes the machine, which takes a moment. stop: asks the run to stop at
-    the next rung. warnings: what differs from the process that trained the study before.
+    asked: trials the study asks for; it has more where more have begun. counts: trials by state.
+    left: estimates what is left, probing the machine for a moment. stop: stops the run at the next rung.
+    warnings: what differs from the process that trained the study before. notes: what
+    the user may want to know, too.
     """
 
     study: Study
@@ -34,13 +35,14 @@ class Beginning:
     left: Callable[[], Estimate]
     stop: StopFlag
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Ending:
     """A run after it trained. counts: trials by state. url: of the database, without its password.
 
-    enough: why no more trials begin although there are fewer than the study says, if that is so.
+    enough: why no more trials begin although the study asks for more, if so.
     """
 
     study: Study
@@ -50,13 +52,13 @@ class Ending:
 
 
 class Watch:
-    """Hears of everything and shows warnings alone. An error that a method raises ends the run."""
+    """Hears everything, shows only warnings. An error raised by a method ends the run."""
 
     def reads(self, done: int, total: int) -> None:
-        """So many of all images are decoded."""
+        """`done` of `total` images are decoded."""
 
     def forks(self, parent: str, taken: int, finished: int) -> None:
-        """A fork took over so many of its parent's finished trials."""
+        """A fork took over `taken` of its parent's finished trials."""
 
     def begins(self, beginning: Beginning) -> None:
         """The study is open, and training begins."""
@@ -69,13 +71,13 @@ class Watch:
         warnings.warn(text, stacklevel=2)
 
     def progresses(self, progress: Progress) -> None:
-        """How far the study is; some times a second."""
+        """How far the study is; called a few times a second."""
 
     def ends(self, ending: Ending) -> None:
         """Training has ended; finalists and comparison come next if the study is complete."""
 
     def retrains(self, done: int, total: int) -> None:
-        """So many pieces of retraining finalists on fresh seeds are done."""
+        """Retraining finalists on fresh seeds: `done` of `total` pieces of work."""
 
     def says(self, text: str) -> None:
         """What takes a while now."""

@@ -72,12 +72,20 @@ class Result(Protocol[S_co]):
     def evaluating(self) -> float: ...
 
 
-class Workload(Protocol[L, S]):
-    """All that the loop, the store and resuming ask of what is trained.
+class Trainable(Protocol):
+    """All that a pool asks of what is trained.
 
     It can be pickled, and what `train` returns is a function of the workload and the tile alone: so a tile
     may be trained in any process, and again after a kill. A lane's numbers do not depend on its neighbours.
     """
+
+    def train(self, tile: Any) -> Sequence[Result[Any]]:
+        """What comes out, in the order of the tile's lanes."""
+        ...
+
+
+class Workload(Protocol[L, S]):
+    """All that the loop, the store and resuming ask of what is trained; it is a `Trainable`."""
 
     @property
     def columns(self) -> tuple[str, ...]:

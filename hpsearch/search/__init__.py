@@ -1,11 +1,10 @@
 """How trials are chosen and stopped: Optuna's samplers by the cohort, rungs and budgets."""
 
 from hpsearch.search.ask import Ask, Draw
-from hpsearch.search.budget import enough, trials_left
 from hpsearch.search.history import History
 from hpsearch.search.sampler import CohortSampler, make_sampler
 from hpsearch.search.stock import SamplerFactory
-from hpsearch.search.stopping import Rung, Score, Stopping, Words, make_stopping
+from hpsearch.search.stopping import Rung, Score, Stopping, Words, enough, make_stopping, trials_left
 
 __all__ = [
     "Ask",

@@ -1,4 +1,4 @@
-"""What a sampler is asked: a cohort of points at once."""
+"""A sampler's request: a cohort of points at once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from hpsearch.search.optuna_private import SpaceTransform
 class Ask:
     """A request for the parameters of new trials.
 
-    seed: of the study. cohort: its number. first: number of the first of the new trials. pinned:
-    [count, parameters], as Optuna represents values inside; what is not NaN is given, and a sampler that
-    learns may use it. attempt: 0, or how often points were asked before that may not be tried.
+    seed: of the study. cohort: its number. first: number of the first new trial. pinned: [count, parameters]
+    in Optuna's internal representation; values other than NaN are given, and a model may learn from them.
+    attempt: how many earlier draws hit forbidden points.
     """
 
     seed: int
@@ -36,7 +36,7 @@ class Ask:
 
     @property
     def again(self) -> tuple[int, ...]:
-        """What another attempt adds to the index of a seed."""
+        """The attempt's part of a seed's index."""
         return (self.attempt,) if self.attempt else ()
 
     def integer(self, purpose: str) -> int:
@@ -49,18 +49,18 @@ class Ask:
 
 
 class Draw(Protocol):
-    """A sampler, asked by the cohort: a function of the request and the stored trials, without memory.
+    """A sampler, asked by the cohort: a pure function of the request and the stored trials.
 
-    Nothing that it keeps between calls may change what it returns.
+    Nothing kept between calls may change what it returns.
     """
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
-        """[count, parameters] of new points, as Optuna represents values inside; pinned ones included."""
+        """[count, parameters] new points in Optuna's internal representation, pinned values included."""
         ...
 
 
 class UnitCube:
-    """Points of the space as points of [0, 1]^axes: a choice has an axis for each of its values."""
+    """The space as the unit cube [0, 1]^axes; a choice has one axis per value."""
 
     def __init__(self, distributions: dict[str, BaseDistribution]) -> None:
         self._distributions = distributions
@@ -68,20 +68,20 @@ class UnitCube:
         self.axes = len(self._transform.bounds)
 
     def inner(self, points: FloatArray) -> FloatArray:
-        """[n, parameters] as Optuna represents values inside, of points [n, axes]."""
+        """[n, parameters] in Optuna's internal representation, of points [n, axes]."""
         return internal(self._distributions, [self._transform.untransform(point) for point in points])
 
     def points(self, inner: FloatArray) -> FloatArray:
-        """[n, axes] of parameters [n, parameters] without gaps."""
+        """[n, axes] of parameters [n, parameters] without NaN."""
         points = [self._transform.transform(params) for params in external(self._distributions, inner)]
         return np.array(points).reshape(len(inner), self.axes)
 
 
 def filled(history: History, numbers: NDArray[np.intp], seed: int, cube: UnitCube) -> FloatArray:
-    """[numbers, parameters] of some trials, without gaps.
+    """[numbers, parameters] of some trials, without NaN.
 
-    A parameter that means nothing to a trial, such as SGD's momentum to Adam, counts as drawn at random: the
-    trial would have come out the same at any value of it.
+    A parameter that does not apply to a trial, such as SGD's momentum under Adam, gets a random value: any
+    value would have given the same result.
     """
     rows = history.params[numbers].copy()
     gaps = np.isnan(rows)
@@ -93,5 +93,5 @@ def filled(history: History, numbers: NDArray[np.intp], seed: int, cube: UnitCub
 
 
 def pin(points: FloatArray, pinned: FloatArray) -> FloatArray:
-    """The points with what is given put in its place."""
+    """The points with pinned values put in."""
     return np.where(np.isnan(pinned), points, pinned)

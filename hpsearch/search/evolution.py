@@ -25,14 +25,14 @@ from hpsearch.study.file import Study
 Direction = Literal["minimize", "maximize"]
 
 _SIGMA = 1 / 6
-"""Of the first generation, as Optuna has it: a sixth of the range."""
+"""Initial step, as in Optuna: a sixth of the range."""
 
 
 def losses(history: History, numbers: NDArray[np.intp], maximize: bool) -> FloatArray:
-    """[numbers, objectives] to be minimised; the numbers rise.
+    """[numbers, objectives] to minimise; the numbers rise.
 
-    Diverged trials have the worst that any trial up to the last of the numbers has: what comes later must not
-    change what was learned before.
+    Diverged trials get the worst value of any trial up to the last number: later trials must not change what
+    was learned before.
     """
     end = int(numbers[-1]) + 1
     value = history.value[:end]
@@ -43,11 +43,11 @@ def losses(history: History, numbers: NDArray[np.intp], maximize: bool) -> Float
 
 
 class CohortCMA:
-    """CMA-ES (Hansen 2016) by the library that Optuna's sampler uses; a generation is a cohort.
+    """CMA-ES (Hansen 2016) by the library behind Optuna's sampler; a generation is a cohort.
 
-    Generation g learns from trials gP … (g + 1)P − 1, once they are all finished; what was already asked for
-    then has been drawn from an earlier one. Choices are drawn at random, as Optuna's sampler does. It begins
-    anew at a random point where the library says that it has converged.
+    Generation g learns from trials gP … (g + 1)P − 1 once all have finished; trials requested before then
+    come from an earlier generation. Choices are random, as in Optuna's sampler. On convergence it restarts at
+    a random point.
     """
 
     def __init__(self, study: Study) -> None:
@@ -61,7 +61,7 @@ class CohortCMA:
         self._cube = UnitCube(self._numeric or distributions)
         self._population = max(4 + int(3 * np.log(max(len(self._numeric), 1))), cohort)
         self._all = UnitCube(distributions)
-        # The optimiser after the generations whose trials have this digest: kept, but never saved.
+        # A cache: the optimiser after the generations whose trials have this digest.
         self._kept: tuple[tuple[int, int, bytes], Any] | None = None
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
@@ -113,9 +113,9 @@ class CohortCMA:
 class CohortNSGA2:
     """Optuna's NSGA-II (Deb et al. 2002); the population is a cohort.
 
-    The parents are the best of all trials that have a value, by Optuna's own selection, and the children are
-    made by Optuna's sampler. Keeping the best of parents and children from generation to generation comes to
-    the same, up to ties in the last front, but would need a record of who was a parent.
+    Optuna's selection picks the parents, the best of all trials with a value; its sampler creates the
+    children. Carrying parents from generation to generation gives the same, up to ties in the last front, but
+    would need a record of who was a parent.
     """
 
     kind: Any = NSGAIISampler
@@ -131,7 +131,7 @@ class CohortNSGA2:
             return self._random(ask, history)
         known = losses(history, finished, self._maximize)
         ranks = non_domination_rank(known, n_below=self._population)
-        # Whole fronts, until there are enough: Optuna's selection takes it from there.
+        # Whole fronts until there are enough; Optuna selects among these.
         last = np.partition(ranks, self._population - 1)[self._population - 1]
         elite = ranks <= last
         study = self._study(ask, history, finished[elite], known[elite])
@@ -140,7 +140,7 @@ class CohortNSGA2:
     def _study(
         self, ask: Ask, history: History, numbers: NDArray[np.intp], known: FloatArray
     ) -> optuna.Study:
-        """A study in memory whose finished trials are generation 0."""
+        """An in-memory study whose finished trials are generation 0."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = self.kind(population_size=self._population, seed=ask.integer("nsga sampler"))
@@ -160,19 +160,19 @@ class CohortNSGA2:
 
 
 class CohortNSGA3(CohortNSGA2):
-    """The same by Optuna's NSGA-III (Deb & Jain 2014), for more than two objectives."""
+    """The same with Optuna's NSGA-III (Deb & Jain 2014), for more than two objectives."""
 
     kind = NSGAIIISampler
 
 
 def asked_of(study: optuna.Study, distributions: dict[str, BaseDistribution], ask: Ask) -> FloatArray:
-    """[count, parameters] of trials that the study is asked for one after another; pinned ones included."""
+    """[count, parameters] from asking the study one trial after another, pinned values included."""
     asked = [study.ask(fixed_distributions=dict(distributions)).params for _ in range(ask.count)]
     return pin(internal(distributions, asked), ask.pinned)
 
 
 def quiet_study(directions: list[Direction], sampler: optuna.samplers.BaseSampler) -> optuna.Study:
-    """A study in memory, without Optuna's word about it."""
+    """An in-memory study, without Optuna's log line."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

@@ -10,21 +10,18 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from hpsearch.records import FloatArray
-from hpsearch.search.ask import Ask, UnitCube, filled
+from hpsearch.search.ask import Ask, UnitCube, filled, pin
 from hpsearch.search.history import COMPLETE, FAILED, RUNNING, History
 from hpsearch.search.optuna_private import gaussian_process
 from hpsearch.search.simple import latin_hypercube
-from hpsearch.search.tpe import best
+from hpsearch.search.tpe import STARTUP, best, learned, thinned
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.file import Study
 
-STARTUP = 10
-"""Finished trials before which points are drawn from a Latin hypercube; Optuna's own default."""
-
 BEST, OTHERS = 64, 96
-"""At most so many of the best trials, and of all others evenly over the history, are fitted.
+"""The most of the best trials to fit, and of all others, evenly over the history.
 
-Fitting takes time with the cube of their number."""
+The time to fit grows with the cube of their number."""
 
 SPREAD, NEAR = 512, 256
 """Candidates all over the space, and near the best trials."""
@@ -36,11 +33,11 @@ class CohortGP:
     """Expected improvement of a Gaussian process (Jones et al. 1998), a whole cohort from one fit.
 
     The kernel (Matérn 5/2, a length scale a parameter, Hamming distance between choices) and its fit are
-    Optuna's. The points of a cohort are picked one after another from a set of candidates, each as if those
-    before it had come out as predicted ("kriging believer", Ginsbourger et al. 2010): that changes no
-    prediction, only its variance, by one update of the candidates' joint covariance.
+    Optuna's. The points of a cohort are picked one by one from a set of candidates, each as if the earlier
+    ones had come out as predicted ("kriging believer", Ginsbourger et al. 2010): that leaves the means and
+    updates only the candidates' joint covariance.
 
-    Stopped trials count with what they had reached, diverged ones as the worst.
+    Stopped trials count with the value they reached, diverged ones as the worst.
     """
 
     def __init__(self, study: Study) -> None:
@@ -50,7 +47,7 @@ class CohortGP:
         self._scale = _Scale(distributions)
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
-        if int(((history.state == COMPLETE) | history.partial).sum()) < STARTUP:
+        if learned(history) < STARTUP:
             return latin_hypercube(ask, self._cube)
         scores = _scores(history, self._maximize)
         used = self._used(history)
@@ -61,16 +58,12 @@ class CohortGP:
                 rows, scores[used], self._running(history, ask.seed), candidates
             )
         picked = _believe(mean, covariance, noise, top, _fitting(self._scale.inner(candidates), ask.pinned))
-        points: FloatArray = self._scale.inner(candidates[picked])
-        return np.where(np.isnan(ask.pinned), points, ask.pinned)
+        return pin(self._scale.inner(candidates[picked]), ask.pinned)
 
     def _used(self, history: History) -> NDArray[np.intp]:
         seen = np.flatnonzero(np.isin(history.state, (COMPLETE, FAILED)) | history.partial)
         good = best(history, BEST, self._maximize)
-        rest = np.setdiff1d(seen, good)
-        if len(rest) > OTHERS:
-            rest = rest[np.linspace(0, len(rest) - 1, OTHERS).round().astype(int)]
-        return np.sort(np.concatenate([good, rest]))
+        return np.sort(np.concatenate([good, thinned(np.setdiff1d(seen, good), OTHERS)]))
 
     def _running(self, history: History, seed: int) -> FloatArray:
         unfinished = np.flatnonzero((history.state == RUNNING) & (history.epochs == 0))
@@ -102,10 +95,10 @@ class CohortGP:
 
 
 def _scores(history: History, maximize: bool) -> FloatArray:
-    """[n] of what is to be maximised.
+    """[n] scores, higher is better.
 
-    The lower tail is cut where it is as far from the median as the best is, because a model of smooth
-    functions makes nothing of a loss of 10³⁰. Diverged trials are at that end.
+    The lower tail is cut as far below the median as the best is above it, because a model of smooth functions
+    cannot handle a loss of 10³⁰. Diverged trials sit at that end.
     """
     scores = history.value if maximize else -history.value
     known = scores[np.isfinite(scores)]
@@ -117,7 +110,7 @@ def _scores(history: History, maximize: bool) -> FloatArray:
 
 
 def _fitting(candidates: FloatArray, pinned: FloatArray) -> list[NDArray[np.bool_]]:
-    """For each point that is asked for, which candidates have what is pinned; all, where none has."""
+    """For each requested point, which candidates have its pinned values; all, if none has."""
     masks = []
     for row in pinned:
         given = ~np.isnan(row)
@@ -129,7 +122,7 @@ def _fitting(candidates: FloatArray, pinned: FloatArray) -> list[NDArray[np.bool
 def _believe(
     mean: FloatArray, covariance: FloatArray, noise: float, top: float, masks: list[NDArray[np.bool_]]
 ) -> list[int]:
-    """Places of the candidates that are picked one after another."""
+    """Places of the candidates, picked one by one."""
     from scipy.special import log_ndtr
 
     taken = np.zeros(len(mean), bool)
@@ -167,36 +160,33 @@ class _Scale:
         steps = [getattr(d, "step", None) or 0.0 for d in ranges]
         self._step = np.array([1.0 if i and not s else s for i, s in zip(integer, steps, strict=True)])
         self._step[self.categorical] = 0.0
+        low, high = (
+            np.where(self._log, np.log(np.where(self._log, end, 1.0)), end) for end in (self._low, self._high)
+        )
+        self._unit_low, self._unit_range = low, high - low
 
     def unit(self, inner: FloatArray) -> FloatArray:
-        low, high = self._ends()
         x = np.where(self._log, np.log(np.where(self._log, inner, 1.0)), inner)
-        return np.where(self.categorical, inner, (x - low) / (high - low))
+        return np.where(self.categorical, inner, (x - self._unit_low) / self._unit_range)
 
     def inner(self, unit: FloatArray) -> FloatArray:
-        low, high = self._ends()
-        x = unit * (high - low) + low
+        x = unit * self._unit_range + self._unit_low
         x = np.where(self._log, np.exp(np.where(self._log, x, 0.0)), x)
         step = np.where(self._step > 0, self._step, 1.0)
         x = np.where(self._step > 0, np.round((x - self._low) / step) * step + self._low, x)
         return np.where(self.categorical, unit, np.clip(x, self._low, self._high))
 
     def moved(self, centres: FloatArray, sigma: FloatArray, random: np.random.Generator) -> FloatArray:
-        """Points near others: numbers a little, a choice to any other with a chance of a fifth."""
+        """Points near others: numbers move a little, a choice switches to any value with probability 0.2."""
         step = np.clip(centres + sigma * random.standard_normal(centres.shape), 0.0, 1.0)
         other = np.floor(random.random(centres.shape) * np.maximum(self._choices, 1))
         choice = np.where(random.random(centres.shape) < 0.2, other, centres)
         return np.where(self.categorical, choice, step)
 
-    def _ends(self) -> tuple[FloatArray, FloatArray]:
-        low = np.where(self._log, np.log(np.where(self._log, self._low, 1.0)), self._low)
-        high = np.where(self._log, np.log(np.where(self._log, self._high, 1.0)), self._high)
-        return low, high
-
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """The last bits of torch's linear algebra must not depend on how many threads there are."""
+    """Keep the last bits of torch's linear algebra independent of the number of threads."""
     import torch
 
     before = torch.get_num_threads()

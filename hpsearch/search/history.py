@@ -21,11 +21,11 @@ _CODES = {State.RUNNING: RUNNING, State.COMPLETE: COMPLETE, State.PRUNED: PRUNED
 
 
 class History:
-    """Trials by number; each change goes through `put`, and costs the same however many there are.
+    """Trials by number; `put` makes every change, in constant time.
 
-    params: [n, parameters] float64, as Optuna represents values inside (a choice by its place); NaN where a
-    trial has no use for the parameter. state: [n] int8. epochs: [n] trained. value, loss: [n], NaN where a
-    trial has none. others: [n, further objectives].
+    params: [n, parameters] float64 in Optuna's internal representation (a choice by its place); NaN where a
+    parameter does not apply. state: [n] int8. epochs: [n] trained. value, loss: [n], NaN if a trial has none.
+    others: [n, further objectives].
     """
 
     def __init__(self, space: Space, trials: Sequence[Trial] = (), others: int = 0) -> None:
@@ -42,10 +42,6 @@ class History:
         return self._count
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self.distributions)
-
-    @property
     def params(self) -> FloatArray:
         return self._params[: self._count]
 
@@ -59,9 +55,9 @@ class History:
 
     @property
     def partial(self) -> NDArray[np.bool_]:
-        """[n] whether a trial has been trained in part: it was stopped, or runs and has passed a rung.
+        """[n] whether a trial is partly trained: stopped, or running beyond a rung.
 
-        Samplers learn from both alike: those that go on are the best that there are.
+        Samplers learn from both alike: the survivors are the best there are.
         """
         partial: NDArray[np.bool_] = (self.state == PRUNED) | ((self.state == RUNNING) & (self.epochs > 0))
         return partial
@@ -79,7 +75,7 @@ class History:
         return self._numbers[: self._count, 2:]
 
     def put(self, trial: Trial) -> None:
-        """A new trial, with the next number, or what has become of one."""
+        """Add a trial with the next number, or update one."""
         at = trial.number
         if at == self._count:
             if at == len(self._state):
@@ -88,18 +84,20 @@ class History:
             self._params[at] = self.internal([trial.params])[0]
         self._state[at] = _CODES[trial.state]
         self._epochs[at] = trial.epochs
-        self._numbers[at] = self._row(trial)
+        value = math.nan if trial.value is None else trial.value
+        loss = math.nan if trial.loss is None else trial.loss
+        self._numbers[at] = value, loss, *(trial.others or (math.nan,) * self._others)
 
     def internal(self, points: Sequence[Params]) -> FloatArray:
-        """[points, parameters] of some parameters' values; NaN where a point has none."""
+        """`internal` in this space."""
         return internal(self.distributions, points)
 
     def external(self, rows: FloatArray) -> list[Params]:
-        """The values of rows of parameters as Optuna represents them; what is NaN is left out."""
+        """`external` in this space."""
         return external(self.distributions, rows)
 
     def _fill(self, trials: Sequence[Trial]) -> None:
-        """All of a study at once: column by column, which is several times faster."""
+        """Add all trials at once, by column: several times faster."""
         stored = Trials.join(trials)
         n = self._count = len(stored)
         for column, (name, d) in enumerate(self.distributions.items()):
@@ -118,11 +116,6 @@ class History:
         if self._others and n:
             self._numbers[:n, 2:] = [others or nothing for others in stored.others]
 
-    def _row(self, trial: Trial) -> tuple[float, ...]:
-        value = math.nan if trial.value is None else trial.value
-        loss = math.nan if trial.loss is None else trial.loss
-        return value, loss, *(trial.others or (math.nan,) * self._others)
-
     def _grow(self) -> None:
         columns: tuple[NDArray[Any], ...] = self._params, self._state, self._epochs, self._numbers
         self._params, self._state, self._epochs, self._numbers = (
@@ -131,7 +124,7 @@ class History:
 
 
 def external(distributions: Mapping[str, BaseDistribution], rows: FloatArray) -> list[Params]:
-    """The values of rows of parameters as Optuna represents them inside; what is NaN is left out."""
+    """Values by name of rows [n, parameters] in Optuna's internal representation, without NaN."""
     items = list(distributions.items())
     return [
         {name: d.to_external_repr(x) for (name, d), x in zip(items, row, strict=True) if x == x}
@@ -140,7 +133,7 @@ def external(distributions: Mapping[str, BaseDistribution], rows: FloatArray) ->
 
 
 def internal(distributions: Mapping[str, BaseDistribution], points: Sequence[Params]) -> FloatArray:
-    """[points, parameters] of values as Optuna represents them inside; NaN where a point has none."""
+    """[points, parameters] in Optuna's internal representation; NaN where a point lacks the parameter."""
     items = list(distributions.items())
     rows = [
         [d.to_internal_repr(point[name]) if name in point else math.nan for name, d in items]

@@ -1,8 +1,8 @@
-"""All that the search needs of Optuna's private modules and attributes; tests/test_optuna_contract.py holds
+"""All that the search uses of Optuna's private modules and attributes; tests/test_optuna_contract.py holds
 Optuna to it.
 
-Optuna has no public way to fit an estimator once and draw a whole cohort from it, nor to learn from trials
-that are in no study of its own. Private names may change with any minor version, hence the bound in
+Optuna has no public API to fit an estimator once and draw a whole cohort from it, nor to learn from trials
+outside a study of its own. Private names may change with any minor version, hence the bound in
 pyproject.toml.
 """
 
@@ -38,7 +38,7 @@ __all__ = [
     "parzen_estimator",
 ]
 # SpaceTransform: points of the space as points of a unit cube, and back (ask.UnitCube).
-# hyperopt_default_gamma: how many of n trials TPE takes for good ones.
+# hyperopt_default_gamma: how many of n trials TPE counts as good.
 # non_domination_rank: [n] the front of each of [n, objectives] losses; NSGA's parents are the first fronts.
 # CategoricalKernels: tells the kernels of a choice, which have weights [kernels, choices], from those of a
 # number, which have mu, sigma, low, high, step (0 or None for continuous ones), and their adapted bounds.
@@ -49,7 +49,7 @@ def parzen_estimator(
 ) -> ParzenEstimator:
     """Optuna's estimator of the density of trials, with the settings of its own sampler.
 
-    columns: [n] by parameter, as Optuna represents values inside.
+    columns: [n] by parameter, in Optuna's internal representation.
     """
     return ParzenEstimator(columns, dict(distributions), TPESampler()._parzen_estimator_parameters)
 
@@ -60,13 +60,13 @@ def mixture(estimator: ParzenEstimator) -> Any:
 
 
 def generation_key(sampler: Any) -> str:
-    """The system attribute by which an NSGA sampler knows of a trial's generation."""
+    """The system attribute that holds a trial's generation for an NSGA sampler."""
     key: str = sampler._get_generation_key()
     return key
 
 
 class NumberedQMC(QMCSampler):
-    """Optuna's QMC sampler, with the trial's number instead of a counter in the database."""
+    """Optuna's QMC sampler, indexed by trial number instead of a counter in the database."""
 
     def __init__(self, seed: int) -> None:
         with warnings.catch_warnings():
@@ -79,10 +79,11 @@ class NumberedQMC(QMCSampler):
 
 
 def gaussian_process(rows: FloatArray, scores: FloatArray, categorical: NDArray[Any]) -> Any:
-    """Optuna's Gaussian process with fitted kernel parameters; it is imported here because it imports torch.
+    """Optuna's Gaussian process with fitted kernel parameters; imported here because it imports torch.
 
     rows: [n, parameters] numbers in [0, 1], choices by their place. scores: [n] standardised, more is better.
-    categorical: [parameters] which are choices. It has `posterior`, `append_running_data` and `noise_var`.
+    categorical: [parameters] which are choices. The result has `posterior`, `append_running_data` and
+    `noise_var`.
     """
     from optuna._gp import gp, prior
 

@@ -1,8 +1,8 @@
-"""Optuna's Parzen estimators, drawn from and evaluated for a whole cohort at once.
+"""Draw from and evaluate Optuna's Parzen estimators for a whole cohort at once.
 
-The estimators (kernels, bandwidths, weights) are Optuna's own objects. What is here are their two sums over
-all kernels, as a few array operations: Optuna's go through Python for every draw and make an array of
-[draws, kernels] for each step of each parameter, which took longer than training a cohort.
+The estimators (kernels, bandwidths, weights) are Optuna's own objects. This file computes their two sums over
+all kernels with a few array operations: Optuna loops in Python over draws and allocates [draws, kernels] at
+each step of each parameter, which took longer than training a cohort.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from hpsearch.records import FloatArray
 from hpsearch.search.optuna_private import CategoricalKernels, ParzenEstimator, mixture
 
 _SMALLEST = 1e-300
-"""Stands for a kernel's mass of 0, whose logarithm must be finite."""
+"""Replaces a kernel's mass of 0, so that its logarithm stays finite."""
 
 
 def warm_up() -> None:
-    """Import what evaluating needs, which takes 0.2 s, while the workers train the first cohort."""
+    """Import what evaluating needs (0.2 s) while the workers train the first cohort."""
     threading.Thread(target=import_module, args=("scipy.special",), daemon=True).start()
 
 
 def draw(estimator: ParzenEstimator, random: np.random.RandomState, count: int) -> FloatArray:
-    """[count, parameters] draws from the mixture: a kernel by its weight, then each parameter from it."""
+    """[count, parameters] draws from the mixture: pick a kernel by weight, then each parameter from it."""
     mixed = mixture(estimator)
     kernels = random.choice(len(mixed.weights), p=mixed.weights, size=count)
     drawn = np.empty((count, len(mixed.distributions)))
@@ -47,8 +47,9 @@ def draw(estimator: ParzenEstimator, random: np.random.RandomState, count: int) 
 def _truncated_normal(
     mu: FloatArray, sigma: FloatArray, low: float, high: float, random: np.random.RandomState
 ) -> FloatArray:
-    """Normal draws between low and high, by rejection: at least a third pass, as low ≤ μ ≤ high and
-    σ ≤ high − low."""
+    """Normal draws between low and high, by rejection; at least a third pass, as low ≤ μ ≤ high and
+    σ ≤ high − low.
+    """
     x = random.normal(mu, sigma)
     while len(out := np.flatnonzero((x < low) | (x > high))):
         x[out] = random.normal(mu[out], sigma[out])
@@ -76,8 +77,8 @@ def log_density(estimator: ParzenEstimator, points: FloatArray) -> FloatArray:
 def _log_normal(d: Any, x: FloatArray) -> FloatArray:
     """[n, kernels] log density of x in each truncated normal kernel.
 
-    −(x − μ)²/2σ² is multiplied out, so that it is one product of matrices; x and μ are measured from the
-    middle of the range in units of it, so that nothing cancels.
+    −(x − μ)²/2σ² is expanded into one matrix product; x and μ are centred and scaled by the range, so that
+    nothing cancels.
     """
     low, high = d.adapted_low, d.adapted_high
     middle, unit = (low + high) / 2, high - low
@@ -90,7 +91,7 @@ def _log_normal(d: Any, x: FloatArray) -> FloatArray:
 
 
 def _log_mass(d: Any, values: FloatArray) -> FloatArray:
-    """[n, kernels] log mass of each value in each truncated and rounded normal kernel."""
+    """[n, kernels] log mass of each value in each truncated, rounded normal kernel."""
     edges = values[:, None] - d.step / 2, values[:, None] + d.step / 2
     lower, upper = (np.log(edge) if d.is_log else edge for edge in edges)
     mass = _between(d, lower, upper) / _between(d, d.adapted_low, d.adapted_high)

@@ -1,7 +1,7 @@
 """Optuna's samplers, asked by the cohort.
 
-A sampler here is a function of (study seed, cohort number, stored trials): there is no state to save,
-so a resumed study asks exactly what the undisturbed one would have asked.
+A sampler is a function of (study seed, cohort number, stored trials): there is no state to save, so a resumed
+study asks exactly what the uninterrupted one would have asked.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import product
-from typing import Protocol
 
 import numpy as np
 
@@ -25,49 +24,29 @@ from hpsearch.study.file import Study
 from hpsearch.study.methods import SAMPLERS
 
 _ATTEMPTS, _OWN_ATTEMPTS = 100, 4
-"""How often points that may not be tried are drawn again, and how often of these by the study's own sampler.
+"""How often forbidden points are redrawn, and how often of these by the study's own sampler.
 
-A model has no trials where none are allowed, and may be drawn to just there; then chance takes over."""
-
-
-class CohortSampler(Protocol):
-    """Asks for a whole cohort at once."""
-
-    most: int | None
-    """So many different trials there are at most; None where there is no end of them."""
-
-    def __call__(
-        self, seed: int, cohort: int, count: int, history: History, points: Sequence[Params] = ()
-    ) -> list[Params]:
-        """Hyper-parameters of `count` new trials, numbered from len(history) on: those that mean anything.
-
-        history: all stored trials, unfinished ones included. points: some parameters of the first of the
-        new trials, which are given.
-        """
-        ...
+A model knows no trials in a forbidden region and may keep going there; then random draws take over."""
 
 
-def make_sampler(study: Study, factory: SamplerFactory | None = None) -> CohortSampler:
-    """The sampler of a study. factory: makes one of Optuna's, instead of the one that the study names.
+class CohortSampler:
+    """Asks for a whole cohort at once. most: the number of different trials; None: no limit."""
 
-    Raises:
-        HpsearchError: the study's space or options are nothing for its sampler.
-    """
-    return _Sampler(study, factory)
-
-
-class _Sampler:
     def __init__(self, study: Study, factory: SamplerFactory | None) -> None:
         self._study = study
         self._space = study.space
         self._distributions = optuna_distributions(study.space)
         self._draw, self._random = make_draw(study, factory), Random(study)
-        self.most = getattr(self._draw, "most", None)
+        self.most: int | None = getattr(self._draw, "most", None)
         self._scientific = _combinations(study)
 
     def __call__(
         self, seed: int, cohort: int, count: int, history: History, points: Sequence[Params] = ()
     ) -> list[Params]:
+        """Applicable hyper-parameters of `count` new trials, numbered from len(history).
+
+        history: all stored trials, unfinished ones included. points: given values of the first new trials.
+        """
         first = len(history)
         if not self._distributions:
             return [{} for _ in range(count)]
@@ -82,14 +61,14 @@ class _Sampler:
             if not len(open_):
                 return asked
         raise HpsearchError(
-            f"study {self._study.name}: expected points that [[forbidden]] allows; found none in {_ATTEMPTS} "
-            f"attempts, the last {asked[open_[0]]}. Forbid less, or leave these values out of [space]"
+            f"study {self._study.name}: expected points allowed by [[forbidden]]; found none in {_ATTEMPTS} "
+            f"attempts, the last {asked[open_[0]]}. Forbid less, or remove these values from [space]"
         )
 
     def _pinned(
         self, seed: int, first: int, count: int, history: History, points: Sequence[Params]
     ) -> FloatArray:
-        """[count, parameters] of what is given: points to try, the scientific hyper-parameters in turn."""
+        """[count, parameters] given values: queued points, and scientific hyper-parameters in turn."""
         pinned = np.full((count, len(self._distributions)), math.nan)
         if self._scientific is not None:
             turns = np.arange(first, first + count)
@@ -100,11 +79,20 @@ class _Sampler:
         return pinned
 
 
-def make_draw(study: Study, factory: SamplerFactory | None = None) -> Draw:
-    """The sampler of a study, by which points are drawn before any is left out or given.
+def make_sampler(study: Study, factory: SamplerFactory | None = None) -> CohortSampler:
+    """The sampler of a study. factory: creates one of Optuna's instead of the one the study names.
 
     Raises:
-        HpsearchError: the study's space or options are nothing for its sampler.
+        HpsearchError: the sampler cannot handle the study's space or options.
+    """
+    return CohortSampler(study, factory)
+
+
+def make_draw(study: Study, factory: SamplerFactory | None = None) -> Draw:
+    """The bare sampler of a study, without pinning and redrawing.
+
+    Raises:
+        HpsearchError: the sampler cannot handle the study's space or options.
     """
     if not study.space.searched:
         return Random(study)
@@ -119,7 +107,7 @@ def make_draw(study: Study, factory: SamplerFactory | None = None) -> Draw:
 
 
 def _combinations(study: Study) -> FloatArray | None:
-    """[combinations, parameters] of the scientific hyper-parameters' values, all others NaN."""
+    """[combinations, parameters] of the scientific hyper-parameters, all others NaN."""
     scientific = study.search.scientific
     if not scientific:
         return None
@@ -130,7 +118,7 @@ def _combinations(study: Study) -> FloatArray | None:
 
 
 def _in_turn(seed: int, numbers: np.ndarray, combinations: FloatArray) -> FloatArray:
-    """Each combination once in every run of as many trials, in an order that differs from run to run."""
+    """Each combination once per round, in an order that differs from round to round."""
     size = len(combinations)
     orders = {
         run: seeds.generator(seed, "scientific", run).permutation(size)

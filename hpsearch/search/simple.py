@@ -1,4 +1,4 @@
-"""Samplers that learn nothing: random, quasi-random, Latin hypercube and grid."""
+"""Samplers that do not learn: random, quasi-random, Latin hypercube and grid."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class QuasiRandom:
         self._distributions = optuna_distributions(study.space)
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
-        # Another attempt at the same trials takes them from another sequence.
+        # A further attempt at the same trials draws from another sequence.
         sampler = NumberedQMC(seeds.integer(ask.seed, "quasi-random sampler", *ask.again))
         nothing: Any = None
         drawn = []
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a single point is no balanced set; the whole sequence is
+            warnings.simplefilter("ignore")  # a single point is unbalanced; the whole sequence is not
             for number in range(ask.first, ask.first + ask.count):
                 sampler.number = number
                 drawn.append(sampler.sample_relative(nothing, nothing, dict(self._distributions)))
@@ -66,9 +66,9 @@ class QuasiRandom:
 
 
 def latin_hypercube(ask: Ask, cube: UnitCube) -> FloatArray:
-    """One point in each of `count` equal parts of every axis (McKay, Beckman, Conover 1979).
+    """One point in each of `count` equal slices of every axis (McKay, Beckman, Conover 1979).
 
-    Sobol's sequence would do as well, but importing scipy's takes longer than training the first cohort.
+    Sobol would do as well, but importing scipy's takes longer than training the first cohort.
     """
     random = ask.generator("latin hypercube")
     ranks = random.permuted(np.tile(np.arange(ask.count), (cube.axes, 1)), axis=1).T
@@ -77,13 +77,13 @@ def latin_hypercube(ask: Ask, cube: UnitCube) -> FloatArray:
 
 
 class Grid:
-    """Every combination of values once, in an order that the study's seed shuffles.
+    """Every combination of values once, shuffled by the study's seed.
 
-    Combinations that differ only in what means nothing to them (Adam's trials in their momenta) are one,
-    and those that are forbidden are none.
+    Combinations that differ only in a parameter that does not apply (momentum under Adam) count once, and
+    forbidden ones not at all.
 
     Raises:
-        HpsearchError: a hyper-parameter has no finite list of values, or there are too many combinations.
+        HpsearchError: a hyper-parameter is continuous, or there are too many combinations.
     """
 
     def __init__(self, study: Study) -> None:
@@ -101,7 +101,7 @@ class Grid:
 
     @property
     def most(self) -> int:
-        """How many combinations there are: the most trials that make sense."""
+        """Number of combinations: the most trials that make sense."""
         return max(len(self._rows), 1)
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
@@ -111,7 +111,7 @@ class Grid:
 
 
 def _grid_size(name: str, d: BaseDistribution) -> int:
-    """How many values a hyper-parameter has."""
+    """Number of values of a hyper-parameter."""
     if isinstance(d, CategoricalDistribution):
         return len(d.choices)
     low, high, step = d.low, d.high, getattr(d, "step", None)  # type: ignore[attr-defined]
@@ -124,7 +124,7 @@ def _grid_size(name: str, d: BaseDistribution) -> int:
 
 
 def _grid_values(d: BaseDistribution) -> list[float]:
-    """The values, as Optuna represents them inside."""
+    """The values, in Optuna's internal representation."""
     if isinstance(d, CategoricalDistribution):
         return [float(at) for at in range(len(d.choices))]
     return [d.low + at * d.step for at in range(_grid_size("", d))]  # type: ignore[attr-defined]

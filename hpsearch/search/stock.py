@@ -1,4 +1,4 @@
-"""Any of Optuna's samplers, as it is, asked one trial after another."""
+"""Any of Optuna's samplers, unchanged, asked one trial after another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.file import Study
 
 SamplerFactory = Callable[[int], BaseSampler]
-"""Makes a sampler from a seed; called for each cohort."""
+"""Creates a sampler from a seed; called for each cohort."""
 
 _STATES = {
     RUNNING: TrialState.RUNNING,
@@ -32,12 +32,11 @@ _STATES = {
 
 
 class Stock:
-    """A sampler of Optuna's, asked for one trial after another on a copy of the study in memory.
+    """A sampler of Optuna's, asked one trial after another on an in-memory copy of the study.
 
-    It sees what Optuna's own storage would show it, with one exception: a trial that has diverged is told as
-    stopped without a value, which Optuna's TPE ranks last, instead of as failed, which no sampler sees. Its
-    time is that of the sampler: it grows with the study. A new sampler is made for each cohort, with a seed
-    that follows from the study's and the cohort's number.
+    It sees what Optuna's own storage would show, with one exception: a diverged trial appears as stopped
+    without a value, which Optuna's TPE ranks last, not as failed, which samplers ignore. Its time grows with
+    the study. Each cohort gets a new sampler, seeded from the study's seed and the cohort's number.
     """
 
     def __init__(self, study: Study, factory: SamplerFactory) -> None:
@@ -73,17 +72,17 @@ class Stock:
 
 
 def imported(path: str, options: Mapping[str, Any]) -> SamplerFactory:
-    """The sampler class at "package.module:Class", given the options of the study file.
+    """A factory for the sampler class at "package.module:Class" with the study file's options.
 
     Raises:
-        HpsearchError: it cannot be imported, is not a sampler of Optuna's, or does not take the options.
+        HpsearchError: it cannot be imported, is no Optuna sampler, or rejects the options.
     """
     module, _, name = path.partition(":")
     what = f"search.sampler {path}"
     try:
         kind = getattr(importlib.import_module(module), name)
     except ImportError as error:
-        raise HpsearchError(f"{what}: expected a module that can be imported; found: {error}") from None
+        raise HpsearchError(f"{what}: expected an importable module; found: {error}") from None
     except AttributeError:
         raise HpsearchError(f"{what}: module {module} has no {name}") from None
     if not (inspect.isclass(kind) and issubclass(kind, BaseSampler)):
@@ -94,7 +93,7 @@ def imported(path: str, options: Mapping[str, Any]) -> SamplerFactory:
         try:
             return kind(**options, **({"seed": seed} if seeded else {}))
         except (TypeError, ValueError) as error:
-            raise HpsearchError(f"{what}: search.options are not what it takes: {error}") from None
+            raise HpsearchError(f"{what}: rejects search.options: {error}") from None
 
     factory(0)
     return factory

@@ -1,4 +1,4 @@
-"""Which trials go on at a rung."""
+"""Which trials continue at a rung, and when a study has enough of them: functions of what is stored."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from binascii import crc32
 from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from hpsearch.errors import plural
 from hpsearch.records import FloatArray
+from hpsearch.search.history import RUNNING, History
 from hpsearch.study.file import Study
 from hpsearch.study.methods import STOPPING
 
 Score = tuple[float, float]
-"""(metric turned so that more is better, minus the validation loss): compared in this order."""
+"""(signed metric, minus the validation loss), compared in this order; signed: higher is better."""
 
 STARTUP = 5
-"""Complete trials before which `Median` stops nobody; Optuna's own default."""
+"""Complete trials that `Median` waits for; Optuna's own default."""
 
 
 @dataclass
 class Rung:
-    """What is known at an epoch of trials that are judged against each other.
+    """The state of one rung, for a group of trials judged against each other.
 
-    scores: of all that ever reached it without diverging, by number. ranked: the same, in rising order.
-    complete: in rising order, the metrics at this epoch of those that were trained to the end.
+    scores: by number, of all trials that reached it without diverging. ranked: the same, rising.
+    complete: metrics at this epoch of the trials trained to the end, rising.
     """
 
     epoch: int
@@ -48,13 +49,13 @@ class Rung:
 
 @dataclass(frozen=True)
 class Words:
-    """How a rule says why it stops a trial. metric: its name. sign: −1 where less is better."""
+    """Wording of a rule's reasons. metric: its name. sign: −1 if lower is better."""
 
     metric: str
     sign: float
 
     def number(self, turned: float) -> str:
-        """A metric, which was turned so that more is better, as it is."""
+        """A signed metric with its own sign."""
         return f"{self.sign * turned:.4g}"
 
 
@@ -63,16 +64,16 @@ class Stopping(Protocol):
 
     @property
     def one_group(self) -> bool:
-        """All trials are judged against each other, and pause at all of the rungs."""
+        """All trials are judged against each other and pause at every rung."""
         ...
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs at which trials may pause to be judged; the last is the most that a trial gets."""
+        """Epochs at which trials may pause to be judged; the last is the epoch limit."""
         ...
 
     def pauses(self, trial: int) -> tuple[int, ...]:
-        """Those of the rungs at which this trial pauses."""
+        """The rungs at which this trial pauses."""
         ...
 
     def group(self, trial: int) -> int:
@@ -80,10 +81,10 @@ class Stopping(Protocol):
         ...
 
     def judge(self, rung: Rung, arrived: Mapping[int, FloatArray], words: Words) -> dict[int, str]:
-        """The trials of those that have just arrived at a rung that stop there, and why.
+        """Reasons by number of the trials that stop at a rung.
 
-        arrived: by number, [epochs] the metric on the validation part, turned so that more is better; all of
-        the group that the rung is of.
+        arrived: by number, [epochs] the signed validation metric of the trials that just arrived, all of the
+        rung's group.
         """
         ...
 
@@ -98,20 +99,13 @@ def geometric_rungs(epochs: int, first: int, factor: int) -> tuple[int, ...]:
     return (*rungs, epochs)
 
 
-def even_rungs(epochs: int, interval: int) -> tuple[int, ...]:
-    """interval, 2 · interval, … and `epochs` itself as the last."""
-    return (*range(interval, epochs, interval), epochs)
-
-
 @dataclass(frozen=True)
 class Keep:
-    """Nobody is stopped; the rungs are only the points at which results are stored."""
+    """Stops nobody; rungs only mark when results are stored."""
 
     rungs: tuple[int, ...]
 
-    @property
-    def one_group(self) -> bool:
-        return True
+    one_group: ClassVar[bool] = True
 
     def pauses(self, trial: int) -> tuple[int, ...]:
         return self.rungs
@@ -127,9 +121,9 @@ class Keep:
 class Halving(Keep):
     """Asynchronous successive halving (Li et al. 2020, algorithm 2), judged by the cohort.
 
-    A trial goes on if it is among the best 1/factor of all that have reached the rung so far; the
-    first few always keep one. Trials that arrive together are judged against each other as well.
-    Equal metrics are told apart by the validation loss, where Optuna's pruner lets all of them go on.
+    A trial continues if it is among the best 1/factor of all that have reached the rung so far, and at least
+    one does. Trials that arrive together compete with each other too. The validation loss breaks ties, where
+    Optuna's pruner lets all of them continue.
     """
 
     factor: int
@@ -148,7 +142,7 @@ class Halving(Keep):
 
 @dataclass(frozen=True)
 class Hyperband(Halving):
-    """Hyperband (Li et al. 2018) as Optuna has it: brackets that halve from the first rung, the second, … on.
+    """Hyperband (Li et al. 2018) as in Optuna: brackets that start halving at the first rung, the second, …
 
     The bracket is a function of the study's name and the trial's number; budgets are those of Optuna's
     HyperbandPruner (Li et al., algorithm 1, as shares of the trials).
@@ -156,13 +150,11 @@ class Hyperband(Halving):
 
     name: str
 
-    @property
-    def one_group(self) -> bool:
-        return False
+    one_group: ClassVar[bool] = False
 
     @property
     def budgets(self) -> list[int]:
-        """How many trials of so many go to each bracket; bracket b begins to halve at rung b."""
+        """Shares of the trials by bracket; bracket b starts halving at rung b."""
         count = math.floor(math.log(self.rungs[-1] / self.rungs[0], self.factor)) + 1
         return [math.ceil(count * self.factor ** (count - 1 - b) / (count - b)) for b in range(count)]
 
@@ -176,10 +168,10 @@ class Hyperband(Halving):
 
 @dataclass(frozen=True)
 class Median(Keep):
-    """The median rule (Golovin et al. 2017) as Optuna's MedianPruner has it.
+    """The median rule (Golovin et al. 2017) as in Optuna's MedianPruner.
 
-    A trial stops whose best metric so far is worse than the median of what the complete trials had at this
-    epoch; nobody does before five are complete.
+    Once five trials are complete, a trial stops if its best metric so far is worse than their median at this
+    epoch.
     """
 
     def judge(self, rung: Rung, arrived: Mapping[int, FloatArray], words: Words) -> dict[int, str]:
@@ -200,17 +192,16 @@ class Median(Keep):
 
 @dataclass(frozen=True)
 class Patience(Keep):
-    """Early stopping as Optuna's PatientPruner has it: no improvement of more than `delta` in the last
-    `patience` + 1 epochs."""
+    """Early stopping as in Optuna's PatientPruner: the last `patience` + 1 epochs fell short of the best
+    before by more than `delta`.
+    """
 
     patience: int
     delta: float
 
     def judge(self, rung: Rung, arrived: Mapping[int, FloatArray], words: Words) -> dict[int, str]:
         stopped = {}
-        for number, curve in arrived.items():
-            if rung.epoch <= self.patience + 1:
-                continue
+        for number, curve in arrived.items() if rung.epoch > self.patience + 1 else ():
             before, lately = curve[: -self.patience - 1].max(), curve[-self.patience - 1 :].max()
             if before - self.delta > lately:
                 stopped[number] = (
@@ -226,7 +217,7 @@ def make_stopping(study: Study) -> Stopping:
     return rule
 
 
-# What study.methods names: each makes a rule of a study.
+# Named in study.methods: each creates a study's rule.
 
 
 def keep(study: Study) -> Stopping:
@@ -251,7 +242,7 @@ def patience(study: Study) -> Stopping:
 
 
 def _first(study: Study) -> int:
-    """The first rung is min_epochs, by default epochs/factor², so that there are three rungs."""
+    """The first rung: min_epochs, by default epochs/factor², which gives three rungs."""
     return study.search.min_epochs or max(1, study.train.epochs // study.search.factor**2)
 
 
@@ -260,5 +251,30 @@ def _rungs(study: Study) -> tuple[int, ...]:
 
 
 def _looks(study: Study) -> tuple[int, ...]:
-    """`median` and `patience` look at every epoch that is a multiple of the first rung."""
-    return even_rungs(study.train.epochs, _first(study))
+    """`median` and `patience` look at every multiple of the first rung, and at the last epoch."""
+    epochs, first = study.train.epochs, _first(study)
+    return (*range(first, epochs, first), epochs)
+
+
+def trials_left(study: Study, history: History, most: int | None = None) -> int:
+    """How many more trials may start. most: the sampler's own limit (a grid's size)."""
+    total = study.search.trials if most is None else min(study.search.trials, most)
+    return 0 if enough(study, history) else max(0, total - len(history))
+
+
+def enough(study: Study, history: History) -> str | None:
+    """Why no more trials start, short of the total; None if more may."""
+    limit, give_up = study.search.epoch_limit, study.search.give_up
+    if limit is not None and int(history.epochs.sum()) >= limit:
+        return f"the limit of {limit:,} epochs is reached"
+    if give_up is None:
+        return None
+    values = study.sign * history.value[history.state != RUNNING]
+    values = np.where(np.isnan(values), -np.inf, values)
+    if len(values) <= give_up.trials:
+        return None
+    before, lately = values[: -give_up.trials].max(), values[-give_up.trials :].max()
+    if lately > before + give_up.delta:
+        return None
+    beyond = f" of more than {give_up.delta:g}" if give_up.delta else ""
+    return f"the last {give_up.trials:,} trials brought no improvement{beyond}"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.records import FloatArray
-from hpsearch.search.ask import Ask, UnitCube, filled
+from hpsearch.search.ask import Ask, UnitCube, filled, pin
 from hpsearch.search.history import COMPLETE, History
 from hpsearch.search.optuna_private import ParzenEstimator, hyperopt_default_gamma, parzen_estimator
 from hpsearch.search.parzen import draw, log_density, warm_up
@@ -15,26 +15,26 @@ from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.file import Study
 
 STARTUP = 10
-"""Finished trials before which points are drawn from a Latin hypercube; Optuna's own default."""
+"""Trials to learn from; before, points come from a Latin hypercube. Optuna's own default."""
 
 CANDIDATES = 12
-"""Draws from the good trials' density of which the most promising is taken.
+"""Draws per point from the good trials' density; the most promising one wins.
 
-Optuna's own default is 24; for a cohort at once fewer are better, since they are less alike (docs/log.md)."""
+Optuna's default is 24; for a whole cohort fewer are better, as they are less alike (docs/log.md)."""
 
 ABOVE = 256
-"""At most so many of the other trials, evenly over the history, make up the bad trials' density.
+"""The most trials in the bad trials' density, evenly over the history.
 
-A kernel for every old trial would make asking as slow as training (docs/log.md)."""
+With a kernel for every old trial, asking would take as long as training (docs/log.md)."""
 
 
 class CohortTPE:
     """Multivariate TPE (Watanabe 2023) with Optuna's estimators, fitted once for the whole cohort.
 
-    Trials that have not reached a rung count as bad ones (constant liar), and so do diverged ones, which
-    Optuna's own sampler would not see. The good trials are the best √n/4 (Bergstra et al. 2013; Optuna has
-    it as hyperopt_default_gamma), not Optuna's best tenth, of which a whole cohort at once learns too little
-    (docs/decisions.md). What is pinned is pinned in the candidates, so that the rest is chosen to go with it.
+    Trials before their first rung count as bad (constant liar), and so do diverged ones, which Optuna's own
+    sampler ignores. The good trials are the best √n/4 (Bergstra et al. 2013; Optuna's
+    hyperopt_default_gamma), not Optuna's best tenth, from which a whole cohort learns too little
+    (docs/decisions.md). Candidates contain the pinned values, so that the rest is chosen to match.
     """
 
     def __init__(self, study: Study) -> None:
@@ -42,7 +42,7 @@ class CohortTPE:
         self._cube = UnitCube(self._distributions)
 
     def __call__(self, ask: Ask, history: History) -> FloatArray:
-        finished = int(((history.state == COMPLETE) | history.partial).sum())
+        finished = learned(history)
         if finished < STARTUP:
             warm_up()
             return latin_hypercube(ask, self._cube)
@@ -50,11 +50,10 @@ class CohortTPE:
         rest = np.ones(len(history), bool)
         rest[good] = False
         below = self._estimator(history, good, ask.seed)
-        above = self._estimator(history, _thinned(np.flatnonzero(rest)), ask.seed)
+        above = self._estimator(history, thinned(np.flatnonzero(rest), ABOVE), ask.seed)
         random = np.random.RandomState(ask.integer("tpe sampler"))
         candidates = draw(below, random, CANDIDATES * ask.count)  # [count · candidates, parameters]
-        pinned = np.repeat(ask.pinned, CANDIDATES, axis=0)
-        candidates = np.where(np.isnan(pinned), candidates, pinned)
+        candidates = pin(candidates, np.repeat(ask.pinned, CANDIDATES, axis=0))
         gain = log_density(below, candidates) - log_density(above, candidates)
         chosen = gain.reshape(ask.count, CANDIDATES).argmax(1) + np.arange(ask.count) * CANDIDATES
         picked: FloatArray = candidates[chosen]
@@ -66,9 +65,14 @@ class CohortTPE:
         return parzen_estimator(columns, self._distributions)
 
 
+def learned(history: History) -> int:
+    """How many trials a model learns from, diverged ones aside."""
+    return int(((history.state == COMPLETE) | history.partial).sum())
+
+
 def best(history: History, count: int, maximize: bool) -> NDArray[np.intp]:
-    """Numbers of the `count` best trials, best first: complete ones by value and the lower loss, then others
-    by how far they came. It takes a few passes over the columns, however long the study is.
+    """Numbers of the `count` best trials, best first: complete ones by value and then loss, the rest by
+    epochs first. A few passes over the columns, however long the study is.
     """
     sign = -1.0 if maximize else 1.0
     chosen = _least(np.flatnonzero(history.state == COMPLETE), count, history.loss, sign * history.value)
@@ -80,7 +84,7 @@ def best(history: History, count: int, maximize: bool) -> NDArray[np.intp]:
 
 
 def _least(numbers: NDArray[np.intp], count: int, *keys: NDArray[np.generic]) -> NDArray[np.intp]:
-    """The `count` of the numbers that come first by the last key, then by the one before it, …"""
+    """The first `count` numbers, ordered by the last key, then by the one before it, …"""
     first = keys[-1][numbers]
     if len(numbers) > count:
         numbers = numbers[first <= np.partition(first, count - 1)[count - 1]]
@@ -89,8 +93,9 @@ def _least(numbers: NDArray[np.intp], count: int, *keys: NDArray[np.generic]) ->
     return chosen
 
 
-def _thinned(numbers: NDArray[np.intp]) -> NDArray[np.intp]:
-    if len(numbers) <= ABOVE:
+def thinned(numbers: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """At most so many of the numbers, evenly spaced."""
+    if len(numbers) <= most:
         return numbers
-    thinned: NDArray[np.intp] = numbers[np.linspace(0, len(numbers) - 1, ABOVE).round().astype(int)]
-    return thinned
+    kept: NDArray[np.intp] = numbers[np.linspace(0, len(numbers) - 1, most).round().astype(int)]
+    return kept

@@ -1,6 +1,6 @@
-"""Honest statistics of few repeats: intervals, ranks that may be shared, and chances.
+"""Honest statistics for few repeats: intervals, shared ranks, and probabilities.
 
-Arrays in, plain values out; every function names its source and what it assumes.
+Arrays in, plain values out; every function names its source and assumptions.
 """
 
 from __future__ import annotations

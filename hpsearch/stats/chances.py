@@ -1,4 +1,4 @@
-"""How likely the best is among those that were chosen by noisy scores."""
+"""How likely a choice by noisy scores contains the best."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import numpy as np
 from hpsearch.records import FloatArray
 
 AS_GOOD = 0.5
-"""In standard deviations of a score between seeds: less than this worse is as good."""
+"""Tolerance in standard deviations between seeds: worse by less than this is as good."""
 
 _STEP = 0.25
 _NEAR = 10.0
-"""In the same unit: the grid's step, and what lies so far below the best score need not be looked at."""
+"""In the same unit: the grid's step, and how far below the best score to look."""
 
 _ROUNDS = 10
-"""Of estimating the population; more would gather it in a few points."""
+"""EM rounds; more would collapse the population to a few points."""
 
 
 def chance_of_best(values: FloatArray, kept: int, noise: float, maximize: bool) -> float:
-    """The probability that the `kept` best of all scores [n] contain the truly best, or one as good.
+    """The probability that the `kept` best of all scores [n] contain the truly best one, or one as good.
 
-    As good is what is worse by less than half of `noise`, the standard deviation of a score between seeds.
-    Empirical Bayes: true values are taken for draws from a population that is estimated from the scores
-    themselves, by the EM algorithm for a mixing distribution on a grid (Laird 1978; Koenker & Mizera 2014),
-    stopped early; given the scores, they are independent, so that the chance that the largest of those kept
-    is at least as good as the largest of the others is a sum over the grid.
+    As good means worse by less than half of `noise`, the standard deviation of a score between seeds.
+    Empirical Bayes: true values are draws from a population estimated from the scores themselves, by EM for
+    a mixing distribution on a grid (Laird 1978; Koenker & Mizera 2014), stopped early. Given the scores they
+    are independent, so the probability that the best kept one matches the best of the others is a sum over
+    the grid.
     """
     if kept >= len(values) or noise <= 0:
         return 1.0

@@ -1,4 +1,4 @@
-"""Arms on fresh seeds against a baseline: how far apart, how surely, and whether one is a regression."""
+"""Arms on fresh seeds against a baseline: difference, confidence, and regression test."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.records import FloatArray
-from hpsearch.stats.estimates import FEWEST, LEVEL, SAME
+from hpsearch.stats.estimates import FEWEST, LEVEL, SAME, sign_test
 
 ERROR = 0.05
-"""Of the studies in which the second arm is not worse than allowed, at most this share trips the test."""
+"""False positive rate: at most this share of arms no worse than allowed trips the test."""
 
 BETTER, WORSE, EQUAL = "better", "worse", "no detectable difference"
 UNCLEAR = "no clear answer"
-"""Better where both arms were trained to the end, but it diverged more often; or worse, and less often."""
+"""Better where both arms finished, but diverged more often; or worse, and less often."""
 
 
 def verdict(mean: float, p: float, maximize: bool, more: int = 0) -> str:
-    """What a difference of means, an arm's minus the baseline's, says of the arm: one of the four above.
+    """The verdict on an arm from its mean minus the baseline's: one of the four above.
 
-    Seeds with which an arm diverged have no score, so that they speak here.
+    Diverged seeds have no score, so they count here.
 
     Args:
-        p: corrected for all comparisons. more: seeds with which the arm diverged beyond the baseline's.
+        p: corrected for all comparisons. more: diverged seeds of the arm minus those of the baseline.
     """
     if not p < 1 - LEVEL:
         return EQUAL
@@ -47,11 +47,10 @@ class Share:
 class Difference:
     """An arm minus the baseline.
 
-    low, high: 95 % interval of the mean; None where all seeds give the same. sd: of the differences, of arms
-    that are not paired the square root of both variances' sum. p: of a difference as large either way between
-    equal arms. Interval and p are corrected for the number of comparisons, so that all of them hold together.
-    seeds: of the baseline and of the arm that are compared, where they did not diverge. verdict: see
-    `verdict`.
+    low, high: 95 % interval of the mean; None if all seeds give the same. sd: of the paired differences, or
+    the square root of the summed variances of unpaired arms. p: two-sided. Interval and p are corrected for
+    the number of comparisons and hold simultaneously. seeds: compared seeds of the baseline and the arm,
+    without diverged ones. verdict: see `verdict`.
     """
 
     mean: float
@@ -64,16 +63,16 @@ class Difference:
 
     @property
     def ends(self) -> tuple[float, ...]:
-        """Of the interval; none where all seeds give the same."""
+        """Ends of the interval; none if all seeds give the same."""
         return tuple(end for end in (self.low, self.high) if end is not None)
 
 
 @dataclass(frozen=True)
 class BySeed:
-    """What seeds alone say of an arm, on the rows that it was scored on.
+    """Seed-to-seed comparison of an arm with the baseline, on the scored rows alone.
 
-    better: how often it is better than the baseline on one more seed. effect: Hedges' g, the difference of
-    means in standard deviations between seeds; None where there are none.
+    better: probability of beating the baseline on one more seed. effect: Hedges' g, the difference of means
+    in standard deviations between seeds; None if these are 0.
     """
 
     better: Share
@@ -82,14 +81,12 @@ class BySeed:
 
 @dataclass(frozen=True)
 class Regression:
-    """Whether an arm is worse than the baseline by more than is allowed, and whether that is excluded.
+    """Whether an arm is worse than the baseline by more than allowed, and whether that is ruled out.
 
-    bound: the most by which it may still be better than what is allowed, below 0 if it is worse; an upper
-    confidence bound, None where too few seeds are left. loss: how much worse than the baseline it may still
-    be, in the metric's unit, at least 0; None where no loss is excluded. excluded: it is not worse by more
-    than is allowed, and did not diverge more often. diverges: it is worse since it diverges more often.
-    error: the rate at which arms that are just as bad as allowed trip the test, and of those at which a loss
-    is excluded.
+    bound: upper confidence bound of its improvement over the allowed level, negative if it is worse; None
+    with too few seeds. loss: how much worse than the baseline it may still be, in the metric's unit, at least
+    0; None if no loss is ruled out. excluded: it is not worse by more than allowed and did not diverge more
+    often. diverges: it is worse because it diverges more often. error: error rate of either test.
     """
 
     tripped: bool
@@ -102,7 +99,7 @@ class Regression:
 
 @dataclass(frozen=True)
 class _Means:
-    """A difference of means, its standard error and the degrees of freedom of that; error 0: it is exact."""
+    """A difference of means, its standard error and degrees of freedom; error 0: exact."""
 
     mean: float
     sd: float
@@ -120,25 +117,25 @@ def difference(
     rows: tuple[int, int] | None = None,
     comparisons: int = 1,
 ) -> Difference | None:
-    """Compare scores [seeds] of an arm with the baseline's, NaN where one diverged; None if fewer than three
-    of one are left.
+    """Compare scores [seeds] of an arm with the baseline's, NaN if diverged; None if one keeps fewer than
+    three.
 
     Paired by seed: Student's t of the differences (1908). Otherwise Welch's t (1947, "The generalization of
-    Student's problem when several different population variances are involved", Biometrika 34). Where all
-    are equal there is no variance to go by; the sign test then says how likely n equal signs are.
+    Student's problem when several different population variances are involved", Biometrika 34). Without any
+    variance, the sign test gives p.
 
     Args:
-        rows: of the parts that the arms were scored on, where these are different rows and scores are shares
-            of them; the interval is then about other rows, too.
-        comparisons: how many hold together, by Bonferroni's inequality.
+        rows: sizes of the splits, if the arms were scored on different rows and scores are shares of them;
+            the interval then covers new rows as well.
+        comparisons: how many to correct for, by Bonferroni's inequality.
     """
     kept_base, kept = _kept(base, arm, paired)
     found = _means(kept_base, kept, paired, rows)
     if found is None:
         return None
-    low, high, p = None, None, _sign_test(found)
+    low, high, p = None, None, sign_test(found.fewest) if found.mean else 1.0
     if found.error:
-        from scipy import special  # 0.3 s that a command without a comparison need not pay
+        from scipy import special  # 0.3 s that other commands need not pay
 
         # Not (1 - LEVEL) / comparisons / 2, which rounds otherwise: stored answers have these last digits.
         tail = (1 - (1 - (1 - LEVEL) / comparisons)) / 2
@@ -153,12 +150,12 @@ def difference(
 
 
 def comparable(base: FloatArray, arm: FloatArray, paired: bool) -> bool:
-    """Whether enough seeds of both are left for a difference."""
+    """Whether both keep enough seeds for a difference."""
     return min(map(len, _kept(base, arm, paired))) >= FEWEST
 
 
 def by_seed(base: FloatArray, arm: FloatArray, maximize: bool, *, paired: bool) -> BySeed | None:
-    """What seeds alone say of two arms that can be compared; None if they cannot. As of `difference`."""
+    """Seed-to-seed comparison; arguments and None as in `difference`."""
     base, arm = _kept(base, arm, paired)
     if min(len(base), len(arm)) < FEWEST:
         return None
@@ -177,24 +174,24 @@ def regression(
     relative: float = 0.0,
     rows: tuple[int, int] | None = None,
 ) -> Regression:
-    """Test whether the second arm is worse than the first by more than is allowed, one-sided at 5 %.
+    """Test whether the second arm is worse than the first by more than allowed, one-sided at 5 %.
 
-    That is a test for non-inferiority turned round (Wellek 2010, "Testing statistical hypotheses of
-    equivalence and noninferiority", ch. 2): it trips if the upper confidence bound of the improvement lies
-    below −margin. A loss is excluded by the test itself: if the lower bound lies above −margin. Where an arm
-    diverged, the second also trips it by diverging more often, by McNemar's exact test (1947) of paired seeds
-    and Fisher's (1935) of others; each of the two tests then has half of the 5 %.
+    A reversed non-inferiority test (Wellek 2010, "Testing statistical hypotheses of equivalence and
+    noninferiority", ch. 2): it trips if the upper confidence bound of the improvement lies below −margin. A
+    lower bound above −margin rules a loss out. If an arm diverged, the second also trips the test by
+    diverging more often: McNemar's exact test (1947) for paired seeds, Fisher's (1935) otherwise; each test
+    then gets half of the 5 %.
 
     Args:
-        margin: allowed, in the metric's unit. relative: allowed besides, as a share of the first arm's score.
-        paired, rows: as of `difference`.
+        margin: allowed loss in the metric's unit. relative: further allowed loss, as a share of the first
+            arm's score. paired, rows: as in `difference`.
     """
     sign = 1.0 if maximize else -1.0
     lost_a, lost_b = np.isnan(a), np.isnan(b)
     error = ERROR / 2 if lost_a.any() or lost_b.any() else ERROR
     diverges = bool(lost_b.any()) and _diverges_more(lost_a, lost_b, paired) <= error
     kept_a, kept_b = _kept(a, b, paired)
-    # What is allowed is taken off the first arm seed by seed, so that its own spread is accounted for.
+    # The allowance is subtracted from the first arm seed by seed, to account for its own spread.
     allowed = kept_a - sign * (margin + relative * np.abs(kept_a))
     found, plain = _means(allowed, kept_b, paired, rows), _means(kept_a, kept_b, paired, rows)
     if found is None or plain is None:
@@ -211,9 +208,7 @@ def regression(
 
 
 def _bounds(found: _Means, sign: float, error: float) -> tuple[float | None, float | None]:
-    """One-sided bounds of an improvement, each wrong with the probability `error`; None where so few seeds
-    that agree say nothing.
-    """
+    """One-sided bounds of an improvement, each with error rate `error`; None if too few seeds agree."""
     improvement = sign * found.mean
     if not found.error:
         sure = 0.5**found.fewest <= error
@@ -225,7 +220,7 @@ def _bounds(found: _Means, sign: float, error: float) -> tuple[float | None, flo
 
 
 def _kept(a: FloatArray, b: FloatArray, paired: bool) -> tuple[FloatArray, FloatArray]:
-    """The scores of seeds that did not diverge, of pairs those of which neither did."""
+    """Scores of the seeds that did not diverge; of pairs, where neither did."""
     if paired:
         both = np.isfinite(a) & np.isfinite(b)
         return a[both], b[both]
@@ -235,7 +230,7 @@ def _kept(a: FloatArray, b: FloatArray, paired: bool) -> tuple[FloatArray, Float
 def _means(a: FloatArray, b: FloatArray, paired: bool, rows: tuple[int, int] | None) -> _Means | None:
     """The second mean minus the first.
 
-    Degrees of freedom of a sum of variances are Satterthwaite's (1946, "An approximate distribution of
+    Degrees of freedom are Satterthwaite's (1946, "An approximate distribution of
     estimates of variance components", Biometrics Bull. 2).
     """
     fewest = min(len(a), len(b))
@@ -262,22 +257,13 @@ def _means(a: FloatArray, b: FloatArray, paired: bool, rows: tuple[int, int] | N
 
 
 def _share_variance(share: float, rows: int) -> float:
-    """Of a share of so many rows, one more of each kind counted in.
+    """Variance of a share of `rows` rows, with one success and one failure added.
 
     Agresti & Caffo (2000), "Simple and effective confidence intervals for proportions and differences of
     proportions result from adding two successes and two failures", Am. Stat. 54.
     """
     near = (min(max(share, 0.0), 1.0) * rows + 1) / (rows + 2)
     return near * (1 - near) / (rows + 2)
-
-
-def _sign_test(found: _Means) -> float:
-    """How likely so many equal signs are, where there is no variance to go by."""
-    from scipy.stats import binomtest
-
-    if found.mean == 0:
-        return 1.0
-    return float(binomtest(found.fewest, found.fewest).pvalue)
 
 
 def _hedges(a: FloatArray, b: FloatArray) -> float | None:
@@ -294,7 +280,7 @@ def _hedges(a: FloatArray, b: FloatArray) -> float | None:
 
 
 def _better_paired(improvement: FloatArray, a: FloatArray) -> Share:
-    """How often the second arm is better with a seed, ties counting half.
+    """How often the second arm is better on the same seed; ties count half.
 
     Bouthillier et al. (2021), "Accounting for variance in machine learning benchmarks", MLSys 3, sec. 4; the
     interval is Clopper & Pearson's (1934), which covers with few seeds and where all agree.
@@ -308,13 +294,13 @@ def _better_paired(improvement: FloatArray, a: FloatArray) -> Share:
 
 
 def _better(a: FloatArray, b: FloatArray) -> Share:
-    """How often a seed of the second arm is better than one of the first, ties counting half.
+    """How often a seed of the second arm beats one of the first; ties count half.
 
     Mann & Whitney (1947), with the variance of Brunner & Munzel (2000, "The nonparametric Behrens-Fisher
     problem", Biometrical J. 42); the interval is one of log odds (Perme & Manevski 2019, "Confidence
     intervals for the Mann-Whitney test", Stat. Methods Med. Res. 28), since theirs covers 87 to 93 % with 10
-    seeds. Where the arms do not overlap it has no width, and the seeds of the smaller one are taken for a
-    count in which all agree (Clopper & Pearson 1934).
+    seeds. If the arms do not overlap it has no width; then the seeds of the smaller arm count as trials that
+    all agree (Clopper & Pearson 1934).
     """
     from scipy import special, stats
     from statsmodels.stats.nonparametric import rank_compare_2indep
@@ -334,7 +320,7 @@ def _better(a: FloatArray, b: FloatArray) -> Share:
 
 
 def _diverges_more(a: NDArray[np.bool_], b: NDArray[np.bool_], paired: bool) -> float:
-    """p of the second arm having diverged so much more often than the first by chance."""
+    """p-value of the second arm diverging more often than the first."""
     from scipy import stats
 
     if paired:

@@ -1,4 +1,4 @@
-"""Means of values that vary by seed, with their intervals."""
+"""Means over seeds, with intervals."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from hpsearch.records import FloatArray
 
 LEVEL = 0.95
 FEWEST = 3
-"""An interval from fewer values would say nothing."""
+"""Fewest values for a meaningful interval."""
 
 SAME = 1e-9
-"""Values that vary by less than this share of their size are equal: what differs is rounding."""
+"""Relative differences below this are rounding."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean of values that vary by seed, and its t interval; without one where all values are equal."""
+    """A mean over seeds with its t interval; low, high: None if all values are equal."""
 
     mean: float
     sd: float
@@ -28,25 +28,25 @@ class Estimate:
 
 
 class Scored:
-    """What has scores [seeds] on fresh seeds, NaN where it diverged."""
+    """Anything with scores [seeds] on fresh seeds, NaN if diverged."""
 
     scores: FloatArray
 
     @property
     def diverged(self) -> int:
-        """Seeds with which it diverged."""
+        """Number of diverged seeds."""
         return int(np.isnan(self.scores).sum())
 
     @cached_property
     def estimate(self) -> Estimate | None:
-        """Of the scores of the seeds with which it did not diverge; None of fewer than three."""
+        """Over the seeds that did not diverge; None for fewer than three."""
         return estimate(self.scores[~np.isnan(self.scores)])
 
 
 def estimate(values: FloatArray, level: float = LEVEL, scale: float | None = None) -> Estimate | None:
-    """Mean, standard deviation and Student's t interval (1908) of values [n]; None of fewer than three.
+    """Mean, standard deviation and Student's t interval (1908) of values [n]; None for fewer than three.
 
-    scale: of the numbers from which the values were taken, to tell equal ones from rounding.
+    scale: size of the numbers behind the values, to tell equality from rounding.
     """
     if len(values) < FEWEST:
         return None
@@ -57,3 +57,10 @@ def estimate(values: FloatArray, level: float = LEVEL, scale: float | None = Non
 
     interval = stats.ttest_1samp(values, 0.0).confidence_interval(level)
     return Estimate(mean, sd, float(interval.low), float(interval.high))
+
+
+def sign_test(count: int) -> float:
+    """Two-sided p-value of `count` equal signs, for differences without variance."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(count, count).pvalue)

@@ -11,10 +11,10 @@ BoolArray = NDArray[np.bool_]
 
 
 def pareto_front(costs: FloatArray) -> BoolArray:
-    """[points] whether each is on the front; costs: [points, objectives ≥ 2], all of them to be low.
+    """[points] whether each is on the front; costs: [points, objectives ≥ 2], all to be minimized.
 
-    A point is on it if none is at least as good in every objective and better in one; so equal points are on
-    it together. Points that lack a value (NaN) are not on it, and beat none.
+    A point is on it if no other is at least as good in every objective and better in one; equal points share
+    it. Points with a missing value (NaN) are off the front and beat none.
     """
     known = np.flatnonzero(~np.isnan(costs).any(axis=1))
     order = known[np.lexsort(costs[known].T[::-1])]
@@ -29,7 +29,7 @@ def pareto_front(costs: FloatArray) -> BoolArray:
 def beaten_by(costs: FloatArray, place: int) -> int | None:
     """The place of the point that beats the one at `place`; None if that is on the front or lacks a value.
 
-    Of several the best in the first objective, on the front itself.
+    Of several, the front's best in the first objective.
     """
     own = costs[place]
     better = (costs <= own).all(axis=1) & (costs < own).any(axis=1)
@@ -38,9 +38,9 @@ def beaten_by(costs: FloatArray, place: int) -> int | None:
 
 
 def _unbeaten(points: FloatArray) -> BoolArray:
-    """[points] whether each is on the front, of different points in lexicographic order.
+    """[points] whether each is on the front, for distinct points in lexicographic order.
 
-    None is beaten by a later one, so the first that is left always is on the front.
+    Later points never beat earlier ones, so the first remaining point is always on the front.
     """
     front = np.zeros(len(points), dtype=bool)
     if points.shape[1] == 2:

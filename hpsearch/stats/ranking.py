@@ -1,4 +1,4 @@
-"""Ranks of arms that were scored on the same few seeds; what cannot be told apart shares a rank."""
+"""Ranks of arms scored on the same few seeds; indistinguishable arms share a rank."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from itertools import combinations
 import numpy as np
 
 from hpsearch.records import FloatArray
-from hpsearch.stats.estimates import FEWEST, LEVEL, SAME
+from hpsearch.stats.estimates import FEWEST, LEVEL, SAME, sign_test
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A difference of means; interval and p-value hold for all pairs of the ranking together.
+    """A difference of means; interval and p-value hold simultaneously for all pairs of the ranking.
 
-    low, high: None where the difference is the same with every seed. clear: whether it is told from 0. t: the
-    difference in standard errors. seeds: on which both arms have a score. arms: of the ranking.
+    low, high: None if the difference is the same for every seed. clear: differs from 0. t: the difference in
+    standard errors. seeds: number on which both arms have a score. arms: number in the ranking.
     """
 
     mean: float
@@ -30,7 +30,7 @@ class Pair:
 
     @cached_property
     def p(self) -> float:
-        """Probability of a difference as large between any two of the arms if all were equal."""
+        """Probability of so large a difference between any two arms if all were equal."""
         if self.low is None:
             return _sign_test(self.seeds, self.arms) if self.t else 1.0
         from scipy.stats import studentized_range
@@ -39,7 +39,7 @@ class Pair:
 
     @property
     def turned(self) -> Pair:
-        """The same, the other way round."""
+        """The reverse difference."""
         low, high = (None if end is None else -end for end in (self.high, self.low))
         return replace(self, mean=-self.mean, low=low, high=high, t=-self.t)
 
@@ -48,10 +48,9 @@ class Pair:
 class Ranking:
     """Arms in order.
 
-    order: places of the arms, best mean first (where one diverged, beside the others on the same seeds);
-    those with fewer than three scores last. ranks: of each arm, the lowest and the highest that it may have.
-    to_best: of each arm, its difference to the best one; None of that one, and of arms without a mean.
-    method: a sentence for the reader.
+    order: places of the arms, best mean first (adjusted for missing seeds if one diverged); arms with fewer
+    than three scores last. ranks: best and worst possible rank of each arm. to_best: each arm's difference to
+    the best; None for the best itself and for arms without a mean. method: a sentence for the reader.
     """
 
     order: tuple[int, ...]
@@ -67,17 +66,16 @@ _METHOD = (
 
 
 def rank_arms(scores: FloatArray, maximize: bool) -> Ranking:
-    """Rank arms by their mean scores [arms, seeds], NaN where an arm diverged with a seed.
+    """Rank arms by their mean scores [arms, seeds], NaN if an arm diverged on a seed.
 
-    A rank is an interval: one more than the arms that are clearly better, up to all but those that are
-    clearly worse (Al Mohamad, Goeman & van Zwet 2022, "Simultaneous confidence intervals for ranks with
-    application to ranking institutions", Biometrics 78). Pairs are compared as by Games & Howell (1976,
-    "Pairwise multiple comparison procedures with unequal N's and/or variances", J. Educ. Stat. 1) on what is
-    left of the scores when the mean of each seed is taken out, but with the degrees of freedom of a single
-    arm, seeds − 1: with theirs, differences of equal arms were found in 7 % of studies of 8 arms and 5 seeds,
-    with these in 2 %; two arms then give the paired t-test. An arm that diverged more often than another is
-    not clearly better, whatever it scored with the other seeds, and is ordered by what it scored there beside
-    the others, so that missing a hard seed puts no arm first.
+    A rank is an interval: from one more than the clearly better arms up to all but the clearly worse ones (Al
+    Mohamad, Goeman & van Zwet 2022, "Simultaneous confidence intervals for ranks with application to ranking
+    institutions", Biometrics 78). Pairs are compared by Games & Howell (1976, "Pairwise multiple comparison
+    procedures with unequal N's and/or variances", J. Educ. Stat. 1) on scores minus each seed's mean, but
+    with the degrees of freedom of a single arm, seeds − 1: theirs found differences between equal arms in 7 %
+    of studies with 8 arms and 5 seeds, these in 2 %; two arms then give the paired t-test.
+    An arm that diverged more often than another is never clearly better, and is ordered by its scores
+    relative to the others on the same seeds, so that missing a hard seed puts no arm first.
     """
     finite = np.isfinite(scores)
     usable = [int(arm) for arm in np.flatnonzero(finite.sum(1) >= FEWEST)]
@@ -103,10 +101,10 @@ def rank_arms(scores: FloatArray, maximize: bool) -> Ranking:
 
 
 def _levels(scores: FloatArray) -> list[float]:
-    """By what arms are ordered: their means; where seeds are missing, what is left of the seeds' effects.
+    """The levels that order the arms: means, adjusted for the effects of missing seeds.
 
-    The plain mean of an arm that diverged with the hard seeds would be that of the easy ones. Arms and seeds
-    are fitted together by least squares (Yates 1934, "The analysis of multiple classifications with unequal
+    The plain mean of an arm that diverged on the hard seeds would average the easy ones. Arms and seeds are
+    fitted together by least squares (Yates 1934, "The analysis of multiple classifications with unequal
     numbers in the different classes", J. Am. Stat. Assoc. 29), in the order of the means if none is missing.
     """
     arms, seeds = scores.shape
@@ -120,11 +118,11 @@ def _levels(scores: FloatArray) -> list[float]:
 
 
 def _compared(scores: FloatArray, usable: list[int]) -> dict[tuple[int, int], Pair]:
-    """Of each two arms that can be compared, the first minus the second."""
+    """The first arm minus the second, for each comparable pair."""
     arms = len(usable)
     scale = float(np.nanmax(np.abs(scores[usable])))
     whole = np.isfinite(scores[usable]).all()
-    # What is left without the seed's mean has 1 − 1/arms of an arm's variance.
+    # Subtracting the seed's mean leaves 1 − 1/arms of an arm's variance.
     left = scores[usable] - scores[usable].mean(0) if whole else scores[usable]
     variances = left.var(1, ddof=1) * arms / (arms - 1)
     pairs = {}
@@ -150,17 +148,15 @@ def _compared(scores: FloatArray, usable: list[int]) -> dict[tuple[int, int], Pa
 
 @lru_cache(maxsize=256)
 def _critical(arms: int, freedom: int) -> float:
-    """Standard errors within which all differences of equal arms stay in 95 % of studies."""
+    """Critical value in standard errors: all differences of equal arms stay below it in 95 % of studies."""
     from scipy.stats import studentized_range
 
     return float(studentized_range.ppf(LEVEL, arms, freedom) / np.sqrt(2))
 
 
 def _sign_test(seeds: int, arms: int) -> float:
-    """How likely one of all pairs has so many equal signs, where there is no variance to go by."""
-    from scipy.stats import binomtest
-
-    return float(min(1.0, float(binomtest(seeds, seeds).pvalue) * arms * (arms - 1) / 2))
+    """p-value of equal signs on all seeds, corrected for all pairs (Bonferroni)."""
+    return float(min(1.0, sign_test(seeds) * arms * (arms - 1) / 2))
 
 
 def _between(pairs: dict[tuple[int, int], Pair], arm: int, best: int | None) -> Pair | None:

@@ -1,45 +1,42 @@
-"""Looking at every row of a database: is it as it was written, is any missing, does the mirror agree?"""
+"""Check every row of a database: is it sound, is any missing, do Optuna's tables agree?"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from hpsearch.errors import HpsearchError, StorageError
-from hpsearch.records import Cohort, Queued, Run, Scoring, Segment, StudyRecord, Trial, time_of
+from hpsearch.errors import HpsearchError, StorageError, plural
+from hpsearch.records import Segment, StudyRecord, Trial, time_of
 from hpsearch.store import reading, rows
 from hpsearch.store.connection import Connector
 from hpsearch.store.database import Database
-from hpsearch.store.mirror import Mirror
-from hpsearch.store.reading import record_of
-from hpsearch.store.rescue import FileSource, SelectSource, Source, Values
-from hpsearch.store.schema import (
-    VERSION,
-    Tally,
-    checkpoints,
-    cohorts,
-    curves,
-    queue,
-    runs,
-    scorings,
-    studies,
-    tallies,
-    trials,
-    versions,
+from hpsearch.store.optuna_tables import (
+    optuna_attributes,
+    optuna_directions,
+    optuna_intermediate,
+    optuna_params,
+    optuna_studies,
+    optuna_study_attributes,
+    optuna_trials,
+    optuna_values,
 )
+from hpsearch.store.reading import KINDS, MISFIT, Kind, T
+from hpsearch.store.rescue import FileSource, SelectSource, Source, Values
+from hpsearch.store.schema import VERSION, Tally, checkpoints, curves, studies, tallies, trials, versions
 from hpsearch.store.study import target_of
+from hpsearch.store.writing import Target
 
-_TABLES = (studies, tallies, trials, curves, cohorts, runs, queue, scorings, checkpoints)
-_MISFIT = "does not fit its checksum"
+_TABLES = (studies, tallies, trials, curves, *(kind.table for kind in KINDS), checkpoints)
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Something that is not as it was written. what: of the study, such as "trial 3"; "" for the study."""
+    """Something damaged. what: part of the study, such as "trial 3"; "" for the study itself."""
 
     what: str
     found: str
@@ -50,13 +47,12 @@ class Damage:
 
 @dataclass
 class Examined:
-    """A study as it was found: what of it is sound, and what is damaged.
+    """A study: what is sound, and what is damaged.
 
-    record, tally: None if damaged. total: how many trials there should be. trials: sound ones, by number;
-    ids: Optuna's of these. asked: those of which only that is sound which was asked. segments: sound pieces
-    of curves from epoch 1 on, as far as they follow each other, by trial. cohorts, runs, queue, scorings,
-    checkpoints: the sound ones; expected: by the name of each of these tables, the numbers that should be
-    there.
+    record, tally: None if damaged. total: how many trials there should be. trials: sound ones, by number.
+    ids: Optuna's ids of these. asked: trials of which only the request is sound, not the outcome. segments:
+    by trial, sound pieces of its curve from epoch 1 up to the first gap. found: by kind, the numbers that
+    should be there, and the sound ones by number. checkpoints: sound ones, by trial.
     """
 
     study_id: int
@@ -69,17 +65,18 @@ class Examined:
     ids: dict[int, int] = field(default_factory=dict)
     asked: dict[int, Trial] = field(default_factory=dict)
     segments: dict[int, list[Segment]] = field(default_factory=dict)
-    cohorts: dict[int, Cohort] = field(default_factory=dict)
-    runs: dict[int, Run] = field(default_factory=dict)
-    queue: dict[int, Queued] = field(default_factory=dict)
-    scorings: dict[int, Scoring] = field(default_factory=dict)
+    found: dict[Kind[Any], tuple[range, dict[int, Any]]] = field(default_factory=dict)
     checkpoints: dict[int, tuple[int, bytes]] = field(default_factory=dict)
-    expected: dict[str, range] = field(default_factory=dict)
     damages: list[Damage] = field(default_factory=list)
+
+    def numbered(self, kind: Kind[T]) -> list[tuple[int, T | None]]:
+        """Every number that should be there, with what is stored under it; None if damaged."""
+        numbers, sound = self.found[kind]
+        return [(number, sound.get(number)) for number in numbers]
 
     @property
     def whole(self) -> set[int]:
-        """Numbers of the trials that are sound together with their curves."""
+        """Numbers of the trials that are sound, along with their curves."""
         return {
             number
             for number, trial in self.trials.items()
@@ -89,10 +86,10 @@ class Examined:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found.
+    """The state of a database.
 
-    shown: the URL, safe to show. studies: of hpsearch. others: names of those that are Optuna's alone, which
-    nothing here can verify. damages: of the database itself, of no single study.
+    shown: the URL, safe to print. studies: of hpsearch. others: names of plain Optuna studies, which nothing
+    here can verify. damages: of the database itself, not of a single study.
     """
 
     shown: str
@@ -106,10 +103,10 @@ class Audit:
 
 
 def audit(url: str) -> Audit:
-    """Verify a whole database; tables of an older version are brought up to date first.
+    """Verify a whole database, after upgrading own tables of an older version.
 
     Raises:
-        StorageError: there is no such database, or it is another program's or a newer hpsearch's.
+        StorageError: there is no such database, or it belongs to another program or a newer hpsearch.
     """
     connector, bulk = Connector(url), True
     try:
@@ -123,8 +120,11 @@ def audit(url: str) -> Audit:
     if connector.path is not None:
         source = FileSource(connector.path)
         try:
-            if trouble is not None and not _is_ours(source):
-                raise trouble
+            if trouble is not None:
+                # Salvageable only if it visibly has studies of this version.
+                stored = [row[1] for row in source.rows(versions)]
+                if not any(True for _ in source.rows(studies)) or stored not in ([], [VERSION]):
+                    raise trouble
             found = _examined(source, connector.shown, bulk)
         finally:
             source.close()
@@ -137,14 +137,8 @@ def audit(url: str) -> Audit:
     return found
 
 
-def _is_ours(source: Source) -> bool:
-    """Whether a file that cannot be opened has studies of this version, as far as can be seen."""
-    stored = [row[1] for row in source.rows(versions)]
-    return any(True for _ in source.rows(studies)) and stored in ([], [VERSION])
-
-
 def _examined(source: Source, shown: str, bulk: bool) -> Audit:
-    """bulk: whether Optuna's tables are known; those of another revision are not looked at."""
+    """bulk: whether Optuna's tables are of the known revision; others are not checked."""
     damages = [Damage("the file", text) for text in source.complaints()]
     own: dict[Any, dict[str, list[Values]]] = defaultdict(lambda: defaultdict(list))
     with reading.without_collecting():
@@ -156,8 +150,8 @@ def _examined(source: Source, shown: str, bulk: bool) -> Audit:
     for study_id, rows_of in own.items():
         if not rows_of[studies.name]:
             there = ", ".join(f"{len(r)} in {name}" for name, r in rows_of.items() if r)
-            damages.append(Damage("", f"rows of a study that has no record, {study_id!r}: {there}"))
-        elif mirror is None or mirror.knows(study_id):  # otherwise Optuna's own commands have deleted it
+            damages.append(Damage("", f"rows without a study, {study_id!r}: {there}"))
+        elif mirror is None or mirror.knows(study_id):  # otherwise Optuna's own commands deleted it
             study = _examine(study_id, rows_of)
             if mirror is not None:
                 study.damages += [Damage(*difference) for difference in _mirrored(study, mirror)]
@@ -172,18 +166,17 @@ def _examined(source: Source, shown: str, bulk: bool) -> Audit:
 
 
 def _examine(study_id: int, found: dict[str, list[Values]]) -> Examined:
-    """The study of own rows."""
     damages: list[Damage] = []
     _, name, text, created, _ = found[studies.name][0]
     if not _fits(rows.sound, found[studies.name][0]):
-        damages.append(Damage("", f"its record {_MISFIT}"))
+        damages.append(Damage("", f"its record {MISFIT}"))
         text = None
     tally = None
     if len(found[tallies.name]) == 1 and _fits(rows.sound, found[tallies.name][0]):
         tally = rows.tally_of(found[tallies.name][0])
     else:
-        damages.append(Damage("", f"its tally is missing or {_MISFIT}"))
-    record = None if text is None else record_of(text, tally or Tally())
+        damages.append(Damage("", f"its tally is missing or {MISFIT}"))
+    record = None if text is None else rows.record_of(text, tally or Tally())
     study = Examined(study_id, str(name), created, record, tally, damages=damages)
     _examine_trials(study, found[trials.name])
     _examine_curves(study, found[curves.name])
@@ -196,7 +189,7 @@ def _examine_trials(study: Examined, found: Sequence[Values]) -> None:
     study.trials = {trial.number: trial for trial in rows.trials_of(sound)}
     study.ids = {row[1]: row[2] for row in sound}
     for row in torn:
-        study.damages.append(Damage(_named("trial", row[1]), f"its row {_MISFIT}"))
+        study.damages.append(Damage(_named("trial", row[1]), f"its row {MISFIT}"))
         if _fits(rows.sound_asked, row):
             study.asked[row[1]] = Trial(row[1], row[3], json.loads(row[4]), started=time_of(row[5]))
     known = study.trials.keys() | study.asked.keys()
@@ -204,7 +197,9 @@ def _examine_trials(study: Examined, found: Sequence[Values]) -> None:
     missing = sorted(set(range(study.total)) - {row[1] for row in found})
     study.damages += [Damage(f"trial {number}", "its row is missing") for number in missing]
     for number in sorted(known - set(range(study.total))):
-        study.damages.append(Damage(f"trial {number}", f"there should be {study.total} trials"))
+        study.damages.append(
+            Damage(f"trial {number}", f"the study should have {plural(study.total, 'trial')}")
+        )
     states = Counter(trial.state for trial in study.trials.values())
     if study.tally and not study.damages and +Counter(study.tally.counts) != states:
         study.damages.append(Damage("", "its trials are not in the states that its tally counts"))
@@ -213,7 +208,7 @@ def _examine_trials(study: Examined, found: Sequence[Values]) -> None:
 def _examine_curves(study: Examined, found: Sequence[Values]) -> None:
     sound, torn = _parted(rows.sound_curve, found)
     study.damages += [
-        Damage(_named("trial", row[1]), f"its curve from epoch {row[2]} {_MISFIT}") for row in torn
+        Damage(_named("trial", row[1]), f"its curve from epoch {row[2]} {MISFIT}") for row in torn
     ]
     pieces, named = defaultdict(list), {row[1] for row in torn}
     for row in sound:
@@ -221,72 +216,57 @@ def _examine_curves(study: Examined, found: Sequence[Values]) -> None:
     known = study.trials.keys() | study.asked.keys()
     for number in sorted(pieces.keys() | known):
         ordered = sorted(pieces.get(number, ()), key=lambda row: row[2])
-        whole = _leading(ordered)
+        whole, reached = [], 0
+        for row in ordered:
+            if row[2] != reached + 1:
+                break
+            whole.append(row)
+            reached += row[3]
         study.segments[number] = [reading.segment_of(row) for row in whole]
-        reached = sum(row[3] for row in whole)
         trial = study.trials.get(number)
         if len(whole) < len(ordered) or (trial is not None and trial.epochs != reached):
             should = "" if trial is None else f" of {trial.epochs} epochs"
             if number not in named:
-                what = f"expected a curve{should}; found {reached} epochs that follow each other"
+                what = f"expected a curve{should}; found {reached} epochs without a gap"
                 study.damages.append(Damage(f"trial {number}", what))
         elif number not in known and number >= study.total:
-            study.damages.append(Damage(f"trial {number}", "it has a curve and no row"))
-
-
-def _leading(ordered: Sequence[Values]) -> list[Values]:
-    """Pieces of a curve from epoch 1 on, as far as they follow each other."""
-    whole: list[Values] = []
-    reached = 0
-    for row in ordered:
-        if row[2] != reached + 1:
-            break
-        whole.append(row)
-        reached += row[3]
-    return whole
+            study.damages.append(Damage(f"trial {number}", "it has a curve but no row"))
 
 
 def _examine_others(study: Examined, found: dict[str, list[Values]]) -> None:
-    told = study.tally
-    counted = (
-        (cohorts, "cohort", 0, None if told is None else told.cohorts),
-        (runs, "run", 1, None if told is None else told.runs),
-        (queue, "queued point", 0, None if told is None else told.queued),
-        (scorings, "scoring", 1, None if told is None else told.scorings),
-    )
-    good: dict[str, list[Values]] = {}
-    for table, what, first, count in counted:
-        good[table.name], torn = _parted(rows.sound, found[table.name])
-        study.damages += [Damage(_named(what, row[1]), f"its row {_MISFIT}") for row in torn]
-        numbers = {row[1] for row in good[table.name]}
-        expected = range(first, max(numbers, default=first - 1) + 1 if count is None else first + count)
-        study.expected[table.name] = expected
-        missing = sorted(set(expected) - {row[1] for row in found[table.name]})
-        study.damages += [Damage(f"{what} {number}", "its row is missing") for number in missing]
+    for kind in KINDS:
+        stored = found[kind.table.name]
+        sound, torn = _parted(rows.sound, stored)
+        study.damages += [Damage(_named(kind.what, row[1]), f"its row {MISFIT}") for row in torn]
+        numbers = {row[1] for row in sound}
+        if study.tally is None:
+            expected = range(kind.first, max(numbers, default=kind.first - 1) + 1)
+        else:
+            expected = kind.numbers(study.tally)
+        study.found[kind] = expected, {row[1]: kind.make(row) for row in sound}
+        for number in sorted(set(expected) - {row[1] for row in stored}):
+            study.damages.append(Damage(f"{kind.what} {number}", "its row is missing"))
         for number in sorted(numbers - set(expected)):
-            study.damages.append(Damage(f"{what} {number}", f"there should be {len(expected)} of them"))
-    study.cohorts = {row[1]: reading.cohort_of(row) for row in good[cohorts.name]}
-    study.runs = {row[1]: reading.run_of(row) for row in good[runs.name]}
-    study.queue = {row[1]: reading.queued_of(row) for row in good[queue.name]}
-    study.scorings = {row[1]: reading.scoring_of(row) for row in good[scorings.name]}
+            should = f"the study should have {plural(len(expected), kind.what)}"
+            study.damages.append(Damage(f"{kind.what} {number}", should))
     sound, torn = _parted(rows.sound_checkpoint, found[checkpoints.name])
-    study.damages += [Damage(_named("trial", row[1]), f"its checkpoint {_MISFIT}") for row in torn]
+    study.damages += [Damage(_named("trial", row[1]), f"its checkpoint {MISFIT}") for row in torn]
     for row in sound:
         trial = study.trials.get(row[1])
         if trial is None or trial.state.finished or row[2] > trial.epochs:
-            study.damages.append(Damage(f"trial {row[1]}", "it has a checkpoint, and is not that far"))
+            study.damages.append(Damage(f"trial {row[1]}", "its checkpoint is ahead of its epochs"))
         else:
             study.checkpoints[row[1]] = row[2], row[3]
 
 
 def _mirrored(study: Examined, mirror: Mirror) -> Iterator[tuple[str, str]]:
-    """(what, how it is) of differences between a study's sound rows and Optuna's tables."""
+    """Differences between a study's sound rows and Optuna's tables, as fields of Damage."""
     if study.record is None:
         return
     try:
         target = target_of(study.study_id, study.record)
     except HpsearchError as error:
-        yield "", f"its settings cannot be read: {error}"
+        yield "", f"its settings are unreadable: {error}"
         return
     yield from mirror.of_study(target, study.record)
     whole = (
@@ -296,7 +276,7 @@ def _mirrored(study: Examined, mirror: Mirror) -> Iterator[tuple[str, str]]:
 
 
 def _parted(check: Callable[[Values], bool], found: Sequence[Values]) -> tuple[list[Values], list[Values]]:
-    """Sound rows, and the others."""
+    """Sound rows, and damaged ones."""
     parted: tuple[list[Values], list[Values]] = [], []
     for row in found:
         parted[not _fits(check, row)].append(row)
@@ -304,7 +284,7 @@ def _parted(check: Callable[[Values], bool], found: Sequence[Values]) -> tuple[l
 
 
 def _fits(check: Callable[[Values], bool], row: Values) -> bool:
-    """Whether a row is sound; values that are not even of their column's type are not."""
+    """Whether a row is sound; values of the wrong type for their column are not."""
     try:
         return check(row)
     except (TypeError, ValueError, AttributeError):
@@ -313,3 +293,125 @@ def _fits(check: Callable[[Values], bool], row: Values) -> bool:
 
 def _named(what: str, number: Any) -> str:
     return f"{what} {number}" if isinstance(number, int) else f"a {what} without a number"
+
+
+# -- Optuna's tables ------------------------------------------------------------------------------
+
+_Grouped = dict[Any, list[Values]]
+
+
+class Mirror:
+    """All rows of Optuna's tables that mirror own ones; attributes that users add do not count."""
+
+    def __init__(self, source: Source) -> None:
+        self._studies = _grouped(source, optuna_studies, "study_id", "study_name")
+        self._directions = _grouped(source, optuna_directions, "study_id", "objective", "direction")
+        self._attributes = _grouped(source, optuna_study_attributes, "study_id", "key", "value_json")
+        trial = "number", "trial_id", "state", "datetime_start", "datetime_complete"
+        self._trials = _grouped(source, optuna_trials, "study_id", *trial)
+        param = "param_name", "param_value", "distribution_json"
+        self._params = _grouped(source, optuna_params, "trial_id", *param)
+        self._values = _grouped(source, optuna_values, "trial_id", "objective", "value", "value_type")
+        step = "step", "intermediate_value", "intermediate_value_type"
+        self._steps = _grouped(source, optuna_intermediate, "trial_id", *step)
+        self._told = _grouped(source, optuna_attributes, "trial_id", "key", "value_json")
+
+    def knows(self, study_id: int) -> bool:
+        """Whether anything of a study is there; if not, Optuna's own commands deleted it."""
+        return study_id in self._studies or study_id in self._trials
+
+    def names(self) -> dict[Any, Any]:
+        """Names of all studies by number, plain Optuna studies included."""
+        return {study_id: found[0][0] for study_id, found in self._studies.items()}
+
+    def of_study(self, target: Target, record: StudyRecord) -> Iterator[tuple[str, str]]:
+        """Differences in the study itself."""
+        if self._studies.get(target.study_id) != [(record.name,)]:
+            yield "", _otherwise("name")
+        ways = enumerate(way.name for way in rows.directions(record))
+        if not _same(self._directions.get(target.study_id), ways):
+            yield "", _otherwise("directions")
+        names = rows.METRIC_NAMES, json.dumps(rows.metric_names(record))
+        if names not in self._attributes.get(target.study_id, ()):
+            yield "", _otherwise("metric names")
+
+    def of_trials(
+        self, target: Target, trials: Iterable[tuple[Trial, int, Sequence[Segment]]], total: int
+    ) -> Iterator[tuple[str, str]]:
+        """Differences in trials, given with Optuna's trial_ids and their pieces of curves."""
+        found = defaultdict(list)
+        for number, *row in self._trials.get(target.study_id, ()):
+            found[number].append(tuple(row))
+        for trial, trial_id, segments in trials:
+            rows_of = found[trial.number]
+            # Own rows have 0 where Optuna's public calls created the trial.
+            if len(rows_of) != 1 or trial_id not in (0, rows_of[0][0]):
+                yield f"trial {trial.number}", f"Optuna's tables have {len(rows_of)} of it, or another one"
+                continue
+            for what in self._differing(target, trial, rows_of[0], segments):
+                yield f"trial {trial.number}", _otherwise(what)
+        for number, rows_of in found.items():
+            if rows_of and not (isinstance(number, int) and 0 <= number < total):
+                yield f"trial {number}", "only Optuna's tables have it"
+
+    def _differing(
+        self, target: Target, trial: Trial, found: Values, segments: Sequence[Segment]
+    ) -> Iterator[str]:
+        """What of a trial differs; found: its row, from the trial_id on."""
+        trial_id, ended = found[0], trial.finished
+        if found[1:] != (
+            rows.OPTUNA_STATE[trial.state].name,
+            rows.optuna_time(rows.stored_time(trial.started)),
+            None if ended is None else rows.optuna_time(rows.stored_time(ended)),
+        ):
+            yield "state or times"
+        try:
+            _, params = rows.known_params(target.name, "", trial.params, target.distributions)
+            values = rows.optuna_values_of(target.name, trial, target.objectives)
+        except HpsearchError:
+            yield "hyper-parameters than the study's space"
+            return
+        stored = ((name, value, _canonical(text)) for name, value, text in self._params.get(trial_id, ()))
+        if not _same(stored, ((name, value, _canonical(text)) for name, value, text in params)):
+            yield "hyper-parameters"
+        expected = ((place, value, kind.name) for place, (value, kind) in enumerate(values))
+        if not _same(self._values.get(trial_id), expected):
+            yield "values"
+        steps = (
+            (epoch, value, kind.name)
+            for segment in segments
+            for epoch, value, kind in rows.intermediate_values(target.kept, segment)
+        )
+        if not _same(self._steps.get(trial_id), steps):
+            yield "intermediate values"
+        told = rows.attributes(trial).items() if trial.state.finished else ()
+        if not {(key, json.dumps(value)) for key, value in told} <= set(self._told.get(trial_id, ())):
+            yield "attributes"
+
+
+def _same(found: Iterable[Values] | None, expected: Iterable[Values]) -> bool:
+    """Whether the same rows are there, in any order."""
+    return Counter(found or ()) == Counter(expected)
+
+
+def _otherwise(what: str) -> str:
+    return f"Optuna's tables have other {what}"
+
+
+@lru_cache(maxsize=1024)
+def _canonical(text: str) -> str:
+    """JSON with sorted keys; other text unchanged."""
+    try:
+        return json.dumps(json.loads(text), sort_keys=True)
+    except (TypeError, ValueError):
+        return text
+
+
+def _grouped(source: Source, table: Any, key: str, *columns: str) -> _Grouped:
+    """Values of some columns, by that of `key`."""
+    names = [column.name for column in table.columns]
+    at, places = names.index(key), [names.index(name) for name in columns]
+    grouped: _Grouped = defaultdict(list)
+    for row in source.rows(table):
+        grouped[row[at]].append(tuple(row[place] for place in places))
+    return dict(grouped)

@@ -1,4 +1,4 @@
-"""Many rows at once: in portions, and by an INSERT of plain tuples, faster than SQLAlchemy's of dicts."""
+"""Many rows at once: in chunks, and by an INSERT of plain tuples, faster than SQLAlchemy's of dicts."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 from sqlalchemy.engine import Connection, Dialect
 
 _CHUNK = 500
-"""Numbers in one statement; some databases take no more than 999 variables."""
+"""Numbers per statement; some databases allow only 999 variables."""
 
 _MARKS = {"qmark": "?", "format": "%s", "pyformat": "%s"}
-"""How drivers want places for values of a row without names."""
+"""Placeholders by the driver's paramstyle."""
 
 _Process = Callable[[Any], Any]
 
 
 def chunks(numbers: Iterable[int]) -> list[list[int]]:
-    """Different numbers in rising order, in portions that fit one statement."""
+    """Distinct numbers in rising order, in chunks that fit one statement."""
     ordered = sorted({int(number) for number in numbers})
     return [ordered[at : at + _CHUNK] for at in range(0, len(ordered), _CHUNK)]
 
 
 def insert(connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows, if there are any; all have the first one's columns in its order."""
+    """Insert rows, if any; all have the columns of the first, in its order."""
     if not rows:
         return
     statement, processes = _statement(table, tuple(rows[0]), connection.dialect)
@@ -41,7 +41,7 @@ def insert(connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -
 def _statement(
     table: Any, names: tuple[str, ...], dialect: Dialect
 ) -> tuple[str, list[tuple[int, _Process]]]:
-    """The statement, and by place what turns values into those that the driver takes."""
+    """The statement, and by column place what converts values for the driver."""
     quote = dialect.identifier_preparer.quote
     marks = ", ".join([_MARKS[dialect.paramstyle]] * len(names))
     columns = ", ".join(quote(name) for name in names)

@@ -1,4 +1,4 @@
-"""Which process trains a study: at most one, and one that has lost its claim cannot write any more."""
+"""Which process trains a study: at most one; without its claim it cannot write."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hpsearch.errors import StudyBusyError
 from hpsearch.store.schema import claims
 
 STALE = timedelta(minutes=10)
-"""A claim from another host, whose processes cannot be seen, ends so long after its last commit."""
+"""A claim from another host, whose processes are invisible here, expires this long after its last commit."""
 
 _SAME_START = 0.05
-"""Seconds by which two readings of one process's start may differ."""
+"""Seconds by which two readings of the same process's start may differ."""
 
 
 def check_free(connection: Connection, study_id: int, name: str, token: str | None = None) -> None:
-    """Check, with the study locked, that nobody but the holder of `token` is training it.
+    """Check that nobody but the holder of `token` is training the study, which is locked.
 
     Raises:
         StudyBusyError: a live process is, or one on another host may be.
@@ -34,21 +34,20 @@ def check_free(connection: Connection, study_id: int, name: str, token: str | No
         if _lives(claim):
             raise StudyBusyError(
                 f'study "{name}" is being trained by process {claim.pid} '
-                f"since {claim.begun:%Y-%m-%d %H:%M} UTC; wait until it is done "
-                "or stop it, then repeat the command"
+                f"since {claim.begun:%Y-%m-%d %H:%M} UTC; wait for it or stop it, then repeat the command"
             )
         return
     left = claim.renewed + STALE - _now()
     if left > timedelta(0):
         raise StudyBusyError(
             f'study "{name}" is being trained by process {claim.pid} on {claim.host} '
-            f"since {claim.begun:%Y-%m-%d %H:%M} UTC; stop that process, or if it is gone "
+            f"since {claim.begun:%Y-%m-%d %H:%M} UTC; stop that process or, if it is gone, "
             f"repeat the command in {left.total_seconds() / 60:.0f} min"
         )
 
 
 def claim(connection: Connection, study_id: int, token: str | None) -> str:
-    """Give the study, which is locked and free, to this process; returns the claim's token."""
+    """Claim the study, which is locked and free, for this process; returns the token."""
     token = token or secrets.token_hex(16)
     connection.execute(sa.delete(claims).where(claims.c.study_id == study_id))
     connection.execute(
@@ -66,23 +65,22 @@ def claim(connection: Connection, study_id: int, token: str | None) -> str:
 
 
 def renew(connection: Connection, study_id: int, name: str, token: str | None) -> None:
-    """Check, with the study locked, that this process still has the claim, and prolong it.
+    """Renew this process's claim on the study, which is locked.
 
     Raises:
-        StudyBusyError: it has not; another process may be training the study.
+        StudyBusyError: the claim is lost; another process may be training the study.
     """
     held = (claims.c.study_id == study_id) & (claims.c.token == token)
     renewed = connection.execute(sa.update(claims).where(held).values(renewed=_now()))
     if renewed.rowcount != 1:
         raise StudyBusyError(
-            f'study "{name}" is not claimed by this process any more, so nothing of this step was stored: '
-            "another one has taken it over. What was stored before is safe; "
-            "when the other process is done, repeat the command to go on."
+            f'study "{name}": another process has taken over, so this step stored nothing. '
+            "Earlier results are safe; when the other process is done, repeat the command to resume."
         )
 
 
 def release(connection: Connection, study_id: int, token: str) -> None:
-    """Give up the claim, if it is still this process's."""
+    """Release the claim, if this process still holds it."""
     connection.execute(sa.delete(claims).where(claims.c.study_id == study_id, claims.c.token == token))
 
 
@@ -91,13 +89,13 @@ def _now() -> datetime:
 
 
 def _start(process: psutil.Process) -> float:
-    """Seconds from the machine's start to the process's: the same when the clock is set in between."""
-    booted = psutil.boot_time()  # first: psutil adds what this has found
+    """Seconds from boot to the process's start: resetting the clock does not change it."""
+    booted = psutil.boot_time()  # first: psutil adds the value read here
     return float(process.create_time() - booted)
 
 
 def _lives(claim: Row[tuple[object, ...]]) -> bool:
-    """Whether the very process that made the claim still runs: its number may have been given anew."""
+    """Whether the process that made the claim still runs: another may have its number by now."""
     try:
         process = psutil.Process(claim.pid)
         if process.status() == psutil.STATUS_ZOMBIE:

@@ -1,4 +1,4 @@
-"""Connections: URLs without their secrets, transactions, and whatever goes wrong in plain words."""
+"""Connections: URLs without secrets, transactions, and database errors in plain words."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ BUSY_SECONDS = 30.0
 """How long SQLite waits for a lock that another process holds."""
 
 _CUT_OFF = "PRAGMA auto_vacuum = INCREMENTAL"
-"""Of a file that is new, or is written anew: what is free can be cut off its end."""
+"""For a new or rewritten file: lets `give_back` cut free pages off its end."""
 
 _EXAMPLES = "sqlite:///hpsearch.db or postgresql://user@host/database"
 _SQLITE_TROUBLE = {
     "NOTADB": "expected an SQLite database; found a file of another kind. "
     "Name another file, or move this one away.",
-    "CORRUPT": "the database is damaged ({error}). Restore it from a backup, or copy what is sound: "
+    "CORRUPT": "the database is damaged ({error}). Restore it from a backup, or salvage the sound rows: "
     "hpsearch doctor --storage URL --salvage NEW.db",
-    "BUSY": "another process holds the database locked. "
-    "Wait for that process or end it, then repeat the command; what was stored is safe.",
-    "FULL": "no space is left ({error}). What was stored before is safe: "
-    "make room, then repeat the command to go on.",
-    "READONLY": "the database cannot be written ({error}). "
-    "Make the file and its folder writable, or copy the database to a place that is.",
+    "BUSY": "another process has locked the database. "
+    "Wait for it or end it, then repeat the command; stored results are safe.",
+    "FULL": "no space left ({error}). Stored results are safe: "
+    "free some space, then repeat the command to resume.",
+    "READONLY": "the database is read-only ({error}). "
+    "Make the file and its folder writable, or copy the database to a writable folder.",
     "CANTOPEN": "the database cannot be opened ({error}). "
-    "Check that the file and its folder are there and that you may read and write both.",
+    "Check that the file and its folder exist and that you may read and write both.",
     "IOERR": "the database cannot be read or written ({error}). "
-    "What was stored before is safe if the disk is: check it, then repeat the command to go on.",
+    "Stored results are safe if the disk is: check it, then repeat the command to resume.",
 }
 
 
@@ -53,22 +53,24 @@ def shown_url(url: str) -> str:
 
 
 class Connector:
-    """Transactions on one database; whatever goes wrong in one is raised as a StorageError.
+    """Transactions on one database; raises whatever goes wrong as a StorageError.
 
-    shown: the URL without its password. secret_url: with it. path: the file, where the database is one.
-    calls: by which Optuna's tables are written, where they cannot be in bulk.
+    shown: the URL without its password. secret_url: with it. path: the file, if the database is one.
+    calls: writes Optuna's tables, if they cannot be written in bulk.
     """
 
     def __init__(self, url: str) -> None:
         self.shown = shown_url(url)
         try:
-            self._url = _normal(sa.make_url(url))
+            self._url = sa.make_url(url)
+            if self._url.drivername == "postgresql":
+                # Without a driver's name SQLAlchemy picks one by version; hpsearch[postgresql] has psycopg.
+                self._url = self._url.set(drivername="postgresql+psycopg")
             self._engine = _make_engine(self._url)
         except sa.exc.NoSuchModuleError:
             scheme = url.partition(":")[0]
             raise StorageError(
-                f"{self.shown}: expected a database URL such as {_EXAMPLES}; "
-                f"found the unknown scheme {scheme}"
+                f"{self.shown}: expected a database URL such as {_EXAMPLES}; found unknown scheme {scheme}"
             ) from None
         except ModuleNotFoundError as error:
             package = "hpsearch[postgresql]" if error.name == "psycopg" else error.name
@@ -79,8 +81,7 @@ class Connector:
         except (sa.exc.SQLAlchemyError, ValueError, TypeError):
             hint = "" if "://" in url else f"; for a file, write sqlite:///{self.shown}"
             raise StorageError(
-                f"{self.shown}: expected a database URL such as {_EXAMPLES}; "
-                f"found something that is not one{hint}"
+                f"{self.shown}: expected a database URL such as {_EXAMPLES}; found no URL{hint}"
             ) from None
         self.path = _file(self._url)
         self.secret_url = self._url.render_as_string(hide_password=False)
@@ -88,7 +89,7 @@ class Connector:
 
     @property
     def missing(self) -> bool:
-        """The database is a file that is not there yet."""
+        """The database is a file that does not exist yet."""
         return self.path is not None and not self.path.exists()
 
     @property
@@ -97,13 +98,13 @@ class Connector:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the database and changes nothing.
+        """A read-only transaction that sees one state of the database.
 
         Raises:
             StorageError: the database cannot be read.
         """
         if self.missing:
-            # SQLite would make an empty file.
+            # SQLite would create an empty file.
             raise not_there(self.shown)
         with self._explained(), self._engine.connect() as connection:
             if connection.dialect.name == "postgresql":
@@ -113,9 +114,9 @@ class Connector:
 
     @contextmanager
     def writing(self, patience: float | None = None) -> Iterator[Connection]:
-        """A transaction that is stored as a whole at its end, or not at all if anything is raised in it.
+        """A transaction that commits at its end, or rolls back if anything is raised in it.
 
-        patience: seconds to wait for a lock on an SQLite database; BUSY_SECONDS by default.
+        patience: seconds to wait for a lock on an SQLite database; None: BUSY_SECONDS.
 
         Raises:
             StorageError: the database cannot be written.
@@ -136,7 +137,7 @@ class Connector:
             raise
 
     def give_back(self) -> None:
-        """Shorten an SQLite file by its free pages, where it keeps a list of them; nothing depends on it."""
+        """Cut the free pages off an SQLite file, where it lists them; nothing depends on success."""
         if self.path is None or self.missing:
             return
         with suppress(StorageError), self._explained(), self._engine.connect() as connection:
@@ -144,10 +145,10 @@ class Connector:
             _driver(connection).executescript("PRAGMA incremental_vacuum")
 
     def compact(self) -> None:
-        """Write an SQLite file anew, without what is free in it.
+        """Rewrite an SQLite file without its free pages.
 
         Raises:
-            StorageError: it cannot be done; nothing has changed.
+            StorageError: it failed; nothing has changed.
         """
         with self._explained(), self._engine.connect() as connection:
             _driver(connection).execute(_CUT_OFF)
@@ -158,7 +159,7 @@ class Connector:
         self._engine.dispose()
 
     def _remove_empty_file(self) -> None:
-        """Remove a file that was made for a transaction of which nothing was stored."""
+        """Remove a file that was created for a transaction that stored nothing."""
         bare = False
         with suppress(sa.exc.SQLAlchemyError, sqlite3.Error):
             if self.path is not None and self.path.exists():
@@ -166,23 +167,20 @@ class Connector:
                     bare = not sa.inspect(connection).get_table_names()
         self._engine.dispose()
         if self.path is not None and bare:
-            with suppress(
-                OSError
-            ):  # on a broken disk it stays, and the trouble that led here is what is told
+            with suppress(OSError):  # on a broken disk it stays; the first error is the one to report
                 self.path.unlink(missing_ok=True)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.DBAPIError as error:
-            raise StorageError(f"{self.shown}: {self._trouble(error.orig)}") from None
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+            raise StorageError(f"{self.shown}: {self._trouble(cause)}") from None
         except sa.exc.SQLAlchemyError as error:
             raise StorageError(f"{self.shown}: {self._first_line(error)}") from None
-        except sqlite3.Error as error:
-            raise StorageError(f"{self.shown}: {self._trouble(error)}") from None
         except UnicodeDecodeError as error:
-            # From the driver: a damaged name that SQLite repeats in its own message.
+            # The driver fails to decode a damaged name in SQLite's own message.
             raise StorageError(f"{self.shown}: {_SQLITE_TROUBLE['CORRUPT'].format(error=error)}") from None
 
     def _trouble(self, error: BaseException | None) -> str:
@@ -193,9 +191,7 @@ class Connector:
         known = _SQLITE_TROUBLE.get(name.split("_")[1]) if name else None
         if known:
             return known.format(error=text)
-        return (
-            f"the database refused: {text}. Nothing of this step was stored; what was stored before is safe."
-        )
+        return f"the database refused: {text}. This step stored nothing; earlier results are safe."
 
     def _first_line(self, error: BaseException | None) -> str:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -209,11 +205,6 @@ class Connector:
         return line
 
 
-def _normal(url: URL) -> URL:
-    # Without a driver's name the choice is the SQLAlchemy version's; hpsearch[postgresql] brings psycopg.
-    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
-
-
 def _file(url: URL) -> Path | None:
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
@@ -225,7 +216,7 @@ def _make_engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url, pool_pre_ping=True)
     if url.host:
-        raise ValueError("two slashes instead of three: the file would be taken for a host")
+        raise ValueError("two slashes instead of three: SQLite would take the file for a host")
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     sa.event.listen(engine, "connect", _leave_transactions_to_begin)
     sa.event.listen(engine, "begin", _begin)
@@ -243,21 +234,21 @@ def _leave_transactions_to_begin(connection: Any, record: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # A lock that is taken when the first row is written could come too late for what was read before.
+    # Locking only at the first write could be too late for what was read before it.
     writes = connection.get_execution_options().get("hpsearch_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def not_there(shown: str) -> StorageError:
     """The error for a database file that does not exist."""
-    return StorageError(f"{shown}: no such database file; `hpsearch run` makes it")
+    return StorageError(f"{shown}: no such database file; `hpsearch run` creates it")
 
 
 def check_place(path: Path, shown: str, create: bool) -> None:
-    """Check that a database file is there, or can be made where `create` says so.
+    """Check that a database file exists or, with `create`, can be created.
 
     Raises:
-        StorageError: with what is in the way.
+        StorageError: it cannot; says why.
     """
     if path.is_dir():
         raise StorageError(f"{shown}: expected a database file; found a folder. Add the file's name.")
@@ -268,6 +259,6 @@ def check_place(path: Path, shown: str, create: bool) -> None:
     folder = path.absolute().parent
     if not folder.is_dir():
         found = "is not a folder" if folder.exists() else "does not exist"
-        raise StorageError(f"{shown}: the folder {folder} {found}; make it, or name another file")
+        raise StorageError(f"{shown}: the folder {folder} {found}; create it, or name another file")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError(f"{shown}: the folder {folder} cannot be written; name a file in another one")
+        raise StorageError(f"{shown}: the folder {folder} is not writable; name a file in another one")

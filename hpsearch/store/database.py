@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.study import StudyDirection
 from sqlalchemy.engine import Connection, Row
 
 from hpsearch.errors import StorageError, UnknownStudyError, nearest
@@ -27,27 +26,20 @@ from hpsearch.store.optuna_tables import (
     optuna_study_attributes,
     optuna_trials,
 )
-from hpsearch.store.reading import record_columns, row_record
-from hpsearch.store.schema import (
-    OF_STUDY,
-    Tally,
-    studies,
-    tallies,
-    trials,
-)
+from hpsearch.store.schema import OF_STUDY, Tally, studies, tallies, trials
 from hpsearch.store.study import Contents, StudyStore
 
 _NAMES_SHOWN = 8
 
 _optuna_name = optuna_studies.c.study_name.concat("")
-"""As an expression, so that no index is asked: it may be damaged where the row is not, and hide a study."""
+"""An expression, which no index answers: a damaged index would hide a sound row."""
 
 
 @dataclass(frozen=True)
 class StudySummary:
     """A stored study in one line.
 
-    counts: of trials, every state named. best_value: of the complete trials. seconds: trained.
+    counts: trials by state, with zeros. best_value: of the complete trials. seconds: training time.
     """
 
     name: str
@@ -60,10 +52,7 @@ class StudySummary:
 
 
 class Database:
-    """A database of studies; a context manager that closes its connections.
-
-    url: without the password, safe to show.
-    """
+    """A database of studies; a context manager that closes its connections. url: without the password."""
 
     def __init__(self, connector: Connector) -> None:
         self.url = connector.shown
@@ -71,15 +60,13 @@ class Database:
 
     @classmethod
     def open(cls, url: str, *, create: bool = False) -> Database:
-        """Open a database by its SQLAlchemy URL.
-
-        Nothing is written, except that own tables of an older version are brought up to date.
+        """Open a database by its SQLAlchemy URL. Writes nothing, except to upgrade own tables.
 
         Args:
-            create: a file that is not there yet is no error; the first study makes it.
+            create: accept a missing file; the first study creates it.
 
         Raises:
-            StorageError: it is not there, cannot be read, or is not a database of hpsearch or Optuna.
+            StorageError: it does not exist, cannot be read, or belongs to another program.
         """
         connector = Connector(url)
         if connector.path is not None:
@@ -113,16 +100,16 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Close all connections; a later use opens new ones."""
+        """Close all connections; later use opens new ones."""
         self._connector.close()
 
     @property
     def bulk(self) -> bool:
-        """Whether Optuna's tables are of the revision that hpsearch knows, and are written in bulk."""
+        """Whether hpsearch knows the revision of Optuna's tables and writes them in bulk."""
         return self._connector.calls is None
 
     def studies(self) -> list[StudySummary]:
-        """All studies of hpsearch, in the order in which they were created.
+        """All studies of hpsearch, oldest first.
 
         Raises:
             StorageError: they cannot be read.
@@ -131,10 +118,21 @@ class Database:
             return []
         with self._connector.reading() as connection:
             stored = self._rows(connection)
-        return [_summary(record, tally, row.created) for row, record, tally in stored]
+        return [
+            StudySummary(
+                name=record.name,
+                task=record.task,
+                metric=record.metric,
+                counts=tally.counts,
+                best_value=tally.best,
+                created=row.created.replace(tzinfo=UTC),
+                seconds=tally.seconds,
+            )
+            for row, record, tally in stored
+        ]
 
     def find(self, name: str) -> StudyStore | None:
-        """The study of this name, if it is stored.
+        """The study of this name, or None.
 
         Raises:
             StorageError: it cannot be read.
@@ -149,7 +147,7 @@ class Database:
         """The study of this name.
 
         Raises:
-            UnknownStudyError: there is none; it names those that are there.
+            UnknownStudyError: there is none; it lists the stored ones.
             StorageError: it cannot be read.
         """
         found = self.find(name)
@@ -162,10 +160,11 @@ class Database:
         return found
 
     def create_study(self, record: StudyRecord, contents: Contents | None = None) -> StudyStore:
-        """Store a new study with its contents, and whatever tables are missing, in one transaction.
+        """Store a new study with its contents, creating missing tables, in one transaction.
 
         Raises:
-            StorageError: the name is taken, the contents do not fit, or the database cannot be written.
+            StorageError: the name is taken, the contents contradict each other, or the database cannot be
+                written.
         """
         calls = self._connector.calls
         study_id = None
@@ -173,19 +172,17 @@ class Database:
             study_id = calls.create(record)
         with self._connector.writing() as connection:
             bring_up(connection, self.url)
-            taken = (
-                study_id is None if calls else connection.execute(_of_name(record.name)).first() is not None
-            )
+            named = sa.select(optuna_studies.c.study_id).where(_optuna_name == record.name)
+            taken = study_id is None if calls else connection.execute(named).first() is not None
             if taken:
                 owner = "" if self._rows(connection, studies.c.name == record.name) else "a plain Optuna "
                 raise StorageError(
-                    f'{self.url}: {owner or "a "}study "{record.name}" is stored already; '
-                    "give the new one another name (study.name)"
+                    f'{self.url}: {owner or "a "}study "{record.name}" already exists; '
+                    "rename the new one (study.name)"
                 )
-            created = None if contents is None else contents.created
             if study_id is None:
                 study_id = _insert_optuna_study(connection, record)
-            _insert_study(connection, study_id, record, created)
+            _insert_study(connection, study_id, record, None if contents is None else contents.created)
             store = StudyStore(self._connector, study_id, record)
             if contents is not None:
                 store.fill(connection, contents)
@@ -193,16 +190,16 @@ class Database:
         return store
 
     def delete_study(self, name: str) -> None:
-        """Delete a study with all its trials and curves, also one that is damaged.
+        """Delete a study with all its trials and curves, even a damaged one.
 
         Raises:
-            UnknownStudyError: there is none. StudyBusyError: a process trains it.
+            UnknownStudyError: there is none. StudyBusyError: a process is training it.
             StorageError: the database cannot be written.
         """
         with self._connector.reading() as connection:
             query = self._own(connection, studies.c.study_id)
             found = None if query is None else connection.execute(query.where(studies.c.name == name)).first()
-        # Read as a whole it says that there is none.
+        # `study` raises the error that lists the stored ones.
         study_id, calls = found[0] if found else self.study(name).study_id, self._connector.calls
         with self._connector.writing() as connection:
             writing.lock(connection, self.url, study_id, name, bulk=calls is None)
@@ -216,16 +213,16 @@ class Database:
         self._connector.give_back()
 
     def compact(self) -> tuple[int, int]:
-        """Write an SQLite file anew, without what is free in it; returns its bytes before and after.
+        """Rewrite an SQLite file without its free pages; returns its bytes before and after.
 
         Raises:
-            StudyBusyError: a process trains a study of it.
-            StorageError: the database is no SQLite file, or cannot be written.
+            StudyBusyError: a process is training one of its studies.
+            StorageError: the database is not an SQLite file, or cannot be written.
         """
         path = self._connector.path
         if path is None:
             raise StorageError(
-                f"{self.url}: expected an SQLite file; found a database that gives its room back itself"
+                f"{self.url}: expected an SQLite file; found a database that reclaims its space by itself"
             )
         with self._connector.reading() as connection:
             query = self._own(connection, studies.c.study_id, studies.c.name)
@@ -236,7 +233,7 @@ class Database:
         return before, path.stat().st_size
 
     def _rows(self, connection: Connection, *where: Any) -> list[tuple[Row[Any], StudyRecord, Tally]]:
-        """Own rows of studies, with what they say."""
+        """Own rows of studies, with their records and tallies."""
         query, calls = self._own(connection, studies), self._connector.calls
         if query is None:
             return []
@@ -246,14 +243,14 @@ class Database:
                 if calls is not None and not calls.has(row.study_id, row.name):
                     continue
                 tally = reading.read_tally(connection, reading.Place(self.url, row.study_id, row.name))
-                found.append((row, row_record(self.url, row, tally), tally))
+                found.append((row, reading.record_of_row(self.url, row, tally), tally))
             if calls is None and not (where and found):
                 self._check_names(connection)
         return found
 
     def _own(self, connection: Connection, *columns: Any) -> sa.Select[Any] | None:
-        """Studies that Optuna's tables have as well, as far as these may be asked: Optuna itself may have
-        deleted some. None without tables.
+        """A query for the studies that Optuna's tables also have, if hpsearch knows these: Optuna's own
+        commands may have deleted some. None without tables.
         """
         if not sa.inspect(connection).has_table(studies.name):
             return None
@@ -265,16 +262,16 @@ class Database:
         return query.join_from(studies, optuna_studies, both)
 
     def _check_names(self, connection: Connection) -> None:
-        """Check that studies that Optuna's tables lack were deleted there: then their trials are gone, too.
+        """Check that studies missing from Optuna's tables were deleted there, along with their trials.
 
         Raises:
-            StorageError: a study's first trial is still there, so its row has been damaged.
+            StorageError: a study's first trial is still there, so its row is damaged.
         """
         own, optunas, mirror = studies.c, optuna_studies.c, optuna_trials.c
         named = (optunas.study_id == own.study_id) & (_optuna_name == own.name)
         lacking = sa.select(own.study_id, own.name).where(~sa.select(optunas.study_id).where(named).exists())
         for study_id, name in connection.execute(lacking).all():
-            # Step by step, each by its key: joined, SQLite would look through all trials of a study.
+            # Two lookups by key: in a join, SQLite would scan all trials of a study.
             of_first = (trials.c.study_id == study_id) & (trials.c.number == 0)
             first = connection.execute(sa.select(trials.c.trial_id, trials.c.started).where(of_first)).first()
             if first is None:
@@ -282,61 +279,36 @@ class Database:
             mirrored = sa.select(mirror.study_id, mirror.datetime_start).where(
                 mirror.trial_id == first.trial_id
             )
-            # SQLite gives numbers again; then it is another study's trial.
+            # SQLite reuses ids; then this is another study's trial.
             if connection.execute(mirrored).first() == (study_id, rows.optuna_time(first.started)):
-                raise reading.damaged(self.url, f'study "{name}"', "Optuna's tables do not have its name")
-
-
-def _of_name(name: str) -> sa.Select[Any]:
-    return sa.select(optuna_studies.c.study_id).where(_optuna_name == name)
-
-
-def _summary(record: StudyRecord, tally: Tally, created: datetime) -> StudySummary:
-    return StudySummary(
-        name=record.name,
-        task=record.task,
-        metric=record.metric,
-        counts=tally.counts,
-        best_value=tally.best,
-        created=created.replace(tzinfo=UTC),
-        seconds=tally.seconds,
-    )
+                raise reading.damaged(self.url, f'study "{name}"', "Optuna's tables lack its name")
 
 
 def _insert_optuna_study(connection: Connection, record: StudyRecord) -> int:
-    """Optuna's rows of a new study; returns its number."""
+    """Insert a new study into Optuna's tables; returns its number."""
     key = connection.execute(sa.insert(optuna_studies).values(study_name=record.name)).inserted_primary_key
     assert key is not None
     study_id = int(key[0])
     directions = [
-        StudyDirection[record.direction.upper()],
-        *(StudyDirection.MINIMIZE for _ in record.objectives),
+        {"study_id": study_id, "direction": way, "objective": place}
+        for place, way in enumerate(rows.directions(record))
     ]
-    connection.execute(
-        sa.insert(optuna_directions),
-        [
-            {"study_id": study_id, "direction": way, "objective": place}
-            for place, way in enumerate(directions)
-        ],
-    )
-    names = json.dumps([record.metric, *record.objectives])
-    connection.execute(
-        sa.insert(optuna_study_attributes).values(
-            study_id=study_id, key="study:metric_names", value_json=names
-        )
-    )
+    connection.execute(sa.insert(optuna_directions), directions)
+    names = json.dumps(rows.metric_names(record))
+    attribute = sa.insert(optuna_study_attributes)
+    connection.execute(attribute.values(study_id=study_id, key=rows.METRIC_NAMES, value_json=names))
     return study_id
 
 
 def _insert_study(
     connection: Connection, study_id: int, record: StudyRecord, created: datetime | None
 ) -> None:
-    """Own rows of a new study."""
+    """Insert a new study into own tables."""
     for table in OF_STUDY:
-        # A study that Optuna itself deleted has left them, and SQLite gives numbers again.
+        # Left by a study that Optuna's own commands deleted; SQLite reuses its number.
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))
     created = created or datetime.now(UTC).replace(tzinfo=None)
-    connection.execute(sa.insert(studies).values(**record_columns(study_id, record, created)))
+    insert(connection, studies, [rows.study_row(study_id, record, created)])
     insert(connection, tallies, [rows.tally_row(study_id, Tally(seconds=record.seconds))])
 
 

@@ -1,4 +1,4 @@
-"""Tables of older versions: what there is, and how it is brought to this hpsearch's schema."""
+"""Which tables a database has, and how older ones are upgraded to this hpsearch's schema."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hpsearch.store.optuna_tables import OPTUNA_HEAD, create_tables, newest_revi
 from hpsearch.store.schema import VERSION, metadata, versions
 
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
-"""By version: what brings own tables of it to the next, within a transaction. Those from 1 to 3 were in no
-release, so nothing brings them up; a migration from 4 is a function and a line here."""
+"""By version: upgrades own tables to the next one, within a transaction. No release wrote versions 1 to 3, so
+nothing upgrades them; a migration from 4 is a function and a line here."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a database has: Optuna's tables, the version of hpsearch's own (0: none), and the revision of
-    Optuna's if hpsearch does not know it: of the database, or of the installed Optuna.
+    """What a database has. optuna: Optuna's tables. version: of own tables; 0: none. unknown: the revision of
+    Optuna's tables, in the database or the installed Optuna, if hpsearch does not know it.
     """
 
     optuna: bool
@@ -33,10 +33,10 @@ class Layout:
 
 
 def read_layout(connection: Connection, shown: str) -> Layout:
-    """Look which tables there are.
+    """Inspect the tables of a database.
 
     Raises:
-        StorageError: they are another program's, or another version's.
+        StorageError: they belong to another program or an unsupported version.
     """
     tables = set(sa.inspect(connection).get_table_names())
     if not tables:
@@ -54,8 +54,7 @@ def read_layout(connection: Connection, shown: str) -> Layout:
     if head is None:
         raise StorageError(
             f"{shown}: expected Optuna's tables of schema {OPTUNA_HEAD} (Optuna 3.2 to 5.0); "
-            f"found one of before Optuna 0.9. It is brought up to date by "
-            "`optuna storage upgrade --storage URL`."
+            "found one from before Optuna 0.9. Upgrade it with `optuna storage upgrade --storage URL`."
         )
     if versions.name not in tables:
         return Layout(True, 0, unknown)
@@ -68,28 +67,28 @@ def read_layout(connection: Connection, shown: str) -> Layout:
     oldest = min(MIGRATIONS, default=VERSION)
     if version < oldest:
         raise StorageError(
-            f"{shown}: expected hpsearch's own tables of schema version {oldest} or newer; found {version}, "
-            "which no release of hpsearch wrote. Name another database and run the study again."
+            f"{shown}: expected hpsearch's schema version {oldest} or newer; found {version}, "
+            "which no release wrote. Name another database and run the study again."
         )
     if version > VERSION:
         raise StorageError(
-            f"{shown}: the database is from a newer hpsearch: expected schema version {VERSION} "
-            f"or older; found {version}. Update this one: pip install --upgrade hpsearch"
+            f"{shown}: a newer hpsearch wrote the database: expected schema version {VERSION} or older; "
+            f"found {version}. Upgrade: pip install --upgrade hpsearch"
         )
     return Layout(True, version, unknown)
 
 
 def unknown_revision() -> str | None:
-    """The revision of the installed Optuna's tables, if hpsearch does not know it."""
+    """The revision of the installed Optuna's tables, or None if hpsearch knows it."""
     newest = newest_revision()
     return None if newest == OPTUNA_HEAD else newest
 
 
 def bring_up(connection: Connection, shown: str) -> None:
-    """Make the tables that are missing and bring own ones to this version, within a transaction.
+    """Create missing tables and upgrade own ones to this version, within a transaction.
 
     Raises:
-        StorageError: the tables are another program's.
+        StorageError: the tables belong to another program.
     """
     layout = read_layout(connection, shown)
     if not layout.optuna:

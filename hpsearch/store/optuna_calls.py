@@ -1,14 +1,13 @@
-"""Optuna's tables written by its public calls: slow, and right whatever revision the tables have.
+"""Optuna's tables written by its public calls: slow, but correct for any revision of the tables.
 
-Used where the installed Optuna or the database has a revision of Optuna's tables that hpsearch does not know.
-Own rows are written as ever, in one transaction, and are the truth. The calls have transactions of their own
-and come after it, so a process that is killed in between leaves Optuna's tables behind by what that commit
-had; they are brought up to date when the study is next begun. Of a study that is created, Optuna's row comes
-first, because it gives the number: killed in between, an empty study stays, which the next creation of that
-name takes.
+Used if the installed Optuna or the database has a revision of Optuna's tables that hpsearch does not know.
+Own rows are written as always, in one transaction, and are the truth. The calls follow in transactions of
+their own, so a process killed in between leaves Optuna's tables one commit behind; the next `begin` brings
+them up to date. A new study is the exception: Optuna's row comes first, because it assigns the number. A
+process killed in between leaves an empty study, which the next creation of that name takes over.
 
-Trials are found by their numbers: own rows have 0 for Optuna's trial_id. The end of a trial that Optuna had
-running already is the time of the call, shortly after the stored one.
+Trials are found by number: own rows store 0 as Optuna's trial_id. If Optuna already had a trial running, it
+ends at the time of the call, shortly after the stored one.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 
 from hpsearch.errors import StorageError
@@ -32,14 +30,14 @@ from hpsearch.store import rows
 @cache
 def _warn(found: str) -> None:
     warnings.warn(
-        f"Optuna's tables are of revision {found}, which this hpsearch does not know: it fills them by "
-        "Optuna's public calls, one trial at a time, which is slower. A newer hpsearch may know them.",
+        f"this hpsearch does not know revision {found} of Optuna's tables: it fills them through Optuna's "
+        "public API, one trial at a time, which is slower. A newer hpsearch may know the revision.",
         stacklevel=2,
     )
 
 
 class Calls:
-    """Optuna's part of one database. url: with its password. shown: without. found: its tables' revision."""
+    """Optuna's tables of one database. url: with the password. shown: without. found: their revision."""
 
     def __init__(self, url: str, shown: str, found: str) -> None:
         self._url, self._shown, self._found = url, shown, found
@@ -47,7 +45,7 @@ class Calls:
 
     @cached_property
     def _storage(self) -> RDBStorage:
-        """Optuna's own; makes the tables that are missing.
+        """Optuna's own storage; creates missing tables.
 
         Raises:
             StorageError: the tables are older or newer than the installed Optuna's.
@@ -57,22 +55,22 @@ class Calls:
         except RuntimeError:
             raise StorageError(
                 f"{self._shown}: expected tables of the installed Optuna {optuna.__version__}; found schema "
-                f"{self._found}. An older one is brought up to date by `optuna storage upgrade --storage "
-                "URL`; a newer one needs a newer Optuna."
+                f"{self._found}. Upgrade an older one with `optuna storage upgrade --storage URL`; a newer "
+                "one needs a newer Optuna."
             ) from None
         _warn(self._found)
         return storage
 
     def check(self) -> None:
-        """Check that the installed Optuna takes the database.
+        """Check that the installed Optuna can use the database.
 
         Raises:
-            StorageError: it does not.
+            StorageError: it cannot.
         """
         _ = self._storage
 
     def has(self, study_id: int, name: str) -> bool:
-        """Whether the study is there: Optuna's own commands may have deleted it."""
+        """Whether the study still exists: Optuna's own commands may have deleted it."""
         return self._id(name) == study_id
 
     def _id(self, name: str) -> int | None:
@@ -82,19 +80,13 @@ class Calls:
             return None
 
     def create(self, record: StudyRecord) -> int | None:
-        """The number of a new study, or of an empty one of this name; None if one with trials is there."""
-        study_id = self._id(record.name)
-        ways = [
-            StudyDirection[record.direction.upper()],
-            *(StudyDirection.MINIMIZE for _ in record.objectives),
-        ]
+        """The number of a new study, or of an empty one of this name; None if one with trials exists."""
+        study_id, ways = self._id(record.name), rows.directions(record)
         if study_id is None:
             study_id = self._storage.create_new_study(ways, record.name)
         elif self._storage.get_n_trials(study_id) or self._storage.get_study_directions(study_id) != ways:
             return None
-        self._storage.set_study_system_attr(
-            study_id, "study:metric_names", [record.metric, *record.objectives]
-        )
+        self._storage.set_study_system_attr(study_id, rows.METRIC_NAMES, rows.metric_names(record))
         self._known.pop(study_id, None)
         return study_id
 
@@ -103,7 +95,7 @@ class Calls:
         self._storage.delete_study(study_id)
 
     def tell(self, target: Any, trials: Iterable[Trial], segments: Iterable[Segment]) -> None:
-        """Have Optuna know of trials what own rows say of them. segments: all of these trials'.
+        """Bring Optuna's tables up to date with own rows. segments: all pieces of these trials' curves.
 
         Raises:
             StorageError: another program has added trials to the study.
@@ -127,9 +119,8 @@ class Calls:
                 continue
             trial_id = self._storage.create_new_trial(target.study_id, _frozen(target, trial, told))
             if self._storage.get_trial_number_from_id(trial_id) != trial.number:
-                raise target.refusal(
-                    trial.number, "Optuna to have those before it", "trials of another program"
-                )
+                expected = "only hpsearch's trials in Optuna's tables"
+                raise target.refusal(trial.number, expected, "trials of another program")
             ids[trial.number] = trial_id
 
     def _renew(self, target: Any, trial_id: int, trial: Trial, steps: dict[int, float]) -> None:
@@ -154,7 +145,7 @@ def _values(target: Any, trial: Trial) -> list[float] | None:
 
 
 def _frozen(target: Any, trial: Trial, steps: dict[int, float]) -> FrozenTrial:
-    """The trial as a template for Optuna; times are local, without a zone."""
+    """The trial as a template for Optuna, with naive local times."""
     template = create_trial(
         state=rows.OPTUNA_STATE[trial.state],
         params=dict(trial.params),

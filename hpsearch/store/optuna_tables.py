@@ -1,9 +1,9 @@
-"""Optuna's own tables, which hpsearch fills in bulk but does not define: all that storage needs of Optuna's
-private modules. tests/test_optuna_contract.py holds Optuna to it.
+"""Optuna's own tables, which hpsearch fills in bulk: all that the store uses of Optuna's private modules.
+tests/test_optuna_contract.py holds Optuna to it.
 
-Optuna's public calls write a trial in several transactions of their own, none of which can be that of
-hpsearch's rows, and take longer than training the trial. Private names and tables may change with any minor
-version, hence the bound in pyproject.toml.
+Optuna's public calls write a trial in several transactions of their own, never in that of hpsearch's rows,
+and take longer than training the trial. Private names and tables may change with any minor version, hence the
+bound in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from optuna.storages._rdb import models
 from sqlalchemy.engine import Connection
 
 OPTUNA_HEAD = "v3.2.0.a"
-"""Revision of Optuna's tables that hpsearch writes; Optuna 3.2 to 5.0 have it."""
+"""The revision of Optuna's tables that hpsearch writes: Optuna 3.2 to 5.0."""
 
 optuna_studies: Any = models.StudyModel.__table__
 optuna_directions: Any = models.StudyDirectionModel.__table__
@@ -42,13 +42,13 @@ OF_OPTUNA_TRIAL = (
 )
 
 stored_value: Any = models.TrialValueModel.value_to_stored_repr
-"""(number, kind) columns of a trial's value; infinities have a kind of their own."""
+"""The columns (number, kind) of a trial's value; infinities have a kind of their own."""
 stored_intermediate: Any = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
-"""The same of an intermediate value, which may be NaN as well."""
+"""The same for an intermediate value, which may also be NaN."""
 
 
 def newest_revision() -> str:
-    """Revision of the tables that the installed Optuna makes: as its files have it, without slow alembic."""
+    """The revision that the installed Optuna creates: from its file names, as importing alembic is slow."""
     folder = Path(models.__file__).parent / "alembic" / "versions"
     return max((file.stem.rstrip("_") for file in folder.glob("v*.py")), key=_order)
 
@@ -60,7 +60,7 @@ def _order(revision: str) -> tuple[tuple[int, str], ...]:
 
 
 def create_tables(connection: Connection) -> None:
-    """Make them as Optuna's RDBStorage does, but in the caller's transaction and without alembic."""
+    """Create the tables as Optuna's RDBStorage does, but in the caller's transaction and without alembic."""
     models.BaseModel.metadata.create_all(connection)
     connection.execute(
         sa.insert(models.VersionInfoModel).values(

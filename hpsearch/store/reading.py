@@ -1,21 +1,20 @@
-"""Reading a study back: every row is held against its checksum, and their number against the tally."""
+"""Reading a study back: checks every row against its checksum, and row counts against the tally."""
 
 from __future__ import annotations
 
 import gc
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from hpsearch.errors import StorageError
+from hpsearch.errors import StorageError, plural
 from hpsearch.records import (
     CURVE_COLUMNS,
     Cohort,
@@ -35,7 +34,6 @@ from hpsearch.store.bulk import chunks
 from hpsearch.store.schema import (
     Tally,
     checkpoints,
-    checksum,
     cohorts,
     curves,
     queue,
@@ -46,10 +44,51 @@ from hpsearch.store.schema import (
 )
 
 Rows = Sequence[Sequence[Any]]
-"""Rows of an own table with its columns in their order."""
+"""Rows of an own table, all columns in order."""
+
+MISFIT = "does not match its checksum"
 
 _MAIN = 8 * len(CURVE_COLUMNS)
 """Bytes of an epoch's losses and metrics."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Kind(Generic[T]):
+    """A kind of numbered rows of a study; the table's second column counts from `first` without gaps.
+
+    count: the field of the tally that says how many. what: one of them, for messages. make: of a sound row.
+    """
+
+    table: sa.Table
+    count: str
+    what: str
+    first: int
+    make: Callable[[Sequence[Any]], T]
+
+    def numbers(self, tally: Tally) -> range:
+        """The numbers that must be there."""
+        return range(self.first, self.first + getattr(tally, self.count))
+
+
+COHORTS = Kind(
+    cohorts,
+    "cohorts",
+    "cohort",
+    0,
+    lambda row: Cohort(row[1], {trial: (before, target) for trial, before, target in json.loads(row[2])}),
+)
+RUNS = Kind(runs, "runs", "run", 1, lambda row: Run(row[1], json.loads(row[2]), time_of(row[3])))
+QUEUE = Kind(queue, "queued", "queued point", 0, lambda row: Queued(row[1], json.loads(row[2]), row[3]))
+SCORINGS = Kind(
+    scorings,
+    "scorings",
+    "scoring",
+    1,
+    lambda row: Scoring(row[1], row[2], json.loads(row[3]), bytes(row[4]), time_of(row[5])),
+)
+KINDS: tuple[Kind[Any], ...] = (COHORTS, RUNS, QUEUE, SCORINGS)
 
 
 @dataclass(frozen=True)
@@ -61,21 +100,21 @@ class Place:
     study: str
 
     def damaged(self, what: str, found: str) -> StorageError:
-        """The error for rows that are not as hpsearch wrote them; what: of the study, such as "trial 3"."""
+        """The error for damaged rows. what: of the study, such as "trial 3"."""
         return damaged(self.shown, f'study "{self.study}"{what and f", {what}"}', found)
 
 
 def damaged(shown: str, what: str, found: str) -> StorageError:
-    """The error for rows that are not as hpsearch wrote them."""
+    """The error for damaged rows."""
     return StorageError(
-        f"{shown}: {what}: {found}. The database was damaged or edited: restore it from a backup, copy "
-        "what is sound (hpsearch doctor --salvage), or delete the study (hpsearch delete) and run it again."
+        f"{shown}: {what}: {found}. The database was damaged or edited: restore it from a backup, salvage "
+        "the sound rows (hpsearch doctor --salvage), or delete the study (hpsearch delete) and run it again."
     )
 
 
 @contextmanager
 def readable(shown: str, what: str) -> Iterator[None]:
-    """Values that are not even of their column's type are damage too."""
+    """Report values of the wrong type for their column as damage."""
     try:
         yield
     except (ValueError, TypeError, LookupError, OverflowError) as error:
@@ -84,7 +123,7 @@ def readable(shown: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def without_collecting() -> Iterator[None]:
-    """No search for cycles while very many objects are made that have none: it takes half of the time."""
+    """Pause the garbage collector: creating very many objects without cycles takes half the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -95,49 +134,41 @@ def without_collecting() -> Iterator[None]:
 
 
 def read_tally(connection: Connection, place: Place) -> Tally:
-    """What the study has.
+    """How much the study has of everything.
 
     Raises:
-        StorageError: the row is gone or not as it was written.
+        StorageError: the row is missing or damaged.
     """
     row = connection.execute(sa.select(tallies).where(tallies.c.study_id == place.study_id)).first()
     if row is None or not rows.sound(row):
-        raise place.damaged("", "its tally is gone or does not fit its checksum")
+        raise place.damaged("", f"its tally is missing or {MISFIT}")
     return rows.tally_of(row)
 
 
 def read_trials(connection: Connection, place: Place, numbers: Iterable[int] | None = None) -> Trials:
-    """Trials in number order: all, or those of the given numbers that are there.
+    """Trials by number: all, or those of the given numbers that exist.
 
     Raises:
-        StorageError: a row is missing or not as it was written.
+        StorageError: a row is missing or damaged.
     """
     wanted = None if numbers is None else set(numbers)
     with without_collecting():
         found = _of_numbers(connection, sa.select(trials), place, trials, wanted)
         if wanted is None:
-            _check_numbers(connection, place, found)
+            tally, states = read_tally(connection, place), Counter(row[7] for row in found)
+            if [row[1] for row in found] != list(range(tally.trials)):
+                raise place.damaged(
+                    "", f"expected {plural(tally.trials, 'trial')}; found missing or extra ones"
+                )
+            if any(states[state] != count for state, count in tally.counts.items()):
+                raise place.damaged("", "its trials are not in the states that its tally counts")
         elif missing := wanted - {row[1] for row in found}:
             count = read_tally(connection, place).trials
             for number in sorted(number for number in missing if 0 <= number < count):
                 raise place.damaged(f"trial {number}", "its row is missing")
         for row in rows.torn(found):
-            raise place.damaged(f"trial {row[1]}", "its row does not fit its checksum")
+            raise place.damaged(f"trial {row[1]}", f"its row {MISFIT}")
         return rows.trials_of(found)
-
-
-def _check_numbers(connection: Connection, place: Place, found: Rows) -> None:
-    """Check that a study's trials are all there.
-
-    Raises:
-        StorageError: some are missing, too many or of other states than they were.
-    """
-    tally = read_tally(connection, place)
-    if [row[1] for row in found] != list(range(tally.trials)):
-        raise place.damaged("", f"expected {tally.trials} trials; found others, or some missing")
-    states = Counter(row[7] for row in found)
-    if any(states[state] != count for state, count in tally.counts.items()):
-        raise place.damaged("", "its trials are not in the states that its tally counts")
 
 
 def read_curves(
@@ -145,10 +176,10 @@ def read_curves(
 ) -> Curves:
     """Curves by trial, [epochs, columns]; trials without an epoch have none.
 
-    of: these trials, where they have been read already.
+    of: these trials, if already read.
 
     Raises:
-        StorageError: a piece is missing or not as it was written.
+        StorageError: a piece is missing or damaged.
     """
     with without_collecting():
         told = None
@@ -158,7 +189,7 @@ def read_curves(
         columns, epochs = _integers(pieces, 4), np.diff(ends, prepend=0)
         of_trial = np.repeat(columns[begin], np.diff(begin, append=len(pieces)))
         for at in np.flatnonzero(columns != of_trial).tolist():
-            what = f"expected a curve of {of_trial[at]} columns; found {columns[at]}"
+            what = f"expected a curve with {of_trial[at]} columns; found {columns[at]}"
             raise place.damaged(f"trial {pieces[at][1]}", what)
         return Curves(having, epochs, columns[begin], *_unpacked(pieces))
 
@@ -169,14 +200,13 @@ def read_segments(
     """Curves in the pieces in which they were trained, by trial and epoch.
 
     Raises:
-        StorageError: a piece is missing or not as it was written.
+        StorageError: a piece is missing or damaged.
     """
-    pieces = _pieces(connection, place, numbers)[0]
-    return [segment_of(row) for row in pieces]
+    return [segment_of(row) for row in _pieces(connection, place, numbers)[0]]
 
 
 def segment_of(row: Sequence[Any]) -> Segment:
-    """The piece of a curve of a sound row."""
+    """The piece of a curve in a sound row."""
     _, trial, first, _, _, cohort, run, lane, width, seconds, _, _ = row
     return Segment(trial, cohort, first, rows.curve_of(row), seconds, run, lane, width)
 
@@ -184,40 +214,36 @@ def segment_of(row: Sequence[Any]) -> Segment:
 def _pieces(
     connection: Connection, place: Place, numbers: Iterable[int] | None, told: dict[int, int] | None = None
 ) -> tuple[Rows, IntArray, IntArray, IntArray]:
-    """Sound rows of curves, by trial and epoch, without a gap. Of each trial that has some: its number, the
-    place of its first row, and the epochs of all trials up to and with it.
+    """Sound rows of curves by trial and epoch, without gaps. For each trial with rows: its number, the place
+    of its first row, and the epochs of all trials up to and including it.
 
-    told: epochs of the trials that have some, where they are known already.
+    told: epochs by trial, for those with at least one, if already known.
 
     Raises:
-        StorageError: a piece is missing or not as it was written.
+        StorageError: a piece is missing or damaged.
     """
     wanted = None if numbers is None else list(numbers)
     pieces = _of_numbers(connection, sa.select(curves), place, curves, wanted)
     for row in rows.torn_curves(pieces):
-        raise place.damaged(f"trial {row[1]}", f"its curve from epoch {row[2]} does not fit its checksum")
+        raise place.damaged(f"trial {row[1]}", f"its curve from epoch {row[2]} {MISFIT}")
     trial, first, epochs = (_integers(pieces, column) for column in (1, 2, 3))
     ends = np.cumsum(epochs)
     begin = np.flatnonzero(np.diff(trial, prepend=-1))
     before = np.repeat((ends - epochs)[begin], np.diff(begin, append=len(trial)))
     expected = ends - epochs - before + 1
     for at in np.flatnonzero(first != expected):
-        what = f"expected its curve to go on at epoch {expected[at]}; found epoch {first[at]}"
+        what = f"expected its curve to continue at epoch {expected[at]}; found epoch {first[at]}"
         raise place.damaged(f"trial {trial[at]}", what)
     ends = ends[np.append(begin[1:], len(trial)) - 1] if len(trial) else ends
     reached = dict(zip(trial[begin].tolist(), np.diff(ends, prepend=0).tolist(), strict=True))
-    should = _epochs(connection, place, wanted) if told is None else told
-    if reached != should:
-        number = min(n for n in reached.keys() | should.keys() if reached.get(n) != should.get(n))
-        what = f"expected a curve of {should.get(number, 0)} epochs; found {reached.get(number, 0)}"
+    if told is None:
+        query = sa.select(trials.c.number, trials.c.epochs).where(trials.c.epochs > 0)
+        told = {row[0]: row[1] for row in _of_numbers(connection, query, place, trials, wanted)}
+    if reached != told:
+        number = min(n for n in reached.keys() | told.keys() if reached.get(n) != told.get(n))
+        what = f"expected a curve of {told.get(number, 0)} epochs; found {reached.get(number, 0)}"
         raise place.damaged(f"trial {number}", what)
     return pieces, trial[begin], begin, ends
-
-
-def _epochs(connection: Connection, place: Place, numbers: list[int] | None) -> dict[int, int]:
-    """How many epochs trials have, of those that have some."""
-    query = sa.select(trials.c.number, trials.c.epochs).where(trials.c.epochs > 0)
-    return {row[0]: row[1] for row in _of_numbers(connection, query, place, trials, numbers)}
 
 
 def _integers(found: Rows, column: int) -> IntArray:
@@ -225,7 +251,7 @@ def _integers(found: Rows, column: int) -> IntArray:
 
 
 def _unpacked(pieces: Rows) -> tuple[FloatArray, FloatArray]:
-    """Losses and metrics, and shares of dead units, of sound rows of the curves; see rows.curve_bytes."""
+    """Losses and metrics, and shares of dead units, of sound curve rows; see rows.curve_bytes."""
     values = bytearray().join([row[10][: _MAIN * row[3]] for row in pieces])
     main = np.frombuffer(values, "<f8").reshape(-1, len(CURVE_COLUMNS))
     dead = [row[10][_MAIN * row[3] :] for row in pieces]
@@ -244,7 +270,7 @@ def _of_numbers(
     table: sa.Table,
     numbers: Iterable[int] | None,
 ) -> Rows:
-    """Rows of a study's trials, of all or of some numbers, in the order of the table's key."""
+    """Rows of a study by the table's key, of all or some trials."""
     query = query.where(table.c.study_id == place.study_id).order_by(*table.primary_key)
     if numbers is None:
         return connection.execute(query).all()
@@ -253,87 +279,29 @@ def _of_numbers(
     ]
 
 
-def read_cohorts(connection: Connection, place: Place, *, last: bool = False) -> list[Cohort]:
-    """All cohorts in their order, or only the last.
+def read_kind(connection: Connection, place: Place, kind: Kind[T], *, last: bool = False) -> list[T]:
+    """All of a kind in order, or only the last.
 
     Raises:
-        StorageError: one is missing, or its row is not as it was written.
+        StorageError: one is missing or damaged.
     """
-    count = read_tally(connection, place).cohorts
-    expected = range(max(0, count - 1) if last else 0, count)
-    query = sa.select(cohorts).where(cohorts.c.number >= expected.start)
-    found = _complete(connection, place, cohorts, query, "cohort", expected)
-    return [cohort_of(row) for row in found]
-
-
-def cohort_of(row: Sequence[Any]) -> Cohort:
-    """The cohort of a sound row."""
-    return Cohort(row[1], {trial: (before, target) for trial, before, target in json.loads(row[2])})
-
-
-def read_runs(connection: Connection, place: Place) -> list[Run]:
-    """All runs in their order.
-
-    Raises:
-        StorageError: one is missing, or its row is not as it was written.
-    """
-    expected = range(1, read_tally(connection, place).runs + 1)
-    found = _complete(connection, place, runs, sa.select(runs), "run", expected)
-    return [run_of(row) for row in found]
-
-
-def run_of(row: Sequence[Any]) -> Run:
-    """The run of a sound row."""
-    return Run(row[1], json.loads(row[2]), time_of(row[3]))
-
-
-def read_queue(connection: Connection, place: Place) -> list[Queued]:
-    """All points that were queued, in their order.
-
-    Raises:
-        StorageError: one is missing, or its row is not as it was written.
-    """
-    expected = range(read_tally(connection, place).queued)
-    found = _complete(connection, place, queue, sa.select(queue), "queued point", expected)
-    return [queued_of(row) for row in found]
-
-
-def queued_of(row: Sequence[Any]) -> Queued:
-    """The queued point of a sound row."""
-    return Queued(row[1], json.loads(row[2]), row[3])
-
-
-def read_scorings(connection: Connection, place: Place) -> list[Scoring]:
-    """All looks at the rows that are kept back, in their order.
-
-    Raises:
-        StorageError: one is missing, or its row is not as it was written.
-    """
-    expected = range(1, read_tally(connection, place).scorings + 1)
-    found = _complete(connection, place, scorings, sa.select(scorings), "scoring", expected)
-    return [scoring_of(row) for row in found]
-
-
-def scoring_of(row: Sequence[Any]) -> Scoring:
-    """The scoring of a sound row."""
-    return Scoring(row[1], row[2], json.loads(row[3]), bytes(row[4]), time_of(row[5]))
-
-
-def _complete(
-    connection: Connection, place: Place, table: sa.Table, query: sa.Select[Any], what: str, expected: range
-) -> Rows:
-    """Rows of a study whose second column counts, all of them there and sound."""
-    query = query.where(table.c.study_id == place.study_id).order_by(*table.primary_key)
+    table, numbers = kind.table, kind.numbers(read_tally(connection, place))
+    query = sa.select(table).where(table.c.study_id == place.study_id).order_by(*table.primary_key)
+    if last:
+        numbers = numbers[-1:]
+        query = query.where(table.columns[1] >= numbers.start)
     found = connection.execute(query).all()
-    if [row[1] for row in found] != list(expected):
-        raise place.damaged("", f"expected {what}s up to {expected.stop - 1}; found others, or some missing")
+    if [row[1] for row in found] != list(numbers):
+        raise place.damaged(
+            "", f"expected {plural(numbers.stop - kind.first, kind.what)}; found missing or extra ones"
+        )
     for row in rows.torn(found):
-        raise place.damaged(f"{what} {row[1]}", "its row does not fit its checksum")
-    return found
+        raise place.damaged(f"{kind.what} {row[1]}", f"its row {MISFIT}")
+    return [kind.make(row) for row in found]
 
 
 def read_checkpoints(connection: Connection, place: Place) -> dict[int, tuple[int, bytes]]:
-    """(epoch, weights) by trial; those that are not as they were written are left out."""
+    """(epoch, weights) by trial, without damaged ones."""
     of_study = sa.select(checkpoints).where(checkpoints.c.study_id == place.study_id)
     try:
         found = connection.execute(of_study.order_by(checkpoints.c.number)).all()
@@ -342,33 +310,12 @@ def read_checkpoints(connection: Connection, place: Place) -> dict[int, tuple[in
     return {row[1]: (row[2], row[3]) for row in found if rows.sound_checkpoint(row)}
 
 
-def record_columns(study_id: int, record: StudyRecord, created: datetime) -> dict[str, Any]:
-    """The columns of a study; `created` is naive UTC."""
-    fields = asdict(record)
-    del fields["seconds"]  # they are in the tally
-    text = rows.compact(fields)
-    return {
-        "study_id": study_id,
-        "name": record.name,
-        "record": text,
-        "created": created,
-        "checksum": checksum((study_id, record.name, text, created)),
-    }
-
-
-def row_record(shown: str, row: Row[Any], tally: Tally) -> StudyRecord:
-    """The record of a row of the studies.
+def record_of_row(shown: str, row: Row[Any], tally: Tally) -> StudyRecord:
+    """The record in a row of the studies.
 
     Raises:
-        StorageError: the row is not as it was written.
+        StorageError: the row is damaged.
     """
-    if row.checksum != checksum((row.study_id, row.name, row.record, row.created)):
-        raise damaged(shown, f'study "{row.name}"', "its record does not fit its checksum")
-    return record_of(row.record, tally)
-
-
-def record_of(text: str, tally: Tally) -> StudyRecord:
-    """The record of its column."""
-    fields = json.loads(text)
-    fields["objectives"] = tuple(fields.get("objectives", ()))
-    return StudyRecord(**fields, seconds=tally.seconds)
+    if not rows.sound(row):
+        raise damaged(shown, f'study "{row.name}"', f"its record {MISFIT}")
+    return rows.record_of(row.record, tally)

@@ -1,13 +1,13 @@
-"""Reading rows as they are, sound or not: of a damaged SQLite file, all that can still be reached."""
+"""Reading rows as they are, sound or not: from a damaged SQLite file, all that can still be reached."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,51 +15,39 @@ from sqlalchemy.engine import Connection
 from hpsearch.store.connection import BUSY_SECONDS
 
 _LARGEST_HOLE = 1 << 16
-"""Rows that are tried one by one behind one that cannot be read; no page leads to many more."""
+"""Rows to try one by one after an unreadable one; no page holds many more."""
 
 _COMPLAINTS = 10
-"""Of SQLite about a file, that are asked for."""
+"""The most complaints of SQLite about a file."""
 
 _UNREADABLE = (sqlite3.Error, UnicodeError, OverflowError)
 
 Values = tuple[Any, ...]
-"""A row: values in the order of the table's columns. Times are naive, enumerations are their names."""
+"""A row, in the order of the table's columns. Times are naive, enumerations are names."""
 
 
 @dataclass(frozen=True)
 class Hole:
-    """Rows of a table that cannot be read. where: between which keys."""
+    """Unreadable rows of a table. where: range of keys."""
 
     table: str
     where: str
     error: str
 
 
-class Source(Protocol):
-    """A database that rows are read from. holes: grows with what could not be read."""
-
-    holes: list[Hole]
-
-    def complaints(self) -> list[str]:
-        """What the database itself finds wrong."""
-        ...
-
-    def rows(self, table: sa.Table) -> Iterator[Values]:
-        """All rows of a table that can be read; none if it is not there."""
-        ...
-
-
 class SelectSource:
-    """A database behind a connection: whatever cannot be read is an error of it."""
+    """A database behind a connection; it raises what it cannot read, so there are no holes."""
 
     def __init__(self, connection: Connection) -> None:
         self.holes: list[Hole] = []
         self._connection = connection
 
     def complaints(self) -> list[str]:
+        """None: a server checks itself."""
         return []
 
     def rows(self, table: sa.Table) -> Iterator[Values]:
+        """All rows of a table; none without the table."""
         if not sa.inspect(self._connection).has_table(table.name):
             return
         plain = [
@@ -73,7 +61,10 @@ class SelectSource:
 
 
 class FileSource:
-    """An SQLite file, in one state of it. Text that is no UTF-8 comes as surrogates: it fits no checksum."""
+    """One state of an SQLite file. Invalid UTF-8 becomes surrogates, which match no checksum.
+
+    holes: grows with what could not be read.
+    """
 
     def __init__(self, path: Path) -> None:
         self.holes: list[Hole] = []
@@ -92,16 +83,16 @@ class FileSource:
         try:
             names = self._connection.execute(listed).fetchall()
         except _UNREADABLE:
-            self._connection.execute("PRAGMA writable_schema = ON")  # passes over what cannot be understood
+            self._connection.execute("PRAGMA writable_schema = ON")  # skips what it cannot parse
             names = self._connection.execute(listed).fetchall()
         self._tables = {name for (name,) in names}
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
     def complaints(self) -> list[str]:
-        """What SQLite finds: damage of the structure and of indexes, not of values."""
+        """What SQLite finds: damaged structure and indexes, not damaged values."""
         try:
             found = self._connection.execute(f"PRAGMA integrity_check({_COMPLAINTS})").fetchall()
         except _UNREADABLE as error:
@@ -110,8 +101,8 @@ class FileSource:
         return [] if lines == ["ok"] else lines
 
     def rows(self, table: sa.Table) -> Iterator[Values]:
-        """All rows that can be read, in the order of their key. Indexes, which may be damaged where rows are
-        not, are not used.
+        """All readable rows of a table by key; none without the table. Avoids indexes: one may be damaged
+        where the rows are not.
         """
         if table.name not in self._tables:
             return
@@ -132,7 +123,7 @@ class FileSource:
             yield tuple(values)
 
     def _scan(self, table: str, select: str, start: tuple[int, ...]) -> Iterator[Values]:
-        """Rows from a key on: behind each that cannot be read, the next that can."""
+        """Readable rows from a key on."""
         while True:
             try:
                 for row in self._connection.execute(select, start):
@@ -148,7 +139,7 @@ class FileSource:
                 start = after
 
     def _readable(self, select: str, key: tuple[int, ...]) -> tuple[int, ...] | None:
-        """The next key from which on a row can be read, or None if there is none near."""
+        """The next key from which a row can be read, or None if there is none near."""
         for step in range(1, _LARGEST_HOLE):
             tried = (*key[:-1], key[-1] + step)
             try:
@@ -170,9 +161,11 @@ def _shown(key: tuple[int, ...] | None) -> str:
 
 
 def _time(stored: Any) -> Any:
-    """The time of SQLite's text, or the text if it is none."""
-    parse: Callable[[str], datetime] = datetime.fromisoformat
+    """The time in SQLite's text, or the text if it is none."""
     try:
-        return parse(stored)
+        return datetime.fromisoformat(stored)
     except (TypeError, ValueError):
         return stored
+
+
+Source = SelectSource | FileSource

@@ -1,6 +1,6 @@
-"""Trials and what belongs to them as rows: what stands in the columns, and the checksums over them.
+"""Studies, trials and all that belongs to them as rows: the values of the columns, and their checksums.
 
-Each function `…_row` gives a row of an own table by column; the checksum is over all other columns.
+Each function `…_row` returns a row of an own table by column; the checksum covers all other columns.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import sqlalchemy as sa
 from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from hpsearch.errors import StorageError
@@ -23,15 +26,31 @@ from hpsearch.records import (
     Cohort,
     FloatArray,
     Params,
+    Scoring,
     Segment,
     State,
+    StudyRecord,
     Trial,
     Trials,
     microseconds,
     time_of,
 )
 from hpsearch.store.optuna_tables import stored_intermediate, stored_value
-from hpsearch.store.schema import CHECKED, Tally, checksum
+from hpsearch.store.schema import (
+    CHECKED,
+    OF_STUDY,
+    Tally,
+    checkpoints,
+    checksum,
+    cohorts,
+    curves,
+    queue,
+    runs,
+    scorings,
+    studies,
+    tallies,
+    trials,
+)
 
 OPTUNA_STATE = {
     State.RUNNING: TrialState.RUNNING,
@@ -39,26 +58,26 @@ OPTUNA_STATE = {
     State.PRUNED: TrialState.PRUNED,
     State.FAILED: TrialState.FAIL,
 }
-STATE = {state.name: own for own, state in OPTUNA_STATE.items()}
-"""Own states by the names of Optuna's."""
 
 MOST_EPOCHS = 20
 SPREAD_EPOCHS = 10
-"""Intermediate values that a trial has in Optuna's tables; its whole curve is in own ones."""
+"""Intermediate values that a trial gets in Optuna's tables; its whole curve is in own ones."""
 
+METRIC_NAMES = "study:metric_names"
+"""Optuna's attribute for the names of a study's values."""
 
 ParamRow = tuple[str, float, str]
 """Name, Optuna's number for the value, and the distribution as JSON."""
 
 Distributions = Mapping[str, tuple[BaseDistribution, str]]
-"""Of a study: by name, the distribution and its JSON."""
+"""Distribution and its JSON by hyper-parameter."""
 
 
 # -- values ----------------------------------------------------------------------------------------
 
 
 def plain(number: float) -> float:
-    """The number without the sign of a zero, which SQLite does not keep."""
+    """The number with −0 as 0: SQLite drops the sign."""
     return float(number) + 0.0
 
 
@@ -67,43 +86,52 @@ def number_text(number: float | None) -> str | None:
     return None if number is None else repr(float(number))
 
 
-def text_number(text: str | None) -> float | None:
-    """The float of `number_text`."""
-    return None if text is None else float(text)
-
-
 def stored_time(time: datetime | None) -> int:
-    """A time as own tables have it, in microseconds since 1970; now, where there is no time."""
+    """A time in own tables: microseconds since 1970; now, if there is none."""
     return microseconds(time or datetime.now(UTC))
 
 
 def optuna_time(stored: int) -> datetime:
-    """The time of `stored_time` as Optuna's tables have it: naive UTC."""
+    """The time of `stored_time` in Optuna's tables: naive UTC."""
     return time_of(stored).replace(tzinfo=None)
 
 
 def compact(value: Any) -> str:
-    """The value as JSON without blanks; floats read back exactly."""
+    """The value as JSON without spaces; floats read back exactly."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 # -- rows of own tables ----------------------------------------------------------------------------
 
-_ASKED = ("study_id", "number", "trial_id", "cohort", "params", "started")
-_OUTCOME = ("state", "epochs", "value", "loss", "best_epoch", "reason", "finished", "others")
+
+_COLUMNS = {table: table.columns.keys() for table in OF_STUDY}
+
+
+def _sealed(table: sa.Table, fields: tuple[Any, ...], data: bytes | None = None) -> dict[str, Any]:
+    """A row of a table with its checksum; `data` has a column of its own behind the fields."""
+    values = fields if data is None else (*fields, data)
+    return dict(zip(_COLUMNS[table], (*values, checksum(fields, data or b"")), strict=True))
+
+
+def study_row(study_id: int, record: StudyRecord, created: datetime) -> dict[str, Any]:
+    """A study; `created` is naive UTC."""
+    fields = asdict(record)
+    del fields["seconds"]  # they are in the tally
+    return _sealed(studies, (study_id, record.name, compact(fields), created))
+
+
+_TRIAL = _COLUMNS[trials]
+_ASKED = _TRIAL.index("asked_checksum") + 1
 
 
 def asked_row(study_id: int, trial_id: int, trial: Trial, params: Params, started: int) -> dict[str, Any]:
-    """What does not change after a trial was asked for. params: as `known_params` gives them."""
+    """The columns of a trial that never change. params: as `known_params` returns them."""
     fields = study_id, int(trial.number), trial_id, int(trial.cohort), compact(params), started
-    return {**dict(zip(_ASKED, fields, strict=True)), "asked_checksum": checksum(fields)}
+    return dict(zip(_TRIAL[:_ASKED], (*fields, checksum(fields)), strict=True))
 
 
 def outcome_row(asked: Sequence[Any], trial: Trial, finished: int | None) -> dict[str, Any]:
-    """What does: the other columns of a trial; their checksum is over the whole row.
-
-    asked: values of the columns of `asked_row`.
-    """
+    """The other columns of a trial; their checksum covers the whole row. asked: values of `asked_row`."""
     fields = (
         str(trial.state),
         int(trial.epochs),
@@ -114,24 +142,7 @@ def outcome_row(asked: Sequence[Any], trial: Trial, finished: int | None) -> dic
         finished,
         compact([float(value) for value in trial.others]) if trial.others else None,
     )
-    return {
-        **dict(zip(_OUTCOME, fields, strict=True)),
-        "outcome_checksum": checksum((*asked, *fields)),
-    }
-
-
-_CURVE = (
-    "study_id",
-    "number",
-    "first_epoch",
-    "epochs",
-    "columns",
-    "cohort",
-    "run",
-    "lane",
-    "width",
-    "seconds",
-)
+    return dict(zip(_TRIAL[_ASKED:], (*fields, checksum((*asked, *fields))), strict=True))
 
 
 def curve_row(study_id: int, segment: Segment) -> dict[str, Any]:
@@ -148,14 +159,13 @@ def curve_row(study_id: int, segment: Segment) -> dict[str, Any]:
         int(segment.width),
         plain(segment.seconds),
     )
-    data = curve_bytes(segment.curve)
-    return {**dict(zip(_CURVE, fields, strict=True)), "data": data, "checksum": checksum(fields, data)}
+    return _sealed(curves, fields, curve_bytes(segment.curve))
 
 
 def curve_bytes(curve: np.ndarray) -> bytes:
     """Losses and metrics as float64, epoch by epoch; then the shares of dead units.
 
-    These are float32 where that is exact, as it is for whatever training gives; the length says which.
+    The shares are float32 where that is exact, as for anything that training produces; the length tells.
     """
     count = len(CURVE_COLUMNS)
     data = curve[:, :count].astype("<f8", order="C").tobytes()
@@ -169,7 +179,7 @@ def curve_bytes(curve: np.ndarray) -> bytes:
 
 
 def curve_of(row: Sequence[Any]) -> FloatArray:
-    """[epochs, columns] of a sound row of the curves."""
+    """[epochs, columns] of a sound curve row."""
     epochs, columns, data = row[3], row[4], row[10]
     count = len(CURVE_COLUMNS)
     main = np.frombuffer(data, "<f8", epochs * count).reshape(epochs, count)
@@ -181,53 +191,54 @@ def curve_of(row: Sequence[Any]) -> FloatArray:
 def cohort_row(study_id: int, cohort: Cohort) -> dict[str, Any]:
     """A cohort."""
     lanes = [[int(number), int(before), int(reach)] for number, (before, reach) in cohort.lanes.items()]
-    return _sealed("study_id number lanes", (study_id, int(cohort.number), compact(lanes)))
+    return _sealed(cohorts, (study_id, int(cohort.number), compact(lanes)))
 
 
 def run_row(study_id: int, number: int, provenance: Mapping[str, Any], begun: int) -> dict[str, Any]:
     """A run."""
-    return _sealed("study_id number provenance begun", (study_id, number, compact(provenance), begun))
+    return _sealed(runs, (study_id, number, compact(provenance), begun))
 
 
 def queue_row(study_id: int, position: int, params: Params, trial: int | None) -> dict[str, Any]:
-    """A point that waits, or has become a trial."""
-    return _sealed("study_id position params trial", (study_id, position, compact(params), trial))
+    """A queued point, waiting or already a trial."""
+    return _sealed(queue, (study_id, position, compact(params), trial))
 
 
-def scoring_row(
-    study_id: int, number: int, purpose: str, about: Mapping[str, Any], data: bytes, done: int
-) -> dict[str, Any]:
-    """A look at the rows that are kept back."""
-    fields = study_id, number, purpose, compact(about), data, done
-    return _sealed("study_id number purpose about data done", fields)
+def scoring_row(study_id: int, scoring: Scoring) -> dict[str, Any]:
+    """A scoring on held-out rows."""
+    about, done = compact(scoring.about), stored_time(scoring.when)
+    return _sealed(scorings, (study_id, scoring.number, scoring.purpose, about, scoring.data, done))
 
 
 def checkpoint_row(study_id: int, number: int, epoch: int, data: bytes) -> dict[str, Any]:
-    """A running trial's weights."""
-    fields = study_id, int(number), int(epoch)
-    row = _sealed("study_id number epoch", fields)
-    return {**row, "data": data, "checksum": checksum(fields, data)}
+    """Weights of a running trial."""
+    return _sealed(checkpoints, (study_id, int(number), int(epoch)), data)
 
 
 def tally_row(study_id: int, tally: Tally) -> dict[str, Any]:
     """A tally."""
     own = {**vars(tally), "seconds": plain(tally.seconds), "best": number_text(tally.best)}
-    return _sealed(" ".join(("study_id", *own)), (study_id, *own.values()))
-
-
-def _sealed(names: str, fields: tuple[Any, ...]) -> dict[str, Any]:
-    """The fields by their names, with their checksum."""
-    return {**dict(zip(names.split(), fields, strict=True)), "checksum": checksum(fields)}
+    return _sealed(tallies, (study_id, *own.values()))
 
 
 # -- rows of Optuna's tables -----------------------------------------------------------------------
 
 
-def kept_epochs(epochs: int) -> frozenset[int]:
-    """The epochs whose validation metric goes into Optuna's tables, for trials of at most so many.
+def directions(record: StudyRecord) -> list[StudyDirection]:
+    """Of the metric and the further objectives, which are all minimized."""
+    return [StudyDirection[record.direction.upper()], *(StudyDirection.MINIMIZE for _ in record.objectives)]
 
-    All of them up to 20; of more, ten spaced logarithmically from 1 to the last. The last epoch of each
-    piece of a curve comes on top (writing.py), so that a stopped trial's last value is there, too.
+
+def metric_names(record: StudyRecord) -> list[str]:
+    """The value of the attribute METRIC_NAMES."""
+    return [record.metric, *record.objectives]
+
+
+def kept_epochs(epochs: int) -> frozenset[int]:
+    """The epochs whose validation metric goes into Optuna's tables, for trials of at most `epochs` epochs.
+
+    Up to 20 epochs, all of them; beyond, ten spaced logarithmically from first to last. `kept_metrics` adds
+    the last epoch of each piece of a curve, so that a stopped trial keeps its last value.
     """
     if epochs <= MOST_EPOCHS:
         return frozenset(range(1, epochs + 1))
@@ -237,12 +248,12 @@ def kept_epochs(epochs: int) -> frozenset[int]:
 def known_params(
     study: str, what: str, params: Params, distributions: Distributions
 ) -> tuple[Params, list[ParamRow]]:
-    """Parameters as they come back, and as Optuna stores them, both in the order given.
+    """Parameters as they read back, and as Optuna stores them, both in the given order.
 
     what: whose they are, for messages.
 
     Raises:
-        StorageError: a value is not one of its distribution, so it would not come back as it is.
+        StorageError: a value is outside its distribution, so it would read back changed.
     """
     known, rows = {}, []
     for name, value in params.items():
@@ -268,18 +279,18 @@ def known_params(
 
 
 def optuna_values_of(study: str, trial: Trial, objectives: int) -> list[tuple[float | None, Any]]:
-    """The columns of the trial's values in Optuna's table, in the objectives' order; none where it has none.
+    """The columns of the trial's values in Optuna's table, metric first; none if the trial has no value.
 
-    objectives: how many others than the metric the study has.
+    objectives: number of further objectives.
 
     Raises:
-        StorageError: the trial is complete and has not all its values, which Optuna cannot represent.
+        StorageError: the trial is complete and lacks a value, which Optuna cannot represent.
     """
     values = [trial.value, *trial.others]
     missing = len(values) <= objectives or any(value is None or math.isnan(value) for value in values)
     if trial.state is State.COMPLETE and missing:
         raise StorageError(
-            f'study "{study}", trial {trial.number}: expected a value for a complete trial'
+            f'study "{study}", trial {trial.number}: expected a complete trial to have a value'
             f"{' in each objective' if objectives else ''}; found {', '.join(map(str, values))}"
         )
     if trial.state not in (State.COMPLETE, State.PRUNED) or missing:
@@ -288,16 +299,13 @@ def optuna_values_of(study: str, trial: Trial, objectives: int) -> list[tuple[fl
 
 
 def intermediate_values(kept: frozenset[int], segment: Segment) -> Iterator[tuple[int, float | None, Any]]:
-    """Step and columns of the intermediate values that Optuna's tables have of a piece of a curve.
-
-    kept: epochs of `kept_epochs`; the piece's last one is there, too.
-    """
+    """Step and columns of a curve's intermediate values in Optuna's tables. kept: from `kept_epochs`."""
     for epoch, metric in kept_metrics(kept, segment):
         yield epoch, *stored_intermediate(metric)
 
 
 def kept_metrics(kept: frozenset[int], segment: Segment) -> Iterator[tuple[int, float]]:
-    """Epochs and validation metrics of them."""
+    """Kept epochs of a piece of a curve, its last one included, with their validation metrics."""
     for epoch, metric in enumerate(segment.curve[:, VALID_METRIC].tolist(), start=segment.first_epoch):
         if epoch in kept or epoch == segment.last_epoch:
             yield epoch, metric
@@ -316,8 +324,8 @@ _STATES = {str(state): state for state in State}
 
 
 def trials_of(rows: Sequence[Sequence[Any]]) -> Trials:
-    """The trials of rows of their table, whose columns are as the table has them, and sound."""
-    columns = list(zip(*rows, strict=True)) or [()] * 16
+    """The trials of sound rows with all their columns."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(_TRIAL)
     _, number, _, cohort, params, started, _, state, epochs = columns[:9]
     value, loss, best_epoch, reason, finished, others, _ = columns[9:]
     return Trials(
@@ -337,28 +345,42 @@ def trials_of(rows: Sequence[Sequence[Any]]) -> Trials:
     )
 
 
+def tally_of(row: Sequence[Any]) -> Tally:
+    """The tally of a sound row."""
+    values = dict(zip(Tally.__dataclass_fields__, row[1:-1], strict=True))
+    best = values["best"]
+    return Tally(**{**values, "best": None if best is None else float(best)})
+
+
+def record_of(text: str, tally: Tally) -> StudyRecord:
+    """The study record of its column."""
+    fields = json.loads(text)
+    fields["objectives"] = tuple(fields.get("objectives", ()))
+    return StudyRecord(**fields, seconds=tally.seconds)
+
+
 def sound_asked(row: Sequence[Any]) -> bool:
-    """Whether that part of the row is which does not change after the trial was asked for."""
+    """Whether the columns of `asked_row` in a trial's row match their checksum."""
     return bool(checksum(tuple(row[:6])) == row[6])
 
 
 def sound_curve(row: Sequence[Any]) -> bool:
-    """Whether a row of the curves, with all its columns, is as it was written."""
+    """Whether a curve's row matches its checksum."""
     return not torn_curves([row])
 
 
 def sound_checkpoint(row: Sequence[Any]) -> bool:
-    """Whether a row of the checkpoints, with all its columns, is as it was written."""
+    """Whether a checkpoint's row matches its checksum."""
     return bool(checksum(tuple(row[:3]), row[3]) == row[4])
 
 
 def sound(row: Sequence[Any]) -> bool:
-    """Whether a row whose last column is a checksum of all others is as it was written."""
+    """Whether a row of any other own table matches its checksum, which is its last column."""
     return not torn([row])
 
 
 def torn(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
-    """Rows whose last column is no checksum of all others; of very many, so that each call counts."""
+    """Rows that do not match the checksum in their last column. Written out: each call costs, times many."""
     blake2b = hashlib.blake2b
     return [
         row
@@ -368,17 +390,10 @@ def torn(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
 
 
 def torn_curves(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
-    """Rows of the curves, with all their columns, that are not as they were written."""
+    """Rows of curves that do not match their checksum."""
     blake2b = hashlib.blake2b
     return [
         row
         for row in rows
         if blake2b(repr(tuple(row[:10])).encode() + row[10], digest_size=CHECKED).digest() != row[11]
     ]
-
-
-def tally_of(row: Sequence[Any]) -> Tally:
-    """The tally of a row, without its checksum."""
-    names = list(Tally.__dataclass_fields__)
-    values = dict(zip(names, row[1:-1], strict=True))
-    return Tally(**{**values, "best": text_number(values["best"])})

@@ -1,6 +1,6 @@
-"""Own tables, which hold everything that hpsearch reads; Optuna's (optuna_tables.py) are a mirror of it.
+"""Own tables, which hold everything that hpsearch reads; Optuna's (optuna_tables.py) mirror them.
 
-They name a study by Optuna's `study_id` and a trial by its number. They have no foreign keys to Optuna's: on
+Keys are Optuna's `study_id` and the trial's number. There are no foreign keys to Optuna's tables: on
 PostgreSQL these would keep Optuna's own commands from deleting a study.
 """
 
@@ -14,10 +14,9 @@ import sqlalchemy as sa
 from hpsearch.records import State
 
 VERSION = 4
-"""Of own tables, as this hpsearch has them."""
+"""Schema version of own tables."""
 
 metadata = sa.MetaData()
-"""Own tables."""
 
 
 def _key(name: str) -> sa.Column[int]:
@@ -46,7 +45,7 @@ studies = sa.Table(
     sa.Column("created", sa.DateTime, nullable=False),
     _checksum(),
 )
-# What changes with every commit; the counts say what must be there, so that rows cannot vanish unseen.
+# Changes with every commit. The counts say what must be there, so that no row vanishes unnoticed.
 tallies = sa.Table(
     "hpsearch_tallies",
     metadata,
@@ -149,13 +148,13 @@ CHECKED = 8
 
 
 def checksum(fields: tuple[object, ...], data: bytes = b"") -> bytes:
-    """8 bytes that stand for plain values and bytes, as they come back from the database."""
+    """8 bytes over plain values, as they read back from the database, and bytes."""
     return hashlib.blake2b(repr(fields).encode() + data, digest_size=CHECKED).digest()
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What a study has: seconds trained, trials by state, the best value of the complete ones, and how many
+    """A study's totals: seconds of training, trials by state, best value of the complete ones, and numbers of
     cohorts, runs, queued points and scorings. The fields are the columns of its table.
     """
 

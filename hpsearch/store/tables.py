@@ -19,7 +19,7 @@ _PLACES = ("cohort", "run", "lane", "width")
 
 
 def trials_table(trials: Sequence[Trial]) -> bytes:
-    """One row a trial; params and others are JSON."""
+    """One row per trial; params and others are JSON."""
     kinds = {
         "number": pa.int64(),
         "cohort": pa.int64(),
@@ -61,9 +61,9 @@ def trials_of(data: bytes) -> list[Trial]:
 
 
 def curves_table(segments: Sequence[Segment]) -> bytes:
-    """One row a trial and epoch, with the piece of its curve that it is of.
+    """One row per trial and epoch, with the columns of its piece of the curve.
 
-    Columns as in `curves --format parquet`, but named "metric" whatever it is; dead_1, … are null for trials
+    Columns as in `curves --format parquet`, but "metric" stands for any metric; dead_1, … are null for trials
     without that layer.
     """
     lengths = [len(segment.curve) for segment in segments]
@@ -119,7 +119,7 @@ def _names(columns: int) -> list[str]:
 
 def _written(columns: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
-    # A dictionary of values would take NaNs of different bits for one.
+    # Dictionary encoding would merge NaNs with different bits.
     repeated = [name for name in columns if name in ("state", *_PLACES)]
     pq.write_table(pa.table(columns), buffer, use_dictionary=repeated, compression="zstd")
     return buffer.getvalue()

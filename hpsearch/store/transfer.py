@@ -1,8 +1,8 @@
-"""A whole study as files, from which it can be stored again as it was: JSON, or JSON and two Parquet tables.
+"""A whole study as files that restore it exactly: JSON, or JSON and two Parquet tables.
 
 Numbers read back exactly. In JSON, NaN and the infinities are strings ("NaN", "Infinity", "-Infinity"; a NaN
-of other bits has them behind it, "NaN:fff8000000000000"). `sha256` is over the rest of the document, written
-without blanks and with sorted keys, so that only a change of what it says makes it unfit.
+with other bits appends them, "NaN:fff8000000000000"). `sha256` covers the rest of the document, written
+without spaces and with sorted keys, so that only a change of content breaks it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -21,13 +21,13 @@ import numpy as np
 
 from hpsearch.errors import StorageError
 from hpsearch.records import Cohort, FloatArray, Run, Scoring, Segment, State, StudyRecord, Trial
-from hpsearch.store.reading import record_of
+from hpsearch.store.rows import record_of
 from hpsearch.store.schema import Tally
 from hpsearch.store.study import Contents
 
 FORMAT = "hpsearch.study/1"
 MANIFEST = "study.json"
-"""The JSON in a folder, beside its tables."""
+"""The JSON file in a folder with tables."""
 
 _NAN = "7ff8000000000000"
 _INFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
@@ -36,12 +36,12 @@ Document = dict[str, Any]
 
 
 def dump_json(record: StudyRecord, contents: Contents) -> bytes:
-    """The study as one JSON document, most of it an entry a line."""
+    """The study as one JSON document, mostly one entry per line."""
     return _text(_document(record, contents))
 
 
 def dump_tables(record: StudyRecord, contents: Contents) -> dict[str, bytes]:
-    """The study as files by name: the manifest last, so that without it the folder is not whole."""
+    """The study as files by name, manifest last: without it a folder is incomplete."""
     from hpsearch.store.tables import curves_table, trials_table
 
     document = _document(record, contents)
@@ -55,7 +55,7 @@ def read_dump(path: Path) -> tuple[StudyRecord, Contents]:
     """The study of a JSON file, or of a folder with tables.
 
     Raises:
-        StorageError: it cannot be read, is damaged, is of a newer hpsearch or something else.
+        StorageError: it cannot be read, is damaged, or comes from a newer hpsearch or another program.
     """
     file = path / MANIFEST if path.is_dir() else path
     document = _checked(file, _read(file))
@@ -72,9 +72,7 @@ def read_dump(path: Path) -> tuple[StudyRecord, Contents]:
         record = record_of(json.dumps(study["record"]), Tally(seconds=_number(study["seconds"])))
         return record, _contents(document, trials, segments)
     except (LookupError, TypeError, ValueError) as error:
-        raise StorageError(
-            f"{file}: is not as hpsearch writes it ({error!r}); dump the study again"
-        ) from None
+        raise StorageError(f"{file}: malformed ({error!r}); dump the study again") from None
 
 
 # -- writing -----------------------------------------------------------------------------------------
@@ -89,7 +87,7 @@ def _document(record: StudyRecord, contents: Contents) -> Document:
         "study": {
             "record": fields,
             "seconds": _plain(seconds),
-            "created": None if created is None else created.isoformat(),
+            "created": created and created.isoformat(),
         },
         "runs": [
             {"number": run.number, "begun": run.begun.isoformat(), "provenance": run.provenance}
@@ -132,8 +130,8 @@ def _trial_entry(trial: Trial) -> Document:
         "loss": _plain(trial.loss),
         "best_epoch": trial.best_epoch,
         "reason": trial.reason,
-        "started": None if trial.started is None else trial.started.isoformat(),
-        "finished": None if trial.finished is None else trial.finished.isoformat(),
+        "started": trial.started and trial.started.isoformat(),
+        "finished": trial.finished and trial.finished.isoformat(),
         "others": [_plain(value) for value in trial.others],
     }
 
@@ -154,7 +152,7 @@ def _segment_entry(segment: Segment) -> Document:
 
 
 def _plain(number: float | None) -> float | str | None:
-    """A number as JSON has it."""
+    """A number for JSON."""
     if number is None or math.isfinite(number):
         return number
     if math.isinf(number):
@@ -164,7 +162,7 @@ def _plain(number: float | None) -> float | str | None:
 
 
 def _text(document: Document) -> bytes:
-    """The document with its checksum; lists have an entry a line."""
+    """The document with its checksum; lists have one entry per line."""
     parts = []
     for key, value in (document | {"sha256": _digest(document)}).items():
         if isinstance(value, list):
@@ -190,32 +188,30 @@ def _read(file: Path) -> Any:
     except OSError as error:
         raise StorageError(f"{file}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise StorageError(
-            f"{file}: expected a study that `hpsearch dump` has written; found something that is no JSON"
-        ) from None
+        raise StorageError(f"{file}: expected a study written by `hpsearch dump`; found no JSON") from None
 
 
 def _checked(file: Path, document: Document) -> Document:
-    """The document, if it is one of this format and whole.
+    """The document without its checksum.
 
     Raises:
-        StorageError: it is not.
+        StorageError: it has another format, or is damaged.
     """
     kind = document.get("format") if isinstance(document, dict) else None
     if not isinstance(kind, str) or not kind.startswith(FORMAT.partition("/")[0] + "/"):
         raise StorageError(
-            f"{file}: expected a study that `hpsearch dump` has written (format {FORMAT}); "
+            f"{file}: expected a study written by `hpsearch dump` (format {FORMAT}); "
             f"found {'other JSON' if kind is None else f'format {kind}'}"
         )
     if kind != FORMAT:
         raise StorageError(
-            f"{file}: is of a newer hpsearch: expected format {FORMAT}; found {kind}. "
-            "Update this one: pip install --upgrade hpsearch"
+            f"{file}: a newer hpsearch wrote it: expected format {FORMAT}; found {kind}. "
+            "Upgrade: pip install --upgrade hpsearch"
         )
     found = document.pop("sha256", None)
     if found != _digest(document):
         raise StorageError(
-            f"{file}: was damaged or edited, it does not fit its checksum. Copy it or dump the study again"
+            f"{file}: damaged or edited: it does not match its checksum. Copy or dump the study again"
         )
     return document
 
@@ -224,7 +220,7 @@ def _table(manifest: Path, entry: Mapping[str, str]) -> bytes:
     """The bytes of a table beside the manifest.
 
     Raises:
-        StorageError: it is not there, or not as it was written.
+        StorageError: it is missing or damaged.
     """
     file = manifest.with_name(Path(entry["file"]).name)
     try:
@@ -233,8 +229,8 @@ def _table(manifest: Path, entry: Mapping[str, str]) -> bytes:
         raise StorageError(f"{file}: cannot be read: {error.strerror}. Copy the whole folder") from None
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
         raise StorageError(
-            f"{file}: was damaged or edited: it does not fit the checksum in {manifest.name}. "
-            "Copy it again, or dump the study again"
+            f"{file}: damaged or edited: it does not match its checksum in {manifest.name}. "
+            "Copy or dump the study again"
         )
     return data
 
@@ -253,7 +249,9 @@ def _contents(document: Document, trials: list[Trial], segments: list[Segment]) 
         trials=trials,
         segments=segments,
         queued=[entry["params"] for entry in document["queue"]],
-        taken=dict(_taken(document["queue"])),
+        taken={
+            at: entry["trial"] for at, entry in enumerate(document["queue"]) if entry["trial"] is not None
+        },
         scorings=[
             Scoring(
                 number,
@@ -268,25 +266,21 @@ def _contents(document: Document, trials: list[Trial], segments: list[Segment]) 
             entry["trial"]: (entry["epoch"], bytes.fromhex(entry["data"]))
             for entry in document["checkpoints"]
         },
-        created=None if created is None else datetime.fromisoformat(created),
+        created=created and datetime.fromisoformat(created),
     )
 
 
-def _taken(entries: Iterable[Document]) -> Iterable[tuple[int, int]]:
-    return ((at, entry["trial"]) for at, entry in enumerate(entries) if entry["trial"] is not None)
-
-
 def _trial(entry: Document) -> Trial:
-    finished = entry["finished"]
+    value, loss, finished = entry["value"], entry["loss"], entry["finished"]
     return Trial(
         **(
             entry
             | {
                 "state": State(entry["state"]),
-                "value": _float(entry["value"]),
-                "loss": _float(entry["loss"]),
+                "value": None if value is None else _number(value),
+                "loss": None if loss is None else _number(loss),
                 "started": datetime.fromisoformat(entry["started"]),
-                "finished": None if finished is None else datetime.fromisoformat(finished),
+                "finished": finished and datetime.fromisoformat(finished),
                 "others": tuple(_number(value) for value in entry["others"]),
             }
         )
@@ -297,10 +291,6 @@ def _segment(entry: Document) -> Segment:
     curve: FloatArray = np.array([[_number(value) for value in row] for row in entry["rows"]], np.float64)
     places = {key: entry[key] for key in ("trial", "cohort", "first_epoch", "run", "lane", "width")}
     return Segment(**places, curve=curve, seconds=_number(entry["seconds"]))
-
-
-def _float(stored: float | str | None) -> float | None:
-    return None if stored is None else _number(stored)
 
 
 def _number(stored: float | str) -> float:

@@ -1,7 +1,6 @@
-"""Writing to a study in bulk, within the caller's transaction, on a study that is locked.
+"""Bulk writes to a locked study, within the caller's transaction.
 
-Nothing here takes longer the more trials a study has: own rows are found by their key, and how many there
-are is in the tally.
+Nothing here slows down as a study grows: own rows are found by key, and the tally knows their number.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.errors import StorageError
+from hpsearch.errors import StorageError, plural
 from hpsearch.records import CURVE_COLUMNS, Cohort, Params, Scoring, Segment, State, Trial
 from hpsearch.store import rows
 from hpsearch.store.bulk import chunks, insert
@@ -43,11 +42,11 @@ from hpsearch.store.schema import (
 
 @dataclass(frozen=True)
 class Target:
-    """The study that is written to.
+    """The study to write to.
 
-    kept: the epochs whose validation metric goes into Optuna's tables. objectives: how many others than the
-    metric. maximize: whether a higher metric is better.
-    bulk: whether Optuna's tables are written here, too (if not, see optuna_calls.py).
+    kept: the epochs whose validation metric goes into Optuna's tables. objectives: number of further ones
+    besides the metric. maximize: a higher metric is better. bulk: Optuna's tables are written here too (if
+    not, see optuna_calls.py).
     """
 
     study_id: int
@@ -59,12 +58,12 @@ class Target:
     bulk: bool = True
 
     def refusal(self, trial: int, expected: str, found: str) -> StorageError:
-        """The error for what would leave the study inconsistent."""
+        """The error for a write that would make the study inconsistent."""
         return StorageError(f'study "{self.name}", trial {trial}: expected {expected}; found {found}')
 
 
 def lock(connection: Connection, shown: str, study_id: int, study: str, *, bulk: bool = True) -> None:
-    """Keep other writers off the study until the transaction ends; on SQLite it did so by beginning.
+    """Keep other writers off the study until the transaction ends; on SQLite its BEGIN did so already.
 
     Raises:
         StorageError: the study was deleted.
@@ -76,11 +75,11 @@ def lock(connection: Connection, shown: str, study_id: int, study: str, *, bulk:
             optunas.study_id == study_id, optunas.study_name == study
         )
     if connection.execute(of_study.with_for_update()).first() is None:
-        raise StorageError(f'{shown}: study "{study}" is not there any more: it was deleted meanwhile')
+        raise StorageError(f'{shown}: study "{study}" no longer exists: another process deleted it')
 
 
 def store_tally(connection: Connection, study_id: int, tally: Tally) -> None:
-    """Put the study's tally in place of the one before."""
+    """Replace the study's tally."""
     values = rows.tally_row(study_id, tally)
     connection.execute(sa.update(tallies).where(tallies.c.study_id == study_id).values(values))
 
@@ -100,20 +99,19 @@ def add_cohort(connection: Connection, target: Target, tally: Tally, cohort: Coh
 
 
 def start_trials(connection: Connection, target: Target, tally: Tally, started: Sequence[Trial]) -> Tally:
-    """Store new trials, which run and have no epoch yet.
+    """Store new trials: running, no epoch yet.
 
     Raises:
-        StorageError: their numbers are not the next ones, or a parameter is not of the study's space.
+        StorageError: their numbers are not the next ones, or a parameter is outside the study's space.
     """
     if not started:
         return tally
     for number, trial in enumerate(started, start=tally.trials):
         if trial.number != number:
-            raise target.refusal(trial.number, f"the next new trial to be {number}", f"{trial.number}")
+            raise target.refusal(trial.number, f"{number} as the next new trial", f"{trial.number}")
         if trial.state is not State.RUNNING or trial.epochs:
-            raise target.refusal(
-                number, "a new trial to run and have no epoch", f"{trial.state}, {trial.epochs}"
-            )
+            found = f"{trial.state}, {plural(trial.epochs, 'epoch')}"
+            raise target.refusal(number, "a new trial to be running without epochs", found)
     times = [rows.stored_time(trial.started) for trial in started]
     if target.bulk:
         ids = _new_optuna_trials(connection, target.study_id, started, times)
@@ -139,9 +137,9 @@ def start_trials(connection: Connection, target: Target, tally: Tally, started: 
 def _new_optuna_trials(
     connection: Connection, study_id: int, started: Sequence[Trial], times: Sequence[int]
 ) -> list[int]:
-    """Rows of new trials in Optuna's table; returns their trial_ids."""
+    """Insert new trials into Optuna's table; returns their trial_ids."""
     columns, running = optuna_trials.c, rows.OPTUNA_STATE[State.RUNNING]
-    # By their numbers they could only be found among all trials of the study.
+    # Looking them up by number would scan all trials of the study.
     before = connection.execute(sa.select(sa.func.max(columns.trial_id))).scalar() or 0
     values = [
         {
@@ -164,11 +162,11 @@ def grow_trials(
     segments: Sequence[Segment],
     updated: Sequence[Trial],
 ) -> Tally:
-    """Store pieces of curves and what has become of their trials.
+    """Store pieces of curves and the new state of their trials.
 
     Raises:
-        StorageError: a trial is unknown, finished already or named twice, or its epochs would not be
-            those of its curve.
+        StorageError: a trial is unknown, already finished or named twice, or its epochs would not match its
+            curve.
     """
     touched = {segment.trial for segment in segments} | {trial.number for trial in updated}
     if not touched:
@@ -185,7 +183,7 @@ def _stored(connection: Connection, target: Target, numbers: set[int]) -> Mappin
     """Own rows of the trials.
 
     Raises:
-        StorageError: a trial is not there, not as it was written, or finished.
+        StorageError: a trial is missing, damaged or finished.
     """
     columns = trials.c
     stored: dict[int, Any] = {
@@ -197,13 +195,12 @@ def _stored(connection: Connection, target: Target, numbers: set[int]) -> Mappin
     }
     for number in sorted(numbers):
         if number not in stored:
-            raise target.refusal(number, "a trial that was started", "none of this number")
+            raise target.refusal(number, "a trial that was started", "no such trial")
         row = stored[number]
         if not rows.sound(row):
-            raise target.refusal(number, "its row as it was written", "one that does not fit its checksum")
+            raise target.refusal(number, "its row to match its checksum", "a damaged row")
         if row.state != State.RUNNING:
-            expected = "a trial that runs, because finished ones do not change"
-            raise target.refusal(number, expected, f"a trial that is {row.state}")
+            raise target.refusal(number, "a running trial, for finished ones never change", str(row.state))
     return stored
 
 
@@ -214,27 +211,22 @@ def _check_growth(
     for segment in segments:
         shape = segment.curve.shape
         if len(shape) != 2 or shape[0] == 0 or shape[1] < len(CURVE_COLUMNS):
-            columns = f"{len(CURVE_COLUMNS)} or more columns"
-            raise target.refusal(segment.trial, f"a curve of [epochs, {columns}]", f"{shape}")
+            expected = f"a curve of [epochs, {len(CURVE_COLUMNS)} or more columns]"
+            raise target.refusal(segment.trial, expected, f"{shape}")
         if segment.first_epoch != epochs[segment.trial] + 1:
-            raise target.refusal(
-                segment.trial,
-                f"its curve to go on at epoch {epochs[segment.trial] + 1}",
-                f"epoch {segment.first_epoch}",
-            )
+            expected = f"its curve to continue at epoch {epochs[segment.trial] + 1}"
+            raise target.refusal(segment.trial, expected, f"epoch {segment.first_epoch}")
         epochs[segment.trial] = segment.last_epoch
     told = {trial.number: trial.epochs for trial in updated}
     if len(told) < len(updated):
-        raise StorageError(f'study "{target.name}": expected each updated trial once; found one twice')
+        raise StorageError(f'study "{target.name}": expected each updated trial once; found a duplicate')
     for number, reached in epochs.items():
-        if told.get(number, stored[number].epochs) != reached:
-            raise target.refusal(
-                number, f"{reached} epochs, as its curve has", f"{told.get(number, stored[number].epochs)}"
-            )
+        if (found := told.get(number, stored[number].epochs)) != reached:
+            raise target.refusal(number, f"{plural(reached, 'epoch')} as in its curve", f"{found}")
 
 
 def _optuna_ids(connection: Connection, target: Target, stored: Mapping[int, Any]) -> dict[int, int]:
-    """Optuna's trial_ids by number; looked up for those that its public calls have made."""
+    """Optuna's trial_ids by number; looked up for trials that its public calls created."""
     ids = {number: int(row.trial_id) for number, row in stored.items()}
     unknown = [number for number, trial_id in ids.items() if not trial_id]
     columns = optuna_trials.c
@@ -252,15 +244,15 @@ def _insert_segments(
     metrics = []
     for segment in segments:
         trial_id = ids[segment.trial]
-        for epoch, value, kind in rows.intermediate_values(target.kept, segment):
-            metrics.append(
-                {
-                    "trial_id": trial_id,
-                    "step": epoch,
-                    "intermediate_value": value,
-                    "intermediate_value_type": kind,
-                }
-            )
+        metrics += [
+            {
+                "trial_id": trial_id,
+                "step": epoch,
+                "intermediate_value": value,
+                "intermediate_value_type": kind,
+            }
+            for epoch, value, kind in rows.intermediate_values(target.kept, segment)
+        ]
     insert(connection, curves, [rows.curve_row(target.study_id, segment) for segment in segments])
     if target.bulk:
         insert(connection, optuna_intermediate, metrics)
@@ -303,7 +295,7 @@ def _update(
 
 
 def _counted(target: Target, tally: Tally, updated: Sequence[Trial]) -> Tally:
-    """The tally after running trials have changed."""
+    """The tally after these trials changed."""
     states = Counter(trial.state for trial in updated if trial.state.finished)
     complete = [trial.value for trial in updated if trial.state is State.COMPLETE]
     best = [value for value in (tally.best, *complete) if value is not None and not math.isnan(value)]
@@ -323,7 +315,7 @@ def keep_checkpoints(
     given: Mapping[int, tuple[int, bytes]],
     updated: Sequence[Trial],
 ) -> None:
-    """Store weights of running trials in place of their older ones, and delete those of finished ones."""
+    """Replace the weights of running trials, and delete those of finished ones."""
     finished = {trial.number for trial in updated if trial.state.finished}
     for chunk in chunks(given.keys() | finished):
         of_trials = (checkpoints.c.study_id == target.study_id) & checkpoints.c.number.in_(chunk)
@@ -337,7 +329,7 @@ def keep_checkpoints(
 
 
 def add_scorings(connection: Connection, target: Target, tally: Tally, new: Sequence[Scoring]) -> Tally:
-    """Append looks at the rows that are kept back.
+    """Append scorings on held-out rows.
 
     Raises:
         StorageError: their numbers are not the next ones.
@@ -346,13 +338,7 @@ def add_scorings(connection: Connection, target: Target, tally: Tally, new: Sequ
     expected = list(range(tally.scorings + 1, tally.scorings + 1 + len(new)))
     if numbers != expected:
         raise StorageError(f'study "{target.name}": expected scorings {expected}; found {numbers}')
-    values = [
-        rows.scoring_row(
-            target.study_id, each.number, each.purpose, each.about, each.data, rows.stored_time(each.when)
-        )
-        for each in new
-    ]
-    insert(connection, scorings, values)
+    insert(connection, scorings, [rows.scoring_row(target.study_id, scoring) for scoring in new])
     return replace(tally, scorings=tally.scorings + len(new))
 
 
@@ -360,36 +346,36 @@ def add_queued(connection: Connection, target: Target, tally: Tally, points: Seq
     """Append points to the queue.
 
     Raises:
-        StorageError: a parameter is not of the study's space.
+        StorageError: a parameter is outside the study's space.
     """
-    known = [
-        rows.known_params(target.name, f"queued point {at}", params, target.distributions)[0]
-        for at, params in enumerate(points, start=tally.queued)
-    ]
-    values = [
-        rows.queue_row(target.study_id, position, params, None)
-        for position, params in enumerate(known, start=tally.queued)
-    ]
+    values = []
+    for position, params in enumerate(points, start=tally.queued):
+        what = f"queued point {position}"
+        known, _ = rows.known_params(target.name, what, params, target.distributions)
+        values.append(rows.queue_row(target.study_id, position, known, None))
     insert(connection, queue, values)
     return replace(tally, queued=tally.queued + len(points))
 
 
 def take_queued(connection: Connection, target: Target, taken: Mapping[int, int], trials_there: int) -> None:
-    """Note which trials queued points have become: by position, the trial's number.
+    """Record which trials queued points became: trial numbers by position.
 
     Raises:
-        StorageError: there is no such point or trial, or the point was taken already.
+        StorageError: no such point or trial, or the point is already taken.
     """
     for position, trial in taken.items():
         of_point = (queue.c.study_id == target.study_id) & (queue.c.position == position)
         row = connection.execute(sa.select(queue.c.params, queue.c.trial).where(of_point)).first()
         if row is None or row.trial is not None or not 0 <= trial < trials_there:
-            found = (
-                "none" if row is None else f"one that is trial {row.trial}" if row.trial is not None else ""
-            )
+            if row is None:
+                found = "no such point"
+            elif row.trial is not None:
+                found = f"that it is already trial {row.trial}"
+            else:
+                found = plural(trials_there, "trial")
             raise StorageError(
-                f'study "{target.name}": expected a queued point {position} that waits, and a trial {trial}; '
-                f"found {found or f'{trials_there} trials'}"
+                f'study "{target.name}": expected queued point {position} to wait and become trial {trial}; '
+                f"found {found}"
             )
         values = rows.queue_row(target.study_id, int(position), json.loads(row.params), int(trial))
         connection.execute(sa.update(queue).where(of_point).values(values))

@@ -97,7 +97,7 @@ def check_compare(compare: CompareSection, space: Space, complain: Callable[[str
         complain("by", text)
     arms = [] if wrong else arm_values(space, by)
     if len(arms) > _MOST_ARMS:
-        complain("by", f"makes {len(arms)} arms; expected at most {_MOST_ARMS}: compare fewer together")
+        complain("by", f"makes {len(arms)} arms; expected at most {_MOST_ARMS}: compare fewer at once")
         return
     baseline = baseline_arm(compare)
     if not wrong and baseline is not None and baseline not in arms:
@@ -116,8 +116,8 @@ def _quoted(arm: Arm) -> str:
 def _wrong_by(space: Space, by: str) -> str | None:
     if by == LINEAR:
         kinds = (
-            'needs networks of both kinds: a linear one (depth 1, hidden [] or activation "none") and one '
-            "with a hidden layer and another activation"
+            'needs networks of both kinds: linear (depth 1, hidden [] or activation "none") and deep '
+            "(a hidden layer with another activation)"
         )
         return None if _has_both(space) else kinds
     fitting = [name for name in space.searched if _countable(space, name)]
@@ -128,7 +128,7 @@ def _wrong_by(space: Space, by: str) -> str | None:
     if by not in HYPER_PARAMETERS:
         return f"unknown hyper-parameter{nearest(by, [*HYPER_PARAMETERS, LINEAR])} ({expected})"
     if by not in space.searched:
-        return f'"{by}" is not searched: [space] gives it no list of values; {expected}'
+        return f'"{by}" is not searched: [space] lists no values for it; {expected}'
     if by not in fitting:
         values, entry = space.values(by), space.searched[by]
         found = "is a range" if values is None else f"has {len(values)} values"

@@ -110,7 +110,7 @@ class Study:
         ]
         representation = self.train.representation or ("softplus" if positive else None)
         if representation and not positive:
-            text = f'"{representation}" is for positive_regression; the task is {task}: leave the key out'
+            text = f'"{representation}" applies to positive_regression; the task is {task}: leave the key out'
             complaints.append(self.source.complaint(("train", "representation"), text))
         if representation == "relu" and chosen["loss"] == "poisson":
             text = 'the Poisson loss needs outputs above 0: use representation = "softplus", or mse or l1'
@@ -171,7 +171,7 @@ def load_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise HpsearchError(f"{path}: no such study file; `hpsearch init` writes one to begin with") from None
+        raise HpsearchError(f"{path}: no such study file; `hpsearch init` writes one") from None
     except IsADirectoryError:
         raise HpsearchError(f"{path}: expected a study file; found a folder") from None
     except UnicodeDecodeError as error:

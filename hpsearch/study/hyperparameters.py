@@ -194,7 +194,7 @@ def _of_optimisation() -> list[HyperParameter]:
         _of(
             "batch_size",
             "int",
-            'rows in a mini-batch; "all" is gradient descent on the whole training part',
+            'rows in a mini-batch; "all" is gradient descent on the whole training set',
             low=1,
             words=("all",),
         ),
@@ -219,7 +219,7 @@ def _of_optimisation() -> list[HyperParameter]:
         _of("weight_decay", "float", "λ: adds λθ to the gradient; AdamW: θ ← θ − ελθ", low=0),
         *(_spaced(optimizer, key) for optimizer in OPTIMIZERS for key in ("learning_rate", "weight_decay")),
         _of("schedule", "name", "how the learning rate changes during training", names=SCHEDULES),
-        _of("warmup", "float", "epochs in which the learning rate rises linearly from near 0", low=0),
+        _of("warmup", "float", "epochs over which the learning rate rises linearly from near 0", low=0),
         _of(
             "step.factor",
             "float",
@@ -232,7 +232,7 @@ def _of_optimisation() -> list[HyperParameter]:
         _of(
             "step.epochs",
             "int",
-            "schedule step: epochs from one step to the next",
+            "schedule step: epochs between steps",
             "step_epochs",
             ("schedule", ("step",)),
             low=1,
@@ -254,7 +254,7 @@ def _of_networks() -> list[HyperParameter]:
         _of("hidden", "layers", "hidden layers' widths, instead of depth and width; [] is a linear model"),
         _of("activation", "name", "non-linearity after each hidden layer", names=ACTIVATIONS),
         _alpha("leaky_relu", 0.01, "leaky ReLU's slope below 0", low=0, below=1),
-        _alpha("prelu", 0.25, "where the learned slopes below 0 of PReLU begin (He et al. 2015)"),
+        _alpha("prelu", 0.25, "initial value of PReLU's learned slopes below 0 (He et al. 2015)"),
         _of(
             "prelu.slopes",
             "name",
@@ -267,7 +267,7 @@ def _of_networks() -> list[HyperParameter]:
         _of(
             "maxout.pieces",
             "int",
-            "maxout: linear pieces of which each unit takes the largest (Goodfellow et al. 2013)",
+            "maxout: each unit takes the largest of this many linear pieces (Goodfellow et al. 2013)",
             "pieces",
             ("activation", ("maxout",)),
             low=2,

@@ -61,13 +61,18 @@ SAMPLERS: dict[str, Sampler] = {
 }
 
 STOPPING: dict[str, Method] = {
-    "none": Method(f"{_SEARCH}.stopping:keep", "nobody is stopped"),
-    "halving": Method(f"{_SEARCH}.stopping:halving", "one in `factor` goes on at a rung"),
+    "none": Method(f"{_SEARCH}.stopping:keep", "no trial is stopped"),
+    "halving": Method(f"{_SEARCH}.stopping:halving", "one in `factor` survives a rung"),
     "hyperband": Method(
-        f"{_SEARCH}.stopping:hyperband", "the same in brackets that begin at different rungs"
+        f"{_SEARCH}.stopping:hyperband", "the same in brackets that start at different rungs"
     ),
-    "median": Method(f"{_SEARCH}.stopping:median", "the best so far is worse than the median at that epoch"),
-    "patience": Method(f"{_SEARCH}.stopping:patience", "no improvement in the last epochs"),
+    "median": Method(
+        f"{_SEARCH}.stopping:median",
+        "a trial stops when its best so far is worse than the median at that epoch",
+    ),
+    "patience": Method(
+        f"{_SEARCH}.stopping:patience", "a trial stops when the last epochs brought no improvement"
+    ),
 }
 
 

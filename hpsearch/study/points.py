@@ -89,13 +89,13 @@ def read_forbidden(written: Any, space: Space, complain: Complain) -> tuple[Forb
         below = _below(str(at), complain)
         conditions = {}
         if not table:
-            below("", "an empty combination would forbid every trial; name hyper-parameters and their values")
+            below("", "an empty combination would forbid every trial; name hyper-parameters and values")
         for name, value in _dotted(table):
             parameter = HYPER_PARAMETERS.get(name)
             if parameter is None:
                 below(name, f"unknown hyper-parameter{nearest(name, HYPER_PARAMETERS)}")
             elif not space.uses(name):
-                below(name, "means nothing to the trials of this study")
+                below(name, "has no effect on any trial of this study")
             elif condition := _condition(parameter, value, _below(name, below)):
                 conditions[name] = condition
         if conditions and len(conditions) == len(_dotted(table)):
@@ -111,7 +111,7 @@ def check_points(
         described = space.described(point)
         for combination in forbidden:
             if combination.holds(described):
-                complain(str(at), f"is forbidden: the combination of {', '.join(combination.conditions)}")
+                complain(str(at), f"is forbidden by the combination of {', '.join(combination.conditions)}")
                 break
 
 
@@ -119,7 +119,7 @@ def _condition(parameter: HyperParameter, written: Any, complain: Complain) -> C
     if isinstance(written, dict):
         unknown = [key for key in written if key not in ("low", "high")]
         if unknown or not written or not parameter.numeric:
-            what = "{ low = …, high = … } of a number, or one of the two"
+            what = "{ low = …, high = … } for a number (one of the two may be missing)"
             complain("", f"expected a value, a list of values, or {what}; found {_shown(written)}")
             return None
         ends = {key: end for key, end in written.items() if _number(end, key, complain)}
@@ -149,7 +149,7 @@ def _number(end: Any, key: str, complain: Complain) -> bool:
 
 def _tables(written: Any, example: str, complain: Complain) -> Sequence[Mapping[str, Any]]:
     if not isinstance(written, list) or not all(isinstance(table, dict) for table in written):
-        complain("", f"expected tables in double brackets, each with lines such as {example}")
+        complain("", f"expected tables in double brackets with lines such as {example}")
         return []
     if len(written) > MOST_POINTS:
         complain("", f"expected at most {MOST_POINTS:,}; found {len(written):,}")

@@ -58,13 +58,11 @@ class StudySection(Section):
 
 
 class SplitSection(Section):
-    """`data.split`: how rows are divided; all that is neither valid nor test is for training."""
+    """`data.split`: how rows are split; the rest is for training."""
 
-    valid: float = Field(0.2, gt=0, lt=1, description="share of the rows that ranks trials")
+    valid: float = Field(0.2, gt=0, lt=1, description="share of the rows that trials are ranked on")
     test: float = Field(0.2, ge=0, lt=1, description="share of the rows that no trial sees")
-    column: str | None = Field(
-        None, description="a column that says train, valid or test, instead of the shares"
-    )
+    column: str | None = Field(None, description="a column that says train, valid or test, instead of shares")
 
     @model_validator(mode="after")
     def _leaves_rows_for_training(self) -> SplitSection:
@@ -73,8 +71,8 @@ class SplitSection(Section):
         return self
 
 
-def picture_size(written: Any) -> Any:
-    """Refuse what is not height and width of pictures."""
+def height_and_width(written: Any) -> Any:
+    """Refuse what is not height and width of images."""
     if written is None:
         return None
     whole = isinstance(written, (list, tuple)) and all(type(side) is int for side in written)
@@ -110,26 +108,26 @@ class DataSection(Section):
 
     source: str = Field(
         description="a built-in name, or the path of a .csv, .tsv or .parquet file (also .gz, .xz), of a "
-        "folder of class folders of pictures, a .zip of one, an .npz file or IDX files, relative to the "
+        "folder of class folders of images, a .zip of one, an .npz file or IDX files, relative to the "
         "study file"
     )
     target: str | None = Field(None, description="tables: the column to predict")
     task: TaskName | None = Field(
-        None, description="inferred from the target when absent; positive_regression has to be asked for"
+        None, description="inferred from the target when absent; positive_regression only on request"
     )
-    split: SplitSection = Field(SplitSection(), description="how rows are divided")  # type: ignore[call-arg]
+    split: SplitSection = Field(SplitSection(), description="how rows are split")  # type: ignore[call-arg]
     rows: int | None = Field(None, ge=10, description="xor, spiral and paws: how many points to generate")
     noise: float | None = Field(
         None, ge=0, description="xor, spiral and paws: standard deviation of the noise"
     )
-    image_size: Annotated[list[int] | None, BeforeValidator(picture_size)] = Field(
-        None, description="pictures: [height, width] to resize them to; their own when absent"
+    image_size: Annotated[list[int] | None, BeforeValidator(height_and_width)] = Field(
+        None, description="images: resize to [height, width]; unchanged when absent"
     )
     n_images: int | None = Field(
-        None, ge=10, description="pictures: take so many, of each class in proportion; all when absent"
+        None, ge=10, description="images: take this many, classes in proportion; all when absent"
     )
     colour: Literal["rgb", "grey"] | None = Field(
-        None, description="pictures: turn them into these; as they are when absent"
+        None, description="images: convert to these; unchanged when absent"
     )
     columns: dict[str, Annotated[ColumnSection, BeforeValidator(_column_section)]] | None = Field(
         None,
@@ -145,18 +143,18 @@ class DataSection(Section):
 class TrainSection(Section):
     """`[train]`: what every trial has in common."""
 
-    epochs: int = Field(27, ge=1, description="the most that a trial gets")
+    epochs: int = Field(27, ge=1, description="maximum per trial")
     loss: Loss | None = Field(None, description="by task: cross_entropy, bce or mse")
     metric: Metric | None = Field(
-        None, description="what is ranked, on the validation part; by task: accuracy or rmse"
+        None, description="what trials are ranked by, on the validation split; by task: accuracy or rmse"
     )
     representation: Literal["softplus", "relu"] | None = Field(
         None,
-        description="positive_regression: what a raw output o stands for, softplus(o), through which the "
-        "loss goes, too, or ReLU(o); softplus when absent",
+        description="positive_regression: what a raw output o means: softplus(o), also inside the "
+        "loss, or ReLU(o); softplus when absent",
     )
     last_batch: Literal["drop", "keep"] = Field(
-        "drop", description="what becomes of an epoch's last mini-batch if it is not whole"
+        "drop", description="what happens to an epoch's last mini-batch if it is incomplete"
     )
 
 
@@ -192,10 +190,8 @@ def plain_values(written: Any) -> Any:
 class GiveUpSection(Section):
     """`search.give_up`: when a study has seen enough."""
 
-    trials: int = Field(ge=1, description="so many trials in a row")
-    delta: float = Field(
-        0.0, ge=0, description="what counts as an improvement of the best metric: more than this"
-    )
+    trials: int = Field(ge=1, description="this many trials in a row")
+    delta: float = Field(0.0, ge=0, description="an improvement of the best metric is more than this")
 
 
 class SearchSection(Section):
@@ -207,58 +203,59 @@ class SearchSection(Section):
         "path, such as optuna.samplers:TPESampler",
     )
     options: Annotated[dict[str, Any], BeforeValidator(plain_values)] = Field(
-        {}, description="arguments of a sampler that is given by its import path"
+        {}, description="arguments of a sampler given by its import path"
     )
     objectives: list[Objective] = Field(
         [],
-        description="what is to be small besides the metric: parameters (weights of the network), loss (of "
+        description="what to minimise besides the metric: parameters (weights of the network), loss (of "
         "validation); the report shows the Pareto front",
     )
     scientific: list[str] = Field(
         [],
         description="searched hyper-parameters that the study is about: their values get equally many "
-        "trials, and only trials of the same values are stopped in favour of each other",
+        "trials, and early stopping compares only trials with the same values",
     )
     trials: int = Field(64, ge=1, description="the study's total, also over resumes")
     epoch_limit: int | None = Field(
-        None, ge=1, description="of all trials together: no trial begins when they are trained"
+        None, ge=1, description="over all trials: no trial starts once they are trained"
     )
     time_limit: Annotated[float | None, BeforeValidator(seconds)] = Field(
         None, gt=0, description='of each run, such as "10m"; it ends at the next rung'
     )
     give_up: GiveUpSection | None = Field(
         None,
-        description="no trial begins after so many `trials` that brought no improvement of more than `delta`",
+        description="no trial starts after this many `trials` without an improvement of more than `delta`",
     )
     stopping: Annotated[str, BeforeValidator(rule_name)] = Field(
         "halving", description=f"how bad trials are stopped early: {', '.join(STOPPING)}"
     )
-    factor: int = Field(3, ge=2, description="halving, hyperband: one in so many goes on at a rung")
+    factor: int = Field(3, ge=2, description="halving, hyperband: one in this many survives a rung")
     min_epochs: int | None = Field(
         None,
         ge=1,
-        description="the first rung; median and patience: how often they look; epochs / factor² when absent",
+        description="the first rung; median and patience: how often they check; epochs / factor² when absent",
     )
     patience: int | None = Field(
         None, ge=1, description="patience: epochs without improvement; a fifth of all when absent"
     )
-    min_delta: float = Field(0.0, ge=0, description="patience: what counts as an improvement of the metric")
-    cohort: int = Field(64, ge=1, description="lanes that train between two asks of the sampler")
+    min_delta: float = Field(
+        0.0, ge=0, description="patience: an improvement of the metric is more than this"
+    )
+    cohort: int = Field(64, ge=1, description="trials that the sampler is asked for at once")
 
 
 class CompareSection(Section):
     """`[compare]`: the question that the report answers, with an interval. It changes no trial."""
 
     by: str | list[str] = Field(
-        description="a searched hyper-parameter whose values are compared, or a list of some, whose "
-        "combinations are; or linear: networks without a non-linearity against all others"
+        description="a searched hyper-parameter whose values to compare, or a list of some, to compare "
+        "their combinations; or linear: networks without a non-linearity against all others"
     )
     baseline: Any = Field(
         None,
-        description="the value (for a list, the values) that the others are compared with; by default the "
-        "best",
+        description="the value (for a list, the values) to compare the others with; by default the best",
     )
-    seeds: int = Field(10, ge=3, description="how often each value's best trial is trained again")
+    seeds: int = Field(10, ge=3, description="how often each value's best trial is retrained")
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -169,7 +169,7 @@ def read_space(table: Mapping[str, Any], complain: Complain) -> Space:
     if "hidden" in entries:
         for name in entries:
             if name in ("depth", "width") or name.startswith("layer"):
-                complain(name, '"hidden" already gives the layers; leave out one of the two')
+                complain(name, '"hidden" already sets the layers; leave out one of the two')
     space = Space(entries)
     _check_use(space, complain)
     return space
@@ -193,12 +193,16 @@ def _check_use(space: Space, complain: Complain) -> None:
         if applies and not space.uses(name):
             of, wanted = applies
             found = space.values(of) or ()
-            complain(name, f"means nothing here: it is for {of} {_some(wanted)}; found {of} {_some(found)}")
+            complain(
+                name, f"has no effect here: it applies to {of} {_some(wanted)}; found {of} {_some(found)}"
+            )
     for name in ("learning_rate", "weight_decay"):
         if name in space.entries and space.replaced(name):
-            complain(name, f"is never used: every optimizer has its own {name}; leave out one of the two")
+            complain(
+                name, f"has no effect here: every optimizer has its own {name}; leave out one of the two"
+            )
     if True in (space.values("batch_norm") or ()) and 1 in (space.values("batch_size") or (1,)):
-        complain("batch_norm", "a batch of one row has no variance; leave out batch_size 1, or batch_norm")
+        complain("batch_norm", "a batch of one row has no variance; leave out batch_size 1 or batch_norm")
 
 
 def _some(values: Sequence[Value]) -> str:
@@ -216,7 +220,7 @@ def _unknown(name: str) -> str:
     if name in ("epochs", "max_epochs"):
         return (
             "the number of epochs is not searched, because more epochs almost always look better; "
-            "set the most that a trial gets as train.epochs, and early stopping finds the rest"
+            "set the maximum per trial as train.epochs, and early stopping finds the rest"
         )
     known = ", ".join(HYPER_PARAMETERS)
     return f"unknown hyper-parameter{nearest(name, HYPER_PARAMETERS)} (known: {known})"

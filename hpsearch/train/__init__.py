@@ -1,7 +1,7 @@
 """Training: tiles of lanes through the native kernel or stacked in torch, and the planner.
 
-The stacked trainer is `train.cohort.train_cohort`, the reference `train.solo.train_solo`; both import
-torch, which takes a second, and are left out here.
+The stacked trainer is `train.cohort.train_cohort`, the reference `train.solo.train_solo`; they are left out
+here because they import torch, which takes a second.
 """
 
 from hpsearch.train.checkpoint import pack, unpack

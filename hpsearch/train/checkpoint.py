@@ -1,4 +1,4 @@
-"""A lane's state as bytes, to be stored: safetensors, which holds numbers and no code."""
+"""A lane's state as bytes to store: safetensors, which holds numbers and no code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def unpack(epoch: int, data: bytes) -> LaneState:
     """The state of `pack`.
 
     Raises:
-        ValueError: the bytes are not those of a state.
+        ValueError: the bytes are no state.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load

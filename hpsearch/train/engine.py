@@ -1,4 +1,4 @@
-"""Which trainer trains which lane, and what happens when a tile does not fit the memory."""
+"""Which trainer trains which lane, and what to do when a tile does not fit in memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hpsearch.train.problem import Problem
 
 
 def train_lanes(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[LaneResult]:
-    """Train a tile of `plan`: as a whole or, where that does not fit the memory, in halves.
+    """Train a tile of `plan`: whole or, if it does not fit in memory, in halves.
 
-    A lane's numbers do not depend on its company, so they are the same either way. What did not fit is
-    remembered: later tiles, also those of other threads, are not tried that wide.
+    A lane's numbers do not depend on its neighbours, so they are the same either way. The limit is
+    remembered: later tiles, in other threads too, are not tried that wide.
 
     Raises:
         TrialTooLargeError: not even a single lane fits.
@@ -30,7 +30,7 @@ def train_lanes(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> lis
                 raise
             if len(lanes) == 1:
                 raise _too_large(problem, lanes[0], needed) from error
-        # Only out here is the error gone, and with its traceback all that the tile had allocated.
+        # Out here the error is gone, and with its traceback all that the tile had allocated.
         lower_limit(problem.device, needed / 2)
     half = len(lanes) // 2
     return [
@@ -40,7 +40,7 @@ def train_lanes(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> lis
 
 
 def _train(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[LaneResult]:
-    """Through the native kernel where that can be, otherwise stacked in torch."""
+    """Train through the native kernel if possible, otherwise stacked in torch."""
     if is_native(problem, lanes[0]):
         kernel = load_kernel()
         assert kernel is not None
@@ -53,7 +53,7 @@ def _train(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[Lan
 def _too_large(problem: Problem, lane: Lane, needed: int) -> TrialTooLargeError:
     units = [problem.features, *lane.configuration.layers, problem.outputs]
     return TrialTooLargeError(
-        f"trial {lane.trial} does not fit the memory ({problem.device}): a network of "
+        f"trial {lane.trial} does not fit in memory ({problem.device}): a network of "
         f"{'-'.join(map(str, units))} units at batch size {lane.configuration.batch_size} needs about "
         f"{max(1, round(needed / 1e6)):,} MB; use smaller layers (width, depth or hidden), a smaller "
         "batch_size or fewer --workers"
@@ -61,17 +61,17 @@ def _too_large(problem: Problem, lane: Lane, needed: int) -> TrialTooLargeError:
 
 
 def is_native(problem: Problem, lane: Lane) -> bool:
-    """Whether a lane goes through the native kernel: its own matter, so that neighbours change nothing."""
+    """Whether the native kernel trains a lane: a function of the lane alone, so neighbours change nothing."""
     return fits(problem, lane) and load_kernel() is not None
 
 
 def plan(problem: Problem, lanes: Sequence[Lane], targets: Sequence[int], workers: int) -> list[Tile]:
-    """Tiles for `train_lanes`, dearest first."""
+    """Tiles for `train_lanes`, most expensive first."""
     return plan_tiles(problem, lanes, targets, workers, lambda lane: is_native(problem, lane))
 
 
 def engine_name(device: str) -> str:
-    """What trains lanes here, for the record: it decides about last bits."""
+    """The trainer in use, for the record: it affects the last bits."""
     kernel = load_kernel()
     if kernel is None or device != "cpu":
         return "torch"

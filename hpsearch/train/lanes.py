@@ -23,7 +23,7 @@ from hpsearch.train.problem import Floats, Problem
 class LaneState:
     """A lane after `epoch` epochs.
 
-    parameters, momentum: [P] flat, as study.layout says. momentum is SGD's velocity, or Adam's mean of
+    parameters, momentum: [P] flat, laid out by study.layout. momentum is SGD's velocity, or Adam's mean of
     gradients. second: [P] Adam's mean of squared gradients, [0] for SGD. running: means and variances of
     batch normalisation, [0] without it.
     """
@@ -35,16 +35,16 @@ class LaneState:
     running: Floats
 
     def copy(self, epoch: int) -> LaneState:
-        """Arrays of its own, for a lane that is trained in place up to `epoch`."""
+        """A copy, for a lane that is trained in place up to `epoch`."""
         arrays = self.parameters, self.momentum, self.second, self.running
         return LaneState(epoch, *(array.copy() for array in arrays))
 
 
 @dataclass(frozen=True)
 class Lane:
-    """A trial to be trained on from `state`, or from fresh weights where that is None.
+    """A trial to train further from `state`; None: from fresh weights.
 
-    weights: the number for which its weights are drawn, where that is not the trial's own (records.Trial).
+    weights: the number that seeds its weights, if not the trial's own (records.Trial).
     """
 
     trial: int
@@ -54,7 +54,7 @@ class Lane:
 
     @property
     def epoch(self) -> int:
-        """Epochs trained before."""
+        """Epochs already trained."""
         return 0 if self.state is None else self.state.epoch
 
     @property
@@ -63,7 +63,7 @@ class Lane:
         return self.trial if self.weights is None else self.weights
 
     def begin(self, problem: Problem) -> LaneState:
-        """The state to train on from."""
+        """The state to continue from."""
         return self.state or initial_state(problem, self.drawn_as, self.configuration)
 
 
@@ -73,8 +73,8 @@ class LaneResult:
 
     curve: [epochs, 4 + hidden layers] float64 (see records.Segment), up to and including the epoch of a
     failure.
-    failure: why the lane diverged, or None; it has no state then.
-    evaluating: seconds of the lane's training that went into the validation part, where that is known.
+    failure: why the lane diverged, which then has no state; or None.
+    evaluating: seconds spent on the validation split, if known.
     """
 
     trial: int
@@ -88,12 +88,12 @@ class Trainer(Protocol):
     """Trains lanes from their common epoch to `last_epoch`; `cohort` and `solo` implement it."""
 
     def __call__(self, problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> list[LaneResult]:
-        """Results in the order of the lanes, whose epoch and batch size must be the same."""
+        """Results in the order of the lanes, which share epoch and batch size."""
         ...
 
 
 def initial_state(problem: Problem, trial: int, configuration: Configuration) -> LaneState:
-    """A fresh trial: a function of the study's seed, the trial's number and its configuration alone."""
+    """A fresh trial: a function of the study's seed, the trial's number and its configuration."""
     random = seeds.generator(problem.seed, "initial weights", trial)
     sizes = problem.features, configuration, problem.outputs
     pieces = [_initial(piece, configuration, random) for piece in _fan_in(*sizes)]
@@ -145,7 +145,7 @@ def _initial(
 
 
 def finish_lane(trial: int, curve: FloatArray, first_epoch: int, state: LaneState) -> LaneResult:
-    """The result of a lane: its curve is cut, and its state dropped, where it diverged."""
+    """The result of a lane; a diverged one has its curve cut and its state dropped."""
     found = divergence(curve, first_epoch)
     if found is None:
         return LaneResult(trial, curve, state, None)

@@ -13,16 +13,16 @@ from hpsearch.train.metrics import WHOLE
 from hpsearch.train.problem import Problem
 
 TILE_BYTES = 512 << 20
-"""Most memory of a tile on a processor."""
+"""Memory limit of a tile on a CPU."""
 
 GPU_SHARE = 0.7
-"""Share of a GPU's free memory that a tile may take: the rest is for the data and what is not counted."""
+"""Share of a GPU's free memory for a tile; the rest is for the data and uncounted buffers."""
 
 VALID_ROWS = 1024
-"""Validation rows that a stacked tile evaluates together: constant, so that no bit depends on it."""
+"""Validation rows that a stacked tile evaluates at once; constant, so that no bit depends on it."""
 
 LOGITS_AT_ONCE = 1 << 15
-"""Logits of a lane that a stacked tile keeps before losses and metrics are taken from them."""
+"""Logits per lane that a stacked tile collects before it computes losses and metrics."""
 
 _lock = threading.Lock()
 _limits: dict[str, float] = {}
@@ -35,7 +35,7 @@ def weights(problem: Problem, lane: Lane) -> int:
 
 
 def lane_bytes(problem: Problem, lane: Lane) -> int:
-    """What a lane needs, about, in either trainer.
+    """Approximate memory of a lane, in either trainer.
 
     Its weights six times (with gradient and momentum, and its state before and after; nine times with Adam's
     second moments), the values of its units for a mini-batch with their gradients and for validation rows,
@@ -55,17 +55,17 @@ def lane_bytes(problem: Problem, lane: Lane) -> int:
 
 
 def tile_bytes(device: str) -> float:
-    """What the planner lets a tile take."""
+    """The planner's limit for a tile."""
     return min(device_bytes(device), known_limit(device))
 
 
 def known_limit(device: str) -> float:
-    """What a tile may take, as far as earlier ones have shown; infinite at first."""
+    """The limit that earlier tiles revealed; infinite at first."""
     return _limits.get(device, math.inf)
 
 
 def lower_limit(device: str, limit: float) -> None:
-    """A tile did not fit: take no more than this from now on, in all threads; and free what torch keeps."""
+    """Lower the limit for all threads, since a tile did not fit, and free torch's cache."""
     with _lock:
         _limits[device] = min(limit, known_limit(device))
     if device != "cpu":
@@ -76,7 +76,7 @@ def lower_limit(device: str, limit: float) -> None:
 
 @lru_cache
 def device_bytes(device: str) -> float:
-    """What a tile may take of a device: asked once, before there is anything of ours on it."""
+    """The device's limit for a tile; asked once, before we allocate anything on it."""
     if device != "cuda":
         return TILE_BYTES
     import torch
@@ -86,6 +86,6 @@ def device_bytes(device: str) -> float:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of numpy, the native kernel or torch says that the memory is full."""
+    """Whether an error from numpy, the native kernel or torch means out of memory."""
     signs = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc", "ALLOC_FAILED")
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)

@@ -1,7 +1,7 @@
 """Metrics of all lanes, equal to scikit-learn's.
 
-Most are the mean of a contribution of each row, and what that mean stands for (`METRICS`); the others need
-all rows of a part at once (`WHOLE`). To add a metric, add an entry there, and to study/file.py.
+Most are a mean of contributions by row, transformed (`METRICS`); the others need all rows of a split at once
+(`WHOLE`). To add a metric, add an entry there and in study/file.py.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Classes = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric that is made of a mean over rows.
+    """A metric computed from a mean over rows.
 
     contributions(values [T, M, O], targets [M]) → [T, M]; values are raw outputs, for regression what they
-    represent. finish(mean [T] of the contributions, variance of the part's targets, target_std) → [T] in the
+    represent. finish(mean [T] of the contributions, variance of the split's targets, target_std) → [T] in the
     target's own unit, for tensors and arrays alike.
     """
 
@@ -76,7 +76,7 @@ def loss_metric(values: Callable[[Tensor, Tensor], Tensor]) -> Metric:
 
 
 def finish_metric(name: str, mean: Any, variance: Any, target_std: float) -> Any:
-    """What the mean contributions of the metric `name` stand for."""
+    """The metric `name` from its mean contributions."""
     return mean if name in OWN_LOSS else METRICS[name].finish(mean, variance, target_std)
 
 
@@ -84,7 +84,7 @@ def finish_metric(name: str, mean: Any, variance: Any, target_std: float) -> Any
 
 
 def _counts(scores: Scores, targets: Classes) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """[T, C] rows of each class that were found, rows that were taken for it, and [C] rows that are of it."""
+    """[T, C] rows of each class found, rows assigned to it, and [C] rows that belong to it."""
     decided, classes = decide(scores), max(2, scores.shape[2])
     places = decided + classes * np.arange(len(decided))[:, None]
     count = len(decided) * classes
@@ -98,7 +98,7 @@ def _counts(scores: Scores, targets: Classes) -> tuple[FloatArray, FloatArray, F
 
 
 def balanced_accuracy(scores: Scores, targets: Classes) -> FloatArray:
-    """[T] mean over the classes of the share of their rows that was found."""
+    """[T] recall averaged over classes."""
     found, _, there = _counts(scores, targets)
     shares: FloatArray = (found[:, there > 0] / there[there > 0]).mean(axis=1)
     return shares
@@ -117,7 +117,7 @@ def f1(scores: Scores, targets: Classes) -> FloatArray:
 def auc(scores: Scores, targets: Classes) -> FloatArray:
     """[T] area under the ROC curve (Hanley & McNeil 1982): the mean over classes of each against the rest.
 
-    Of a part without rows of both sides it is not defined, and NaN.
+    NaN for a split that lacks positive or negative rows.
     """
     if scores.shape[2] == 1:
         return _ranked(scores[:, :, 0], targets == 1)
@@ -143,4 +143,4 @@ WHOLE: dict[str, Callable[[Scores, Classes], FloatArray]] = {
     "f1": f1,
     "auc": auc,
 }
-"""Of raw outputs [T, M, O] and classes [M] of all rows of a part."""
+"""Functions of raw outputs [T, M, O] and classes [M] of all rows of a split."""

@@ -226,7 +226,7 @@ class StackedNetwork:
         return dict([*learned, ("running", running)])
 
     def _pieces(self, name: str, lane: Lane) -> list[Piece]:
-        """What a lane's flat array `name` is made of: nothing where it is empty."""
+        """The pieces of a lane's flat array `name`; none if it is empty."""
         sizes = self.problem.features, lane.configuration, self.problem.outputs
         if name == "running":
             return running_pieces(*sizes)

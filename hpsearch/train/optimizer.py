@@ -18,7 +18,7 @@ from hpsearch.train.tensors import tensors_of
 
 
 class Sizes(NamedTuple):
-    """What a step takes, by lane (see train.rates.step_sizes)."""
+    """Step sizes by lane (see train.rates.step_sizes)."""
 
     factor: Tensor
     root: Tensor

@@ -1,4 +1,4 @@
-"""Which lanes train together: groups by what must be equal, tiles by a cost model."""
+"""Which lanes train together: groups that match, split into tiles by a cost model."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from hpsearch.train.memory import lane_bytes, tile_bytes, weights
 from hpsearch.train.problem import Problem
 
 TILE_LANES = 64
-"""Widest tile on a processor. Wider ones gain nothing once the arithmetic hides the calls (docs/log.md)."""
+"""Widest tile on a CPU; wider ones gain nothing once arithmetic hides the calls (docs/log.md)."""
 
 GPU_LANES = 4096
 """Widest tile on a GPU, if its memory allows it."""
 
 NATIVE_LANES = 4
-"""Lanes of a native tile from which sharing the mini-batches gains nothing more (docs/log.md)."""
+"""Lanes of a native tile; beyond, sharing mini-batches gains nothing (docs/log.md)."""
 
 _TILES_A_WORKER = 8
-"""Native tiles are made so small that a worker gets at least so many: the last ones end together."""
+"""Native tiles are so small that every worker gets at least this many and all end together."""
 
 _MOST_EXACT_WIDTHS = 4
 """A study with more widths than this pads them to buckets."""
@@ -30,7 +30,7 @@ _MOST_EXACT_WIDTHS = 4
 
 @dataclass(frozen=True)
 class Tile:
-    """Lanes that train together up to `last_epoch`, and what that is thought to cost."""
+    """Lanes that train together up to `last_epoch`, and the estimated cost."""
 
     lanes: tuple[Lane, ...]
     last_epoch: int
@@ -44,7 +44,7 @@ def padded_widths(problem: Problem, lanes: Sequence[Lane]) -> tuple[int, ...]:
 
 
 def pads_widths(space: Space) -> bool:
-    """Whether the study searches so many widths that lanes are padded to stack with each other."""
+    """Whether the study searches so many widths that lanes must be padded to stack."""
     widths: set[int] = set()
     layers = [name for name in space.entries if name.startswith("layer")]
     for values in (space.values(name) for name in ("width", "hidden", *layers)):
@@ -67,12 +67,12 @@ def bucket(width: int) -> int:
 
 
 def stack_key(lane: Lane) -> tuple[int, ...]:
-    """What lanes of one stacked network must share: linear outputs a unit, and the kind of optimiser."""
+    """Key that lanes of one stacked network share: linear outputs per unit, and kind of optimiser."""
     return lane.configuration.fan, int(lane.configuration.optimizer in ADAPTIVE)
 
 
 def group_key(problem: Problem, lane: Lane) -> tuple[int, ...]:
-    """What must be equal in a stacked tile, besides the epochs: mini-batches, `stack_key`, padded widths.
+    """Key that lanes of a stacked tile share besides epochs: mini-batches, `stack_key`, padded widths.
 
     Lanes whose hidden layers all have one padded width stack whatever their depth; others only with
     lanes of the same padded layers. A linear model has no hidden layer and stacks with anything; it
@@ -94,7 +94,7 @@ def plan_tiles(
     workers: int = 1,
     native: Callable[[Lane], bool] = lambda lane: False,
 ) -> list[Tile]:
-    """Tiles of lanes that go to the epochs `targets`, dearest first.
+    """Tiles of lanes that train up to the epochs `targets`, most expensive first.
 
     Lanes of a tile have the same mini-batches, first and last epoch; stacked ones also the same padded
     widths.

@@ -1,4 +1,4 @@
-"""What a trained network says of rows, and how good that is by the trainer's own metric."""
+"""Targets and scores of predictions, by the trainer's own metric."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hpsearch.train.representation import Representation
 
 @dataclass(frozen=True)
 class Goal:
-    """What a network learns to predict, (target − mean) / std, and by what its outputs are judged.
+    """What a network learns to predict, (target − mean) / std, and how its outputs are scored.
 
-    loss, metric, representation: as `Problem` has them.
+    loss, metric, representation: as in `Problem`.
     """
 
     task: Task
@@ -27,14 +27,14 @@ class Goal:
     representation: Representation
 
     def learnt(self, truth: NDArray[np.int64] | NDArray[np.float64]) -> Targets:
-        """[n] targets as `data.Part` has them, of classes' indices or numbers in the target's own unit."""
+        """[n] targets as in `data.Part`, from class indices or numbers in the target's own unit."""
         if self.task is Task.MULTICLASS:
             return truth.astype(np.int64)
         scaled: NDArray[np.float32] = ((truth - self.mean) / self.std).astype(np.float32)
         return scaled
 
     def score(self, logits: NDArray[np.float32], truth: NDArray[np.int64] | NDArray[np.float64]) -> float:
-        """The metric of raw outputs [n, O] on rows with known targets; NaN where it is not defined there."""
+        """The metric of raw outputs [n, O] on rows with known targets; NaN if undefined there."""
         import torch
 
         from hpsearch.train.tensors import tensors_of

@@ -1,4 +1,4 @@
-"""A data set with everything that all lanes have in common."""
+"""A data set with everything that all lanes share."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Targets = NDArray[np.int64] | NDArray[np.float32] | NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is trained on.
+    """The data, loss and settings to train on.
 
     x_train: [rows, features] float32 (float64 to check the arithmetic); y_train: [rows] (int64 classes,
     otherwise the dtype of x); likewise x_valid and y_valid. outputs: units of the last layer. loss, metric:
-    their names; representation: what metrics take a regression's outputs for. target_std: unit of regression
-    targets. epochs: the most that a trial gets, over which schedules run. keep_last: an epoch's last
-    mini-batch is taken even if it is not whole. pad_widths: round hidden widths up to buckets when stacked in
-    torch, for studies with many of them (train.planner). device: cpu, or one of torch's.
+    their names. representation: what a regression's raw outputs represent. target_std: unit of regression
+    targets. epochs: the epoch limit, over which schedules run. keep_last: use an epoch's last mini-batch even
+    if it is incomplete. pad_widths: round hidden widths up to buckets when stacked in torch, for studies with
+    many of them (train.planner). device: cpu, or one of torch's.
     """
 
     x_train: Floats
@@ -47,7 +47,7 @@ class Problem:
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, loss: str, metric: str, seed: int, **settings: Any) -> Problem:
-        """The training and validation parts; the test set stays out. settings: further fields."""
+        """The training and validation splits; never the test set. settings: further fields."""
         return cls(
             np.ascontiguousarray(dataset.train.x),
             np.require(dataset.train.y, requirements="C"),
@@ -82,13 +82,13 @@ class Problem:
         return steps_per_epoch(self.rows, batch_size, self.keep_last)
 
     def seen(self, batch_size: int | str) -> int:
-        """Rows that an epoch's mini-batches hold: the first so many of its order."""
+        """Rows that an epoch trains on: the first ones of its order."""
         return min(self.rows, self.steps(batch_size) * self.batch(batch_size))
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """[rows]: the order of the rows in an epoch (counted from 1).
 
-        The same for all trials of the study, so that trials differ by their hyper-parameters alone.
+        All trials of a study share it, so that they differ only in their hyper-parameters.
         """
         return _order(self.seed, epoch, self.rows)
 

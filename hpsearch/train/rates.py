@@ -1,4 +1,4 @@
-"""Learning rates, step by step, and what Adam makes of them."""
+"""Learning rates by step, and Adam's bias correction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def learning_rates(
     """[steps] the learning rate of each optimiser step of these epochs (counted from 1).
 
     step: times step.factor after every step.epochs epochs. cosine: half a cosine from the learning rate to 0
-    over the most epochs that a trial gets, step by step (Loshchilov & Hutter 2017, equation 5, no restarts).
+    over the epoch limit, step by step (Loshchilov & Hutter 2017, equation 5, no restarts).
     warm-up: rises linearly over its epochs, on top of the schedule (Goyal et al. 2017, section 2.2).
     """
     steps = problem.steps(configuration.batch_size)

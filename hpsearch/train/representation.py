@@ -1,4 +1,4 @@
-"""What a model's raw output stands for. Models never apply it themselves: losses take raw outputs."""
+"""What a model's raw output represents. Models never apply it: losses take raw outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Representation = Literal["identity", "softplus", "relu"]
 
 
 def represent(task: Task, logits: NDArray[np.floating[Any]], representation: Representation) -> FloatArray:
-    """What raw outputs [M, O] mean for the task, in float64.
+    """What raw outputs [M, O] represent for the task, in float64.
 
     binary: σ(o) [M], the probability of the second class. multiclass: softmax [M, O]. regression: o [M], and
     positive regression softplus(o) or ReLU(o) [M], to be multiplied by the target's unit.
@@ -34,6 +34,6 @@ def represent(task: Task, logits: NDArray[np.floating[Any]], representation: Rep
 
 
 def decide(logits: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    """The class […] that raw outputs […, O] speak for: the largest, or of a single one o > 0."""
+    """The predicted class […] of raw outputs […, O]: the largest, or o > 0 for a single output."""
     decided = logits[..., 0] > 0 if logits.shape[-1] == 1 else logits.argmax(axis=-1)
     return decided.astype(np.int64)

@@ -1,4 +1,4 @@
-"""What the stacked trainer needs of the networks of a tile, and what its optimiser needs of them."""
+"""The interface between stacked networks, their trainer and their optimiser."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class Network(Protocol):
     def parameters(self) -> Sequence[Parameter]: ...
 
     def begin(self, epoch: int) -> None:
-        """Training goes on with the first mini-batch of an epoch."""
+        """The next mini-batch is the first of an epoch."""
         ...
 
     def buffers(self, rows: int) -> Any:
-        """What one forward pass of `rows` rows leaves for the backward pass; or that writes itself there."""
+        """Buffers in which a forward pass of `rows` rows leaves values for the backward pass."""
         ...
 
     def forward(self, x: Tensor, logits: Tensor, values: Any, training: bool = False) -> None:
@@ -72,7 +72,7 @@ class Network(Protocol):
         ...
 
     def states(self, epoch: int) -> list[LaneState]:
-        """The lanes' states, copied out."""
+        """Copies of the lanes' states."""
         ...
 
 

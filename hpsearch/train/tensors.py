@@ -1,4 +1,4 @@
-"""A problem on a torch device: what the stacked trainer and the reference read."""
+"""A problem on a torch device, for the stacked trainer and the reference."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Tensors:
         return self.metric.contributions(represented, targets)
 
     def finish(self, mean: Tensor, targets: Tensor) -> Tensor:
-        """[T]: what the metric's mean contributions [T] over rows with `targets` stand for."""
+        """[T]: the metric from its mean contributions [T] over rows with `targets`."""
         variance = targets.to(mean.dtype).var(correction=0)
         finished: Tensor = self.metric.finish(mean, variance, self.problem.target_std)
         return finished
@@ -99,7 +99,7 @@ _lock = Lock()
 
 
 def tensors_of(problem: Problem) -> Tensors:
-    """The problem on its device; brought there once, for all threads, and kept as long as the problem."""
+    """The problem on its device; copied once for all threads, and kept as long as the problem."""
     kept = vars(problem)  # a table of all problems would keep them, since tensors know theirs
     with _lock:
         if "_tensors" not in kept:
@@ -112,7 +112,7 @@ def tensors_of(problem: Problem) -> Tensors:
 def one_torch_thread() -> Iterator[None]:
     """One torch thread within: several would cut a lane's vectors where their shares end.
 
-    Tiles are spread over threads instead (engine.pool).
+    Tiles are spread over threads instead (running/pool.py).
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

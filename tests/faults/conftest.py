@@ -47,7 +47,6 @@ def running(library: Path | None, tmp_path_factory: pytest.TempPathFactory) -> I
         "hpsearch.cli.display",
         "hpsearch.cli.headers",
         "hpsearch.cli.profile",
-        "hpsearch.cli.reading",
         "hpsearch.running.prepare",
         "hpsearch.running.resume",
         "hpsearch.running.loop",

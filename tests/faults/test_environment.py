@@ -63,7 +63,7 @@ def test_files_that_may_not_grow(
     database = tmp_path / "x.db"
     limits = Limits(file=int(share * undisturbed.stat().st_size))
     child = running.hpsearch("run", path, "--storage", url(database), limits=limits)
-    refused(child, "cannot be read or written", "repeat the command to go on")
+    refused(child, "cannot be read or written", "repeat the command to resume")
     goes_on(running, path, database, undisturbed)
 
 
@@ -84,9 +84,9 @@ def test_a_full_disk_and_room_again(running: Warm, whole: tuple[Path, Path], tmp
     size = undisturbed.stat().st_size
     with small_disk(tmp_path, int(0.6 * size)):
         database = tmp_path / "x.db"
-        refused(running.hpsearch("run", path, "--storage", url(database)), "no space is left", "make room")
+        refused(running.hpsearch("run", path, "--storage", url(database)), "no space left", "free some space")
         assert contract.violations(database, NAME) == []
-        refused(running.hpsearch("run", path, "--storage", url(database)), "no space is left", "make room")
+        refused(running.hpsearch("run", path, "--storage", url(database)), "no space left", "free some space")
         subprocess.run(["mount", "-o", f"remount,size={4 * size}", tmp_path], check=True)
         goes_on(running, path, database, undisturbed)
 
@@ -164,7 +164,7 @@ def test_a_locked_database_is_waited_for(running: Warm, whole: tuple[Path, Path]
         assert_same(undisturbed, run.database)
     for run in too_long:
         assert not run.child.running_after(LONG_LOCK - 10)
-        refused(run.child, "another process holds the database locked", "what was stored is safe")
+        refused(run.child, "another process has locked the database", "stored results are safe")
         run.release()
         goes_on(running, path, run.database, undisturbed)
 

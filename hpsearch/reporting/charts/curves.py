@@ -15,11 +15,16 @@ from hpsearch.reporting.charts.spec import (
     Spec,
     Switch,
     domain_of,
+    layer,
     metric_axis,
     number_format,
+    quantity,
     sample,
     tip_format,
+    tooltip,
     values,
+    within,
+    word,
 )
 from hpsearch.reporting.grids import best_few, thinned_epochs, valid_name
 from hpsearch.reporting.theme import series, var
@@ -85,48 +90,32 @@ def _highlighted(report: Report) -> list[int]:
 
 def values_axis(title: str, metric: str, domain: tuple[float, float]) -> Spec:
     """Values of the metric, the field v, within the domain."""
-    return {
-        "field": "v",
-        "type": "quantitative",
-        "scale": {"type": "linear", "domain": list(domain), "nice": False},
-        "axis": metric_axis(metric, domain, title=title),
-    }
+    return quantity("v", scale=within(domain, type="linear"), axis=metric_axis(metric, domain, title=title))
 
 
 def epochs_axis(last: int) -> Spec:
     """Epochs, at first on a logarithmic scale: most happens early."""
-    return {
-        "field": "e",
-        "type": "quantitative",
-        "scale": {"type": "log", "domain": [1, max(last, 2)], "nice": False},
-        "axis": {"title": "epoch", "values": thinned_epochs(last, 8), "format": "d", "grid": False},
-    }
+    axis = {"title": "epoch", "values": thinned_epochs(last, 8), "format": "d", "grid": False}
+    return quantity("e", scale=within((1, max(last, 2)), type="log"), axis=axis)
 
 
 def _faint_layer(report: Report, others: list[int]) -> Spec:
     """All of them as one path with gaps: drawn one by one, 160 clipped lines take ten seconds as a PNG."""
     rows: list[dict[str, Any]] = []
     for number in others:
-        rows += [{"e": epoch, "v": v, "l": loss} for epoch, v, loss in _thin(report, number)]
+        metric, losses = report.valid_metric(number), report.curves[number][:, VALID_LOSS]
+        epochs = thinned_epochs(len(metric), _THINNED)
+        rows += [{"e": epoch, "v": metric[epoch - 1], "l": losses[epoch - 1]} for epoch in epochs]
         rows.append({"e": 1, "v": None, "l": None})
-    return {
-        "data": values(rows),
-        "mark": {
-            "type": "line",
-            "clip": True,
-            "strokeWidth": 0.8,
-            "strokeOpacity": float(np.clip(40 / max(len(others), 1), 0.35, 0.7)),
-            "color": var("faint"),
-            "invalid": "break-paths-show-domains",
-        },
-        "encoding": {"order": {"value": None}},
+    mark = {
+        "type": "line",
+        "clip": True,
+        "strokeWidth": 0.8,
+        "strokeOpacity": float(np.clip(40 / max(len(others), 1), 0.35, 0.7)),
+        "color": var("faint"),
+        "invalid": "break-paths-show-domains",
     }
-
-
-def _thin(report: Report, number: int) -> Iterator[tuple[int, float, float]]:
-    metric, losses = report.valid_metric(number), report.curves[number][:, VALID_LOSS]
-    for epoch in thinned_epochs(len(metric), _THINNED):
-        yield epoch, metric[epoch - 1], losses[epoch - 1]
+    return layer(mark, rows, order={"value": None})
 
 
 def _best_rows(report: Report, best: list[int], names: list[str]) -> Iterator[dict[str, Any]]:
@@ -150,42 +139,28 @@ def _best_rows(report: Report, best: list[int], names: list[str]) -> Iterator[di
 def _best_layers(names: list[str], metric: str, long: bool) -> list[Spec]:
     """Lines of the validation part, dashed ones of the training part (at first unseen), points to hover."""
     colours = [series(place) for place in range(len(names))]
-    colour = {
-        "field": "s",
-        "type": "nominal",
-        "scale": {"domain": names, "range": colours},
-        "legend": {"symbolType": "stroke", **({"columns": 1} if long else {})},
-    }
+    colour = word(
+        "s",
+        scale={"domain": names, "range": colours},
+        legend={"symbolType": "stroke", **({"columns": 1} if long else {})},
+    )
     line = {"type": "line", "clip": True, "strokeJoin": "round"}
+    dashed = {**line, "strokeDash": [4, 3], "strokeWidth": 1.3, "opacity": 0}
+    dot = {"type": "point", "filled": True, "size": 60, "clip": True}
     wide = {"condition": {"test": {"field": "k", "equal": 0}, "value": 3}, "value": 1.8}
+    near = {"type": "point", "on": "pointerover", "nearest": True, "clear": "pointerout"}
+    hovered = {"condition": {"param": "near", "empty": False, "value": 1}, "value": 0}
     tips = [("t", "trial", "d"), ("e", "epoch", "d")]
     if metric != "loss":
         tips += [("v", f"valid {metric}", tip_format(metric)), ("tv", f"train {metric}", tip_format(metric))]
     tips += [("l", "valid loss", ".4~g"), ("tl", "train loss", ".4~g")]
     return [
-        {"mark": line, "encoding": {"color": colour, "strokeWidth": wide}},
-        {
-            "name": UNSEEN.format("training"),
-            "mark": {**line, "strokeDash": [4, 3], "strokeWidth": 1.3, "opacity": 0},
-            "encoding": {"color": colour, "y": {"field": "tv", "type": "quantitative"}},
-        },
+        layer(line, color=colour, strokeWidth=wide),
+        {"name": UNSEEN.format("training"), **layer(dashed, color=colour, y=quantity("tv"))},
         {
             "name": UNSEEN.format("hover"),
-            "params": [
-                {
-                    "name": "near",
-                    "select": {"type": "point", "on": "pointerover", "nearest": True, "clear": "pointerout"},
-                }
-            ],
-            "mark": {"type": "point", "filled": True, "size": 60, "clip": True},
-            "encoding": {
-                "color": colour,
-                "opacity": {"condition": {"param": "near", "empty": False, "value": 1}, "value": 0},
-                "tooltip": [
-                    {"field": field, "type": "quantitative", "title": title, "format": form}
-                    for field, title, form in tips
-                ],
-            },
+            "params": [{"name": "near", "select": near}],
+            **layer(dot, color=colour, opacity=hovered, tooltip=tooltip(*tips)),
         },
     ]
 
@@ -199,7 +174,7 @@ def _switches(
     positive = shown[np.isfinite(shown)]
     if len(positive) and positive.min() > 0 and min(domain[0], losses[0]) > 0:
         found.append(Switch("log values", False, (((*y, "scale", "type"), "linear", "log"),)))
-    found.append(Switch("training part", False, ((("layer", 2, "mark", "opacity"), 0, 1),)))
+    found.append(Switch("training curves", False, ((("layer", 2, "mark", "opacity"), 0, 1),)))
     if metric != "loss":
         found.append(
             Switch(

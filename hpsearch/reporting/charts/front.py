@@ -9,13 +9,24 @@ import pandas as pd
 
 from hpsearch.errors import plural
 from hpsearch.records import FloatArray
-from hpsearch.reporting.charts.spec import Chart, Spec, metric_axis, sample, tip_format, values
+from hpsearch.reporting.charts.spec import (
+    Chart,
+    Spec,
+    layer,
+    metric_axis,
+    quantity,
+    sample,
+    tip_format,
+    tooltip,
+    values,
+    within,
+    word,
+)
 from hpsearch.reporting.grids import figure_text, front_title, shown_front, valid_name
 from hpsearch.reporting.theme import var
 from hpsearch.results.frames import Report
 from hpsearch.text import metric_text
 
-PARETO = "pareto"
 _OTHERS, _NAMED = 1500, 8
 _INNER, _MARGIN = 0.8, 0.06
 """Of all values, so many are within the axes whatever the rest is."""
@@ -27,7 +38,7 @@ def front_charts(report: Report) -> list[Chart]:
     if not len(report.front):
         return []
     return [
-        _chart(report, name, f"{PARETO}-{name}" if at else PARETO)
+        _chart(report, name, f"pareto-{name}" if at else "pareto")
         for at, name in enumerate(report.objectives)
     ]
 
@@ -43,12 +54,7 @@ def _chart(report: Report, name: str, file: str) -> Chart:
             "data": values(_rows(report.front.iloc[::-1], name)),
             "encoding": {
                 "x": _across(report, name),
-                "y": {
-                    "field": "v",
-                    "type": "quantitative",
-                    "scale": {"domain": list(up), "nice": False},
-                    "axis": metric_axis(metric, up, title=valid_name(report)),
-                },
+                "y": quantity("v", scale=within(up), axis=metric_axis(metric, up, title=valid_name(report))),
             },
             "layer": _layers(report, name),
         },
@@ -82,59 +88,36 @@ def _layers(report: Report, name: str) -> list[Spec]:
         "scale": {"domain": list(kinds), "range": [var("c0"), var("faint")]},
         "legend": {"symbolType": "circle"},
     }
-    tooltip = _tooltip(metric, name)
-    dots = {"type": "point", "filled": True, "clip": True, "opacity": 1}
+    form = ",d" if name == "parameters" else ".4~g"
+    tips = tooltip(("t", "trial", "d"), ("v", metric, tip_format(metric)), ("x", name, form))
+    dot = {"type": "point", "filled": True, "clip": True, "opacity": 1}
     above = {"dy": -8 if report.record.direction == "maximize" else 10}
     step = {"type": "line", "interpolate": "step-after", "strokeWidth": 1.3, "color": var("c0"), "clip": True}
+    label = {"type": "text", "align": "right", "dx": -6, **above}
+    # A few trials of the front with their numbers, from one end to the other.
+    rows = _rows(shown_front(report, _NAMED), name)
+    named = [rows[at] | {"label": f"#{rows[at]['t']}"} for at in sample(range(len(rows)), _NAMED)]
     return [
-        {
-            "data": values(_rows(drawn, name)),
-            "mark": {**dots, "size": 22, "fillOpacity": 0.5},
-            "encoding": {"color": {"datum": kinds[1], **colour}, "tooltip": tooltip},
-        },
-        *(
-            [{"mark": step, "encoding": {"order": {"field": "x", "type": "quantitative"}}}]
-            if len(report.objectives) == 1
-            else []
+        layer(
+            {**dot, "size": 22, "fillOpacity": 0.5},
+            _rows(drawn, name),
+            color={"datum": kinds[1], **colour},
+            tooltip=tips,
         ),
-        {
-            "mark": {**dots, "size": 60},
-            "encoding": {"color": {"datum": kinds[0], **colour}, "tooltip": tooltip},
-        },
-        {
-            "data": values(_named(report, name)),
-            "mark": {"type": "text", "align": "right", "dx": -6, **above},
-            "encoding": {"text": {"field": "label", "type": "nominal"}},
-        },
-    ]
-
-
-def _tooltip(metric: str, name: str) -> list[Spec]:
-    return [
-        {"field": "t", "type": "quantitative", "title": "trial", "format": "d"},
-        {"field": "v", "type": "quantitative", "title": metric, "format": tip_format(metric)},
-        {
-            "field": "x",
-            "type": "quantitative",
-            "title": name,
-            "format": ",d" if name == "parameters" else ".4~g",
-        },
+        *([layer(step, order=quantity("x"))] if len(report.objectives) == 1 else []),
+        layer({**dot, "size": 60}, color={"datum": kinds[0], **colour}, tooltip=tips),
+        layer(label, named, text=word("label")),
     ]
 
 
 def _across(report: Report, name: str) -> Spec:
     """Sizes logarithmic and all of them; other objectives so that outliers don't flatten the rest."""
-    encoding: Spec = {"field": "x", "type": "quantitative"}
     if name != "parameters":
-        limits = _limits(report, name, maximize=False)
-        return encoding | {
-            "scale": {"domain": list(limits), "zero": False, "nice": False},
-            "axis": {"title": name},
-        }
+        scale = within(_limits(report, name, maximize=False), zero=False)
+        return quantity("x", scale=scale, axis={"title": name})
     sizes = report.ranked[name].dropna()
-    ends = [float(sizes.min()) / 1.5, float(sizes.max()) * 1.2]
-    scale = {"type": "log", "domain": ends, "nice": False}
-    return encoding | {"scale": scale, "axis": {"title": name, "format": "~s"}}
+    scale = within((float(sizes.min()) / 1.5, float(sizes.max()) * 1.2), type="log")
+    return quantity("x", scale=scale, axis={"title": name, "format": "~s"})
 
 
 def _rows(trials: pd.DataFrame, name: str) -> list[dict[str, Any]]:
@@ -142,12 +125,6 @@ def _rows(trials: pd.DataFrame, name: str) -> list[dict[str, Any]]:
         {"t": int(number), "v": value, "x": None if pd.isna(other) else float(other)}
         for number, value, other in zip(trials["trial"], trials["value"], trials[name], strict=True)
     ]
-
-
-def _named(report: Report, name: str) -> list[dict[str, Any]]:
-    """A few trials of the front with their numbers, from one end to the other."""
-    rows = _rows(shown_front(report, _NAMED), name)
-    return [rows[at] | {"label": f"#{rows[at]['t']}"} for at in sample(range(len(rows)), _NAMED)]
 
 
 def _alt(report: Report, name: str) -> str:

@@ -10,20 +10,26 @@ import numpy as np
 from hpsearch.errors import plural
 from hpsearch.records import State
 from hpsearch.reporting.charts.spec import (
+    BARE,
     Chart,
     Spec,
     domain_of,
+    layer,
+    lines_axis,
     metric_axis,
     number_format,
+    quantity,
     sample,
     tip_format,
+    tooltip,
     values,
+    within,
+    word,
 )
 from hpsearch.reporting.theme import var
 from hpsearch.results.lessons import Interaction, Isolation, Lessons
 from hpsearch.text import metric_text
 
-IMPORTANCES, ISOLATION, INTERACTION = "importances", "isolation-", "interaction-"
 _MOST_ISOLATIONS, _MOST_INTERACTIONS = 12, 4
 _POINTS = 120
 _LINE, _MARGINS = 28, 10
@@ -47,39 +53,31 @@ def importances_chart(found: Lessons) -> Chart | None:
         var("c0") if any(e.matters for e in known if e.verdict == v) else var("faint") for v in verdicts
     ]
     parts = [f"{each.name} {each.share:.0%} ({each.low:.0%} to {each.high:.0%})" for each in known]
-    tips = [("v", "share"), ("lo", "95 % from"), ("hi", "to")]
-    tooltip = [
-        {"field": "n", "type": "nominal", "title": "hyper-parameter"},
-        *({"field": f, "type": "quantitative", "title": title, "format": ".0%"} for f, title in tips),
-        {"field": "w", "type": "nominal", "title": "verdict"},
-    ]
+    tips = tooltip(
+        ("n", "hyper-parameter", ""),
+        ("v", "share", ".0%"),
+        ("lo", "95 % from", ".0%"),
+        ("hi", "to", ".0%"),
+        ("w", "verdict", ""),
+    )
     axis = {"title": "share of the differences between trials", "format": ".0%", "tickCount": 5}
-    colour = {"field": "w", "type": "nominal", "scale": {"domain": verdicts, "range": colours}}
-    interval = {"x": {"field": "lo", "type": "quantitative"}, "x2": {"field": "hi"}}
+    colour = word("w", scale={"domain": verdicts, "range": colours})
+    bar = {"type": "bar", "height": {"band": 0.55}}
+    interval = {"type": "rule", "strokeWidth": 1.8, "color": var("ink")}
     return Chart(
-        IMPORTANCES,
+        "importances",
         "Importances",
         f"Importances of hyper-parameters with 95 % intervals: {', '.join(parts)}.",
         {
             "data": values(rows),
-            "encoding": {
-                "y": {"field": "n", "type": "nominal", "sort": names, "title": None, "axis": _bare_axis()},
-                "x": {"field": "v", "type": "quantitative", "axis": axis},
-            },
+            "encoding": {"y": lines_axis("n", names), "x": quantity("v", axis=axis)},
             "layer": [
-                {
-                    "mark": {"type": "bar", "height": {"band": 0.55}},
-                    "encoding": {"color": colour, "tooltip": tooltip},
-                },
-                {"mark": {"type": "rule", "strokeWidth": 1.8, "color": var("ink")}, "encoding": interval},
+                layer(bar, color=colour, tooltip=tips),
+                layer(interval, x=quantity("lo"), x2={"field": "hi"}),
             ],
         },
         _MARGINS + _LINE * len(rows),
     )
-
-
-def _bare_axis() -> Spec:
-    return {"ticks": False, "domain": False}
 
 
 def isolation_charts(found: Lessons) -> list[Chart]:
@@ -112,30 +110,26 @@ def _isolation(found: Isolation, lessons: Lessons, domain: tuple[float, float]) 
         }
         for row in buckets
     ]
-    y = {
-        "field": "mid",
-        "type": "quantitative",
-        "scale": {"domain": list(domain), "zero": False, "nice": False},
-        "axis": metric_axis(metric, domain, title=None, tickCount=4),
-    }
-    across = _places(found) if continuous else _levels([str(row["bucket"]) for row in buckets])
+    axis = metric_axis(metric, domain, title=None, tickCount=4)
     said = [
         f"{row['bucket']}: best {metric_text(metric, row['best'])}, median "
         f"{metric_text(metric, row['median'])}, {plural(row['trials'], 'trial')}"
         for row in buckets
         if row["trials"]
     ]
-    bars = _on_a_scale(found) if continuous else _in_bands()
     return Chart(
-        f"{ISOLATION}{found.name}",
+        f"isolation-{found.name}",
         found.name,
         f"{metric} by {found.name}. {'; '.join(said)}.",
         {
             "data": values(rows),
-            "encoding": {"x": across, "y": y},
+            "encoding": {
+                "x": _places(found) if continuous else _levels([str(row["bucket"]) for row in buckets]),
+                "y": quantity("mid", scale=within(domain, zero=False), axis=axis),
+            },
             "layer": [
                 *(_point_layers(found, metric, domain) if continuous else []),
-                *_bucket_layers(bars, _isolation_tips(found.name, metric)),
+                *_bucket_layers(found, metric, continuous),
             ],
         },
         _PANEL,
@@ -145,15 +139,14 @@ def _isolation(found: Isolation, lessons: Lessons, domain: tuple[float, float]) 
 
 def _places(found: Isolation) -> Spec:
     """The axis of a range: as the range is spaced."""
-    ends = [float(found.buckets["low"].min()), float(found.buckets["high"].max())]
-    scale = {"type": "log" if found.log else "linear", "domain": ends, "nice": False}
-    axis = {"title": None, "grid": False, "format": "~g", "tickCount": 4}
-    return {"field": "a", "type": "quantitative", "scale": scale, "axis": axis}
+    ends = float(found.buckets["low"].min()), float(found.buckets["high"].max())
+    scale = within(ends, type="log" if found.log else "linear")
+    return quantity("a", scale=scale, axis={"title": None, "grid": False, "format": "~g", "tickCount": 4})
 
 
 def _levels(labels: list[str]) -> Spec:
     """The axis of a few values, in their order."""
-    return {"field": "b", "type": "nominal", "sort": labels, "title": None, "axis": _words_axis(labels)}
+    return word("b", sort=labels, title=None, axis=_words_axis(labels))
 
 
 def _words_axis(labels: Sequence[str]) -> Spec:
@@ -162,63 +155,39 @@ def _words_axis(labels: Sequence[str]) -> Spec:
     return {"labelAngle": -35 if slanted else 0, "ticks": False, "labelPadding": 6, "labelOverlap": False}
 
 
-def _isolation_tips(name: str, metric: str) -> list[Spec]:
+def _bucket_layers(found: Isolation, metric: str, continuous: bool) -> list[Spec]:
+    """Quartiles, median and best value of each bucket.
+
+    On the axis of a range they lie from end to end of their bucket, other values have a band of their own.
+    """
     form = tip_format(metric)
-    tips = [("best", "best", form), ("hi", "upper quartile", form), ("mid", "median", form)]
-    tips += [("lo", "lower quartile", form), ("n", "trials", "d"), ("d", "diverged", "d")]
-    return [
-        {"field": "b", "type": "nominal", "title": name},
-        *({"field": f, "type": "quantitative", "title": title, "format": how} for f, title, how in tips),
-    ]
-
-
-def _on_a_scale(found: Isolation) -> dict[str, Spec]:
-    """How bars, medians and best values lie on the axis of a range: from end to end of their bucket."""
-    low, high = found.buckets[["low", "high"]].to_numpy(np.float64).T
-    middle = np.sqrt(low * high) if found.log else (low + high) / 2
-    wide = {"x": {"field": "a", "type": "quantitative"}, "x2": {"field": "z"}}
-    rows = [
-        {"c": at, "best": best}
-        for at, best in zip(middle.tolist(), found.buckets["best"].tolist(), strict=True)
-    ]
-    point = {"data": values(rows), "encoding": {"x": {"field": "c", "type": "quantitative"}}}
-    return {
-        "bar": {"mark": {"type": "rect"}, "encoding": wide},
-        "median": {"mark": {"type": "rule", "strokeWidth": 2.5}, "encoding": wide},
-        "best": point,
-    }
-
-
-def _in_bands() -> dict[str, Spec]:
-    """The same where every value has a band of its own."""
-    return {
-        "bar": {"mark": {"type": "bar", "width": {"band": 0.55}}, "encoding": {}},
-        "median": {
-            "mark": {"type": "tick", "width": {"band": 0.55}, "thickness": 2.5, "orient": "horizontal"},
-            "encoding": {},
-        },
-        "best": {"encoding": {}},
-    }
-
-
-def _bucket_layers(bars: dict[str, Spec], tooltip: list[Spec]) -> list[Spec]:
-    quartiles = {"y": {"field": "lo", "type": "quantitative"}, "y2": {"field": "hi"}, "tooltip": tooltip}
-    bar, median, best = bars["bar"], bars["median"], bars["best"]
+    tips = tooltip(
+        ("b", found.name, ""),
+        ("best", "best", form),
+        ("hi", "upper quartile", form),
+        ("mid", "median", form),
+        ("lo", "lower quartile", form),
+        ("n", "trials", "d"),
+        ("d", "diverged", "d"),
+    )
+    bar: Spec = {"type": "bar", "width": {"band": 0.55}}
+    median: Spec = {"type": "tick", "width": {"band": 0.55}, "thickness": 2.5, "orient": "horizontal"}
+    wide: Spec = {}
+    middle: Spec = {}
+    rows = None
+    if continuous:
+        low, high = found.buckets[["low", "high"]].to_numpy(np.float64).T
+        middles = np.sqrt(low * high) if found.log else (low + high) / 2
+        pairs = zip(middles.tolist(), found.buckets["best"].tolist(), strict=True)
+        rows = [{"c": at, "best": best} for at, best in pairs]
+        bar, median = {"type": "rect"}, {"type": "rule", "strokeWidth": 2.5}
+        wide, middle = {"x": quantity("a"), "x2": {"field": "z"}}, {"x": quantity("c")}
     dot = {"type": "point", "filled": True, "size": 55, "opacity": 1, "color": var("c1")}
+    quartiles: Spec = {"y": quantity("lo"), "y2": {"field": "hi"}}
     return [
-        {
-            "mark": {**bar["mark"], "color": var("c0"), "fillOpacity": 0.25},
-            "encoding": {**bar["encoding"], **quartiles},
-        },
-        {
-            "mark": {**median["mark"], "color": var("c0")},
-            "encoding": {**median["encoding"], "tooltip": tooltip},
-        },
-        {
-            **best,
-            "mark": dot,
-            "encoding": {**best["encoding"], "y": {"field": "best", "type": "quantitative"}},
-        },
+        layer({**bar, "color": var("c0"), "fillOpacity": 0.25}, **wide, **quartiles, tooltip=tips),
+        layer({**median, "color": var("c0")}, **wide, tooltip=tips),
+        layer(dot, rows, **middle, y=quantity("best")),
     ]
 
 
@@ -233,19 +202,13 @@ def _point_layers(found: Isolation, metric: str, domain: tuple[float, float]) ->
         if row["state"] != diverged and domain[0] <= row["basis"] <= domain[1]
     ]
     lost = [{"t": row["trial"], "x": row["at"], "y": domain[0]} for row in points if row["state"] == diverged]
-    at = {"x": {"field": "x", "type": "quantitative"}, "y": {"field": "y", "type": "quantitative"}}
-    trial = {"field": "t", "type": "quantitative", "title": "trial", "format": "d"}
-    own = {"field": "x", "type": "quantitative", "title": found.name, "format": ".3~g"}
-    value = {"field": "y", "type": "quantitative", "title": metric, "format": tip_format(metric)}
+    at: Spec = {"x": quantity("x"), "y": quantity("y")}
+    tips = tooltip(("t", "trial", "d"), ("x", found.name, ".3~g"), ("y", metric, tip_format(metric)))
     dot = {"type": "point", "filled": True, "size": 12, "opacity": 1, "fillOpacity": 0.45}
     cross = {"type": "point", "shape": "cross", "size": 45, "filled": True, "color": var("c3"), "opacity": 1}
     return [
-        {
-            "data": values(rows),
-            "mark": {**dot, "color": var("faint")},
-            "encoding": {**at, "tooltip": [trial, own, value]},
-        },
-        {"data": values(lost), "mark": cross, "encoding": {**at, "tooltip": [trial, own]}},
+        layer({**dot, "color": var("faint")}, rows, **at, tooltip=tips),
+        layer(cross, lost, **at, tooltip=tips[:2]),
     ]
 
 
@@ -265,44 +228,27 @@ def _interaction(found: Interaction, lessons: Lessons) -> Chart:
     up = cells.drop_duplicates("second_place").sort_values("second_place")["second"].tolist()[::-1]
     medians = known["median"].to_numpy(np.float64)
     domain = domain_of(medians, (0.1, 1.0) if maximize else (0.0, 0.9))
-    tooltip = [
-        {"field": "a", "type": "nominal", "title": found.first},
-        {"field": "b", "type": "nominal", "title": found.second},
-        {"field": "v", "type": "quantitative", "title": f"median {metric}", "format": tip_format(metric)},
-        {"field": "n", "type": "quantitative", "title": "trials", "format": "d"},
-    ]
-    x_axis, y_axis = _words_axis(across), _bare_axis()
+    tips = tooltip(
+        ("a", found.first, ""),
+        ("b", found.second, ""),
+        ("v", f"median {metric}", tip_format(metric)),
+        ("n", "trials", "d"),
+    )
     legend = {"title": f"median {metric}", "format": number_format(metric, domain), "orient": "bottom"}
-    colour = {
-        "field": "v",
-        "type": "quantitative",
-        "scale": {"scheme": "viridis", "domain": list(domain), "clamp": True, "reverse": not maximize},
-        "legend": legend,
-    }
+    scale = {"scheme": "viridis", "domain": list(domain), "clamp": True, "reverse": not maximize}
+    colour = quantity("v", scale=scale, legend=legend)
     low, high = (metric_text(metric, float(end)) for end in (medians.min(), medians.max()))
     return Chart(
-        f"{INTERACTION}{found.first}-{found.second}",
+        f"interaction-{found.first}-{found.second}",
         f"{found.first} × {found.second}",
         f"Median {metric} by {found.first} and {found.second}, from {low} to {high}: {found.sentence}.",
         {
             "data": values(rows),
             "encoding": {
-                "x": {
-                    "field": "a",
-                    "type": "nominal",
-                    "scale": {"domain": across},
-                    "title": found.first,
-                    "axis": x_axis,
-                },
-                "y": {
-                    "field": "b",
-                    "type": "nominal",
-                    "scale": {"domain": up},
-                    "title": found.second,
-                    "axis": y_axis,
-                },
+                "x": word("a", scale={"domain": across}, title=found.first, axis=_words_axis(across)),
+                "y": word("b", scale={"domain": up}, title=found.second, axis=BARE),
             },
-            "layer": [{"mark": {"type": "rect"}, "encoding": {"color": colour, "tooltip": tooltip}}],
+            "layer": [layer({"type": "rect"}, color=colour, tooltip=tips)],
         },
         _CELL * len(up) + 20,
         note=f"{found.sentence} ({found.share:.0%} beyond each alone). Empty: fewer than 3 trials.",

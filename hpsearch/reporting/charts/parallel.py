@@ -10,7 +10,17 @@ import numpy as np
 import pandas as pd
 
 from hpsearch.errors import plural
-from hpsearch.reporting.charts.spec import Chart, Spec, sample, tip_format, values
+from hpsearch.reporting.charts.spec import (
+    Chart,
+    Spec,
+    layer,
+    quantity,
+    sample,
+    tip_format,
+    tooltip,
+    within,
+    word,
+)
 from hpsearch.reporting.grids import valid_name
 from hpsearch.reporting.theme import var
 from hpsearch.results.frames import PARAM, Report, space_of
@@ -36,18 +46,8 @@ def parallel_chart(report: Report) -> Chart | None:
     rows, ends = _lines(report, shown, axes)
     count = len(axes) + 1
     sampled = f" {len(shown)} of {len(judged):,} trials are drawn." if len(shown) < len(judged) else ""
-    x = {
-        "field": "x",
-        "type": "quantitative",
-        "axis": None,
-        "scale": {"domain": [-0.35, count - 0.65], "nice": False, "zero": False},
-    }
-    y = {
-        "field": "y",
-        "type": "quantitative",
-        "axis": None,
-        "scale": {"domain": [-0.06, 1.12], "nice": False},
-    }
+    x = quantity("x", axis=None, scale=within((-0.35, count - 0.65), zero=False))
+    y = quantity("y", axis=None, scale=within((-0.06, 1.12)))
     drawn = f"the best {_BRIGHT} in blue.{sampled}"
     return Chart(
         "parallel",
@@ -69,27 +69,20 @@ def parallel_chart(report: Report) -> Chart | None:
 def _lines_layer(rows: list[dict[str, Any]], metric: str) -> Spec:
     one = {"type": "point", "fields": ["t"], "on": "pointerover", "clear": "pointerout"}
     pointed, bright = {"param": "one", "empty": False}, {"test": {"field": "k", "lt": _BRIGHT}}
-    trial = {"field": "t", "type": "quantitative", "title": "trial", "format": "d"}
-    value = {"field": "v", "type": "quantitative", "title": metric, "format": tip_format(metric)}
-    return {
-        "data": values(rows),
-        "params": [{"name": "one", "select": one}],
-        "mark": {"type": "line", "strokeJoin": "round"},
-        "encoding": {
-            "detail": {"field": "t"},
-            "order": {"field": "x"},
-            "color": {
-                "condition": [pointed | {"value": var("c1")}, bright | {"value": var("c0")}],
-                "value": var("faint"),
-            },
-            "strokeOpacity": {"condition": bright | {"value": 0.9}, "value": 0.4},
-            "strokeWidth": {
-                "condition": [pointed | {"value": 4}, bright | {"value": 1.8}],
-                "value": 0.8,
-            },
-            "tooltip": [trial, value],
+    lines = layer(
+        {"type": "line", "strokeJoin": "round"},
+        rows,
+        detail={"field": "t"},
+        order={"field": "x"},
+        color={
+            "condition": [pointed | {"value": var("c1")}, bright | {"value": var("c0")}],
+            "value": var("faint"),
         },
-    }
+        strokeOpacity={"condition": bright | {"value": 0.9}, "value": 0.4},
+        strokeWidth={"condition": [pointed | {"value": 4}, bright | {"value": 1.8}], "value": 0.8},
+        tooltip=tooltip(("t", "trial", "d"), ("v", metric, tip_format(metric))),
+    )
+    return {"params": [{"name": "one", "select": one}], **lines}
 
 
 class _Axis:
@@ -162,27 +155,14 @@ def _axes_layers(axes: list[tuple[str, list[tuple[float, str]]]]) -> list[Spec]:
     places = range(len(axes))
     ticks = [{"x": x, "y": y, "w": text} for x, (_, found) in enumerate(axes) for y, text in found]
     heads = [{"x": x, "y": 1.1, "w": axes[x][0]} for x in places]
-    text = {"field": "w", "type": "nominal"}
-    halo = {"type": "text", "align": "left", "dx": 5, "fontSize": 11}
+    rules = [{"x": x, "y": 0, "z": 1} for x in places]
+    text = {"type": "text", "align": "left", "dx": 5, "fontSize": 11}
+    halo = {"stroke": var("paper"), "strokeWidth": 4, "strokeJoin": "round", "opacity": 0.85}
     return [
-        {
-            "data": values({"x": x, "y": 0, "z": 1} for x in places),
-            "mark": {"type": "rule", "color": var("muted"), "strokeWidth": 1.2},
-            "encoding": {"y2": {"field": "z"}},
-        },
-        {
-            "data": values(ticks),
-            "mark": {
-                **halo,
-                "stroke": var("paper"),
-                "strokeWidth": 4,
-                "strokeJoin": "round",
-                "opacity": 0.85,
-            },
-            "encoding": {"text": text},
-        },
-        {"data": values(ticks), "mark": {**halo, "color": var("ink")}, "encoding": {"text": text}},
-        {"data": values(heads), "mark": {"type": "text", "fontWeight": "bold"}, "encoding": {"text": text}},
+        layer({"type": "rule", "color": var("muted"), "strokeWidth": 1.2}, rules, y2={"field": "z"}),
+        layer({**text, **halo}, ticks, text=word("w")),
+        layer({**text, "color": var("ink")}, ticks, text=word("w")),
+        layer({"type": "text", "fontWeight": "bold"}, heads, text=word("w")),
     ]
 
 

@@ -16,6 +16,8 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 Spec = dict[str, Any]
 UNSEEN = "unseen-{}"
 """Names of layers that are only there to be hovered over or switched on; files leave them out."""
+BARE = {"ticks": False, "domain": False}
+"""An axis of names alone."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +65,67 @@ def _short(value: Any) -> Any:
     return float(f"{number:.5g}") if math.isfinite(number) else None
 
 
-def metric_axis(metric: str, domain: tuple[float, float] | None = None, **more: Any) -> Spec:
+def quantity(field: str, **more: Any) -> Spec:
+    """A channel that shows a field of numbers."""
+    return {"field": field, "type": "quantitative", **more}
+
+
+def word(field: str, **more: Any) -> Spec:
+    """A channel that shows a field of names."""
+    return {"field": field, "type": "nominal", **more}
+
+
+def tooltip(*shown: tuple[str, str, str]) -> list[Spec]:
+    """What hovering tells: (field, title, how d3 writes the number; "" of a name)."""
+    return [
+        quantity(field, title=title, format=form) if form else word(field, title=title)
+        for field, title, form in shown
+    ]
+
+
+def layer(mark: Spec, rows: Iterable[Mapping[Any, Any]] | None = None, **encoding: Any) -> Spec:
+    """A layer of a chart; rows: data of its own, None for the chart's."""
+    return {**({} if rows is None else {"data": values(rows)}), "mark": mark, "encoding": encoding}
+
+
+def mean_layers(colour: Spec, tips: list[Spec]) -> list[Spec]:
+    """Mean and interval of each row: fields mean, low, high."""
+    rule, dot = (
+        {"type": "rule", "strokeWidth": 3},
+        {"type": "point", "filled": True, "size": 90, "opacity": 1},
+    )
+    return [
+        layer(rule, x=quantity("low"), x2={"field": "high"}, color=colour, tooltip=tips),
+        layer(dot, color=colour, tooltip=tips),
+    ]
+
+
+def seed_layer(rows: Iterable[Mapping[Any, Any]], size: int, colour: Spec) -> Spec:
+    """A tick a seed, at the field v."""
+    mark = {"type": "tick", "thickness": 1.5, "size": size, "opacity": 0.9}
+    return layer(mark, rows, x=quantity("v"), color=colour)
+
+
+def lines_axis(field: str, names: Sequence[str], title: str | None = None) -> Spec:
+    """Names below each other, one a line, in this order."""
+    return word(field, sort=list(names), title=title, axis=BARE)
+
+
+def within(domain: tuple[float, float], **more: Any) -> Spec:
+    """A scale from end to end of the domain."""
+    return {"domain": list(domain), "nice": False, **more}
+
+
+def metric_axis(metric: str, domain: tuple[float, float], **more: Any) -> Spec:
     """The axis of a metric: shares in percent."""
     return {"format": number_format(metric, domain), "title": metric, "tickCount": 6, **more}
 
 
-def number_format(metric: str, domain: tuple[float, float] | None = None) -> str:
+def number_format(metric: str, domain: tuple[float, float]) -> str:
     """How d3 writes values of a metric, on an axis with that domain."""
     if not is_share(metric):
         return ",~f"
-    fine = domain is not None and domain[1] - domain[0] < 0.1
-    return ".1%" if fine else ".0%"
+    return ".1%" if domain[1] - domain[0] < 0.1 else ".0%"
 
 
 def tip_format(metric: str) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,23 +17,22 @@ from markupsafe import Markup
 
 from hpsearch.cache import cache_folder, prune, put
 from hpsearch.records import State
-from hpsearch.reporting.blocks import AllTrials, Block, Charts, Format, Image, Section, Tone, begun
+from hpsearch.reporting.blocks import AllTrials, Block, Charts, Format, Section, Tone, begun
 from hpsearch.reporting.charts.spec import SCHEMA, Chart
 from hpsearch.reporting.json_csv import report_rows
-from hpsearch.reporting.sections import Source, sections
+from hpsearch.reporting.sections import NO_IMAGES, Source, sections
 from hpsearch.reporting.theme import DARK, LIGHT, config
 from hpsearch.results.frames import PARAM, Report
 from hpsearch.results.lessons import Lessons
 from hpsearch.text import STATE_WORDS, is_share, missing, parameter_text, plain
 
-_NOTHING: Mapping[str, bytes] = MappingProxyType({})
 _FOLDER = Path(__file__).parent
 _LIBRARY = "vl-convert-python"
 _KEPT, _MOST_BYTES = 2, 8_000_000
 _DIGITS = 5
 
 
-def page_html(report: Report, pictures: Mapping[str, bytes] = _NOTHING, found: Lessons | None = None) -> str:
+def page_html(report: Report, pictures: Mapping[str, bytes] = NO_IMAGES, found: Lessons | None = None) -> str:
     """The whole report as one HTML document; the same report gives the same text.
 
     pictures: PNGs by file name, such as boundary.png, that are shown, too. found: the report's lessons, where
@@ -51,7 +49,8 @@ def sections_page(shown: Iterable[Section], report: Report) -> str:
     several = [block for _, blocks in parts for block, _ in blocks]
     charts = {chart.name: _spec(chart) for _, blocks in parts for _, drawn in blocks for chart in drawn}
     tables = [trials_table(block.report) for block in several if isinstance(block, AllTrials)]
-    vega, own, rules = vega_script(), own_script(), style()
+    vega, own = vega_script(), Markup("\n".join(map(_read, ("charts.js", "trials.js"))))
+    rules = style()
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -70,7 +69,7 @@ def sections_page(shown: Iterable[Section], report: Report) -> str:
         parts=parts,
         begun=begun,
         classes={Tone.PLAIN: "", Tone.VERDICT: "verdict", Tone.QUIET: "quiet", Tone.NOTE: "note"},
-        url=_url,
+        base64=lambda content: base64.b64encode(content).decode(),
         chart_data=json_block({"config": config(), "charts": charts}),
         trials=json_block(tables[0] if tables else {"rows": 0, "columns": []}),
     )
@@ -80,10 +79,6 @@ def _drawn(blocks: Iterable[Block]) -> list[tuple[Block, list[Chart]]]:
     """Blocks with their charts; blocks for charts of which there are none are left out."""
     found = [(block, list(block.make(False)) if isinstance(block, Charts) else []) for block in blocks]
     return [(block, charts) for block, charts in found if charts or not isinstance(block, Charts)]
-
-
-def _url(image: Image) -> str:
-    return f"data:image/png;base64,{base64.b64encode(image.content).decode()}"
 
 
 def _inert(value: Any) -> Any:
@@ -165,11 +160,6 @@ def vega_script() -> Markup:
     return _closed(script)
 
 
-def own_script() -> Markup:
-    """The page's own JavaScript."""
-    return Markup("\n".join(_read(name) for name in ("charts.js", "trials.js")))
-
-
 def style() -> Markup:
     """The page's style sheet, with the charts' colours."""
     rules = _read("page.css")
@@ -188,13 +178,13 @@ def json_block(value: Any) -> Markup:
 
 def policy(scripts: list[Markup], styles: list[Markup]) -> str:
     """A content security policy that allows these scripts and styles, pictures in the page, and no more."""
+
+    def source(text: Markup) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
     allowed = {"script-src": scripts, "style-src": styles}
-    rules = [f"{name} {' '.join(map(_source, texts))}" for name, texts in allowed.items()]
+    rules = [f"{name} {' '.join(map(source, texts))}" for name, texts in allowed.items()]
     return "; ".join(["default-src 'none'", *rules, "img-src data:", "base-uri 'none'", "form-action 'none'"])
-
-
-def _source(text: Markup) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _closed(script: str) -> Markup:

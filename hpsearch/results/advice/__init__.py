@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hpsearch.results.advice.curves import fewer_epochs, more_epochs, overfitting, unstable
 from hpsearch.results.advice.evidence import (
     FEWER_EPOCHS,
     NO_BETTER_THAN_A_GUESS,
@@ -16,10 +15,18 @@ from hpsearch.results.advice.evidence import (
     Evidence,
     remedy_command,
 )
-from hpsearch.results.advice.failures import dead_units, divergence, saturation
-from hpsearch.results.advice.places import places, spread_lines, too_few_to_say
-from hpsearch.results.advice.ranges import edges, too_wide, unvisited
-from hpsearch.results.advice.whole import imbalance, too_few_trials
+from hpsearch.results.advice.space import edges, places, spread_lines, too_few_to_say, too_wide, unvisited
+from hpsearch.results.advice.training import (
+    dead_units,
+    divergence,
+    fewer_epochs,
+    imbalance,
+    more_epochs,
+    overfitting,
+    saturation,
+    too_few_trials,
+    unstable,
+)
 from hpsearch.results.frames import Report
 
 __all__ = ["Advice", "Advised", "advice", "advice_lines", "advised", "remedy_command"]
@@ -44,7 +51,7 @@ _DETECTORS = (
 
 
 def advice(report: Report) -> list[Advice]:
-    """At most five, the strongest first; of a study that is well, none."""
+    """At most five, the strongest first; none for a study that is fine."""
     return _advice(Evidence(report))
 
 
@@ -56,8 +63,8 @@ def advice_lines(report: Report) -> list[str]:
 class Advised(NamedTuple):
     """What should be done.
 
-    found: the advice, the strongest first. lines: it as sentences, "text; try remedy", at most five with what
-    follows it. command: what to type to try the first whose remedy is a setting, and no command already.
+    found: the advice, the strongest first. lines: as sentences, "text; try remedy", at most five with what
+    follows. command: tries the first remedy that is a setting rather than a command.
     """
 
     found: list[Advice]
@@ -68,8 +75,8 @@ class Advised(NamedTuple):
 def advised(report: Report) -> Advised:
     """The advice, as sentences too, and a command.
 
-    Sentences about the best ten trials follow where there is room, of hyper-parameters of which
-    that is not said; of fewer than 20 trials ten would be no choice.
+    If there is room, sentences about the best ten trials follow, for hyper-parameters not covered yet; of
+    fewer than 20 trials ten would be no selection.
     """
     evidence = Evidence(report)
     found = _advice(evidence)

@@ -1,4 +1,4 @@
-"""What advice is made of: a report's numbers as detectors look at them, prepared once."""
+"""The evidence for advice: a report's numbers, prepared once for all detectors."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from hpsearch.study.file import Study, study_from_document
 from hpsearch.text import is_share, plain, signed_texts
 
 BEST = 10
-"""So many trials are looked at for what the good ones have in common."""
+"""Number of best trials that are examined for what they have in common."""
 ENOUGH = 20
-"""The best ten of fewer trials would be no choice."""
+"""Of fewer trials the best ten would be no selection."""
 LEVEL = 0.001
-"""What chance alone does more often than this is not said: there are many detectors, and most studies are
-well. Where several hyper-parameters are looked at, each has its share of it."""
+"""False alarm rate of a detector, shared among the hyper-parameters it examines: there are many detectors,
+and most studies are fine."""
 FEWEST_CURVES = 5
-"""A tendency of fewer curves would say nothing."""
+"""Fewer curves show no trend."""
 
 _SECTIONS = ("space", "train", "search", "data")
 """Of a study file, whose keys remedies set."""
@@ -46,9 +46,9 @@ class Advice:
     """Something about a study that could be better.
 
     kind: such as "edge", "overfitting". text: the evidence, in numbers, without a full stop. remedy: a line
-    for the study file that `--set` takes, too, or a command; None where there is none to paste. strength:
-    from 0 to 1, for order: how much a remedy of its kind may bring, times how far from well the study is.
-    parameter: the hyper-parameter that it is about, or "".
+    for the study file, which `--set` also takes, or a command, or None. strength: from 0 to 1, for order: how
+    much such a remedy may gain, times how far off the study is. parameter: the hyper-parameter concerned, or
+    "".
     """
 
     kind: str
@@ -59,15 +59,13 @@ class Advice:
 
     @property
     def written(self) -> str | None:
-        """The remedy as one reads it: of a line for the study file, its section and its key."""
+        """The remedy for people: a line for the study file as its section and key."""
         section, _, line = (self.remedy or "").partition(".")
         return f"[{section}] {line}" if section in _SECTIONS else self.remedy
 
 
 def remedy_command(report: Report, remedy: str | None) -> str | None:
-    """What to type to try a remedy of a stored study: in another one, which begins from nothing, since the
-    trials of this one may all be of other settings.
-    """
+    """The command that tries a remedy in a new study from scratch: trials of this one may not fit it."""
     if remedy is None or remedy.partition(".")[0] not in _SECTIONS:
         return remedy
     name = report.record.name
@@ -76,7 +74,7 @@ def remedy_command(report: Report, remedy: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A report's numbers; "better" is more everywhere: a metric that is to be low has its sign turned."""
+    """A report's numbers; more is better everywhere: a metric to minimise has its sign flipped."""
 
     report: Report
 
@@ -114,9 +112,9 @@ class Evidence:
 
     @cached_property
     def early(self) -> pd.DataFrame:
-        """Rows of the finished trials that were chosen without knowledge: of the first cohort, at least 20.
+        """Rows of the finished trials chosen without knowledge: of the first cohort, at least 20.
 
-        Later ones have much in common if the sampler learns, also in what makes no difference.
+        Later ones have much in common if the sampler learns, even in what makes no difference.
         """
         search = self.study.search
         if search.sampler in _BLIND:
@@ -130,7 +128,7 @@ class Evidence:
 
     @property
     def chosen(self) -> bool:
-        """Whether the best ten are a choice among enough trials; those stopped early lost it, too."""
+        """Whether the best ten are a selection from enough trials, including those stopped early."""
         return len(self.best) == BEST and len(self.judged) >= ENOUGH
 
     @cached_property
@@ -139,7 +137,7 @@ class Evidence:
 
     @cached_property
     def whole(self) -> pd.DataFrame:
-        """Rows of those of the best ten whose curves have all epochs, of finite numbers."""
+        """Rows of those of the best ten whose curves have all epochs and finite values."""
         curves, columns = self.curves, len(CURVE_COLUMNS)
         nothing = np.empty((0, columns))
         found = [curves.get(number, nothing)[:, :columns] for number in self.best["trial"].tolist()]
@@ -155,15 +153,15 @@ class Evidence:
 
     @property
     def best_metric(self) -> FloatArray:
-        """[trials, epochs] of them: the ranked metric, more is better."""
+        """[trials, epochs] their ranked metric, more is better."""
         column = valid_place(self.metric)
         return self.sign * self.best_curves[:, :, column]
 
     @cached_property
     def noise(self) -> float | None:
-        """The standard deviation of an epoch's metric about its neighbours, in the best's last halves.
+        """Standard deviation of an epoch's metric about its neighbours, in the second halves of the best.
 
-        Steps from epoch to epoch vary by √2 of it. None where there are too few curves, or epochs.
+        Steps from epoch to epoch vary by √2 of it. None with too few curves or epochs.
         """
         late = self.best_metric[:, self.epochs // 2 :]
         if len(late) < FEWEST_CURVES or late.shape[1] < 4:
@@ -180,9 +178,9 @@ class Evidence:
     def unstable(self) -> bool:
         """Whether the metric of the best ten varies more from epoch to epoch than between their ranks.
 
-        By the F test of the noise of an epoch against the spread of the ranked values. The best of a study
-        that went well are close together, so the noise must also be more than two rows, for shares of rows,
-        and more than a twentieth of what the best has over an early trial.
+        By the F test of the noise of an epoch against the spread of the ranked values. The best of a good
+        study are close together, so the noise must also exceed two rows, for shares of rows, and a twentieth
+        of the best one's lead over an early trial.
         """
         if self.noise is None or len(self.best) < BEST or self.noise <= 2 * self.one_row:
             return False
@@ -196,19 +194,19 @@ class Evidence:
 
     @property
     def one_row(self) -> float:
-        """What one row of the validation part is worth, for a share of rows; otherwise 0."""
+        """The weight of one validation row in a share of rows; 0 for other metrics."""
         summary = self.report.record.data_summary
         rows = summary.get("rows", summary)
         count = rows.get("valid") if isinstance(rows, dict) else None
         return 1 / count if is_share(self.metric) and isinstance(count, int) and count else 0.0
 
     def scores(self, trials: pd.DataFrame) -> FloatArray:
-        """[trials] values of which more is better; −∞ of those that have none: they diverged."""
+        """[trials] values, more is better; −∞ for those that diverged."""
         value = trials["value"].to_numpy(dtype=np.float64)
         return np.where(np.isfinite(value), self.sign * value, -np.inf)
 
     def numbers(self, trials: pd.DataFrame, name: str) -> FloatArray:
-        """[trials] values of a numeric hyper-parameter; NaN where a trial has no use for it, or for words."""
+        """[trials] values of a numeric hyper-parameter; NaN where a trial does not use it, or for words."""
         column = pd.to_numeric(trials[PARAM + name], errors="coerce")
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
@@ -224,7 +222,7 @@ class Evidence:
         return f"{text} points" if is_share(self.metric) else text
 
     def accepted(self, remedies: Iterable[str]) -> str | None:
-        """The first of some lines for a study file with which this one still makes sense, if any."""
+        """The first of some lines with which the study file is still valid, if any."""
         for line in remedies:
             try:
                 study_from_document(self.report.record.document, overrides=[line])

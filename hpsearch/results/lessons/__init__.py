@@ -1,4 +1,4 @@
-"""What a study taught: which hyper-parameters matter, which way, with which others, and its answer.
+"""What a study taught: which hyper-parameters matter, which way, how they interact, and its answer.
 
 Numbers first, as plain values and frames; `blocks` has them as tables of text.
 """
@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpsearch.results.frames import Report
-from hpsearch.results.lessons.additive import fit
-from hpsearch.results.lessons.basis import Basis, basis_of
-from hpsearch.results.lessons.factors import factors
-from hpsearch.results.lessons.importances import Importance, importances
-from hpsearch.results.lessons.interactions import Interaction, interactions
-from hpsearch.results.lessons.isolation import Isolation, isolations
+from hpsearch.results.lessons.effects import (
+    Importance,
+    Interaction,
+    Isolation,
+    importances,
+    interactions,
+    isolations,
+)
+from hpsearch.results.lessons.model import Basis, basis_of, factors, fit
 from hpsearch.results.lessons.roles import Verdict, verdicts
 
 
@@ -21,9 +24,9 @@ from hpsearch.results.lessons.roles import Verdict, verdicts
 class Lessons:
     """What a study taught.
 
-    basis: which trials and values importances, medians and interactions rest on. importances: the largest
-    first. isolations: in the study file's order. interactions: those that the trials tell of, often none.
-    verdicts: of the scientific hyper-parameters.
+    basis: the trials and values behind importances, medians and interactions. importances: the largest first.
+    isolations: in the study file's order. interactions: the clear ones, often none. verdicts: on scientific
+    hyper-parameters.
     """
 
     basis: Basis
@@ -34,9 +37,7 @@ class Lessons:
 
 
 def lessons(report: Report) -> Lessons:
-    """What the trials of a report teach; empty where nothing is searched. It draws nothing from global
-    randomness: the same report has the same lessons.
-    """
+    """What the trials of a report teach, the same each time; empty where nothing is searched."""
     basis = basis_of(report)
     every = factors(report)
     model = fit(factors(report, basis.rows), basis.scores)

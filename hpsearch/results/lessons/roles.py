@@ -1,4 +1,4 @@
-"""Scientific hyper-parameters: each value's best with the others tuned, and whether the values differ."""
+"""Scientific hyper-parameters: the best of each value with the others tuned, and whether values differ."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hpsearch import seeds
 from hpsearch.records import FloatArray, IntArray, State
 from hpsearch.results.confirmation import Confirmation
 from hpsearch.results.frames import Report
-from hpsearch.results.lessons.factors import Factor
+from hpsearch.results.lessons.model import Factor
 from hpsearch.stats import EQUAL, LEVEL, UNCLEAR, WORSE, rank_arms
 from hpsearch.stats import verdict as verdict_of
 from hpsearch.text import listed, metric_text, signed_texts
 
 FRESH, SEARCH = "fresh seeds", "search"
 FEWEST = 5
-"""Finished trials of a value below which nothing is said of it."""
+"""Finished trials of a value below which nothing is said about it."""
 
 _SHUFFLES = 400
 _MANY = 2000
@@ -29,16 +29,16 @@ _MANY = 2000
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the study says of a scientific hyper-parameter (Godbole et al. 2023, "Deep Learning Tuning
+    """What the study says about a scientific hyper-parameter (Godbole et al. 2023, "Deep Learning Tuning
     Playbook", "Identifying scientific, nuisance, and fixed hyperparameters").
 
-    values: one row a value, best first: value (in words), trials, complete, best (the best trial's value on
-    validation), trial (its number), expected, low, high (see below), difference, difference_low,
-    difference_high (to the first row, all together with 95 % confidence), p, source, verdict (on the value
-    against the first row, in the words of stats.contrast).
-    source "fresh seeds": the best trial's score on the part that is kept back, from the confirmation, where
-    its best trials of at least two values are finalists. source "search": the expected best of equally many
-    trials, so that a value with more of them is not favoured. sentence: the verdict.
+    values: one row per value, best first: value (in words), trials, complete, best (the best trial's
+    validation value), trial (its number), expected, low, high (see below), difference, difference_low,
+    difference_high (to the first row, with 95 % confidence together), p, source, verdict (against the first
+    row, in the words of stats.contrast).
+    source "fresh seeds": the best trial's score on held-out rows, from the confirmation, if the best trials
+    of at least two values are finalists. source "search": the expected best of the same number of trials, so
+    that a value with more trials has no advantage. sentence: the verdict.
     """
 
     name: str
@@ -57,18 +57,18 @@ def _verdict(report: Report, factor: Factor) -> Verdict:
     frame = _values(report, factor)
     usable = frame[frame["expected"].notna()]
     if len(usable) < 2:
-        needed = f"{factor.name}: at least {FEWEST} finished trials of two values are needed to compare them."
+        needed = f"{factor.name}: a comparison needs at least {FEWEST} finished trials of each of two values."
         return Verdict(factor.name, frame, needed)
     return Verdict(factor.name, frame, _sentence(report, factor.name, usable))
 
 
 def _values(report: Report, factor: Factor) -> pd.DataFrame:
     """One row a value; first those with fresh seeds, each group best first."""
-    frame, maximize = report.trials, report.record.direction == "maximize"
-    places, count = factor.bucket, factor.buckets
+    frame, places = report.trials, factor.bucket
     complete = frame["rank"].notna().to_numpy()
+    names = ("expected", "low", "high", "difference", "difference_low", "difference_high", "p")
     rows: list[dict[str, Any]] = []
-    for place in range(count):
+    for place in range(factor.buckets):
         own = frame[(places == place) & complete]
         rows.append(
             {
@@ -77,31 +77,28 @@ def _values(report: Report, factor: Factor) -> pd.DataFrame:
                 "complete": len(own),
                 "best": own["value"].iloc[0] if len(own) else np.nan,
                 "trial": int(own["trial"].iloc[0]) if len(own) else None,
+                **dict.fromkeys(names, np.nan),
+                "source": SEARCH,
+                "verdict": EQUAL,
             }
         )
-    names = ("expected", "low", "high", "difference", "difference_low", "difference_high", "p")
-    for row in rows:
-        row |= {**dict.fromkeys(names, np.nan), "source": SEARCH, "verdict": EQUAL}
-    confirmed = [] if report.confirmation is None else _confirmed(rows, report.confirmation)
-    others = [place for place in range(count) if place not in confirmed]
-    if others:
-        _searched(report, places, rows, others, confirmed)
-    return _sorted(pd.DataFrame(rows).astype({"trial": "Int64"}), maximize)
-
-
-def _sorted(rows: pd.DataFrame, maximize: bool) -> pd.DataFrame:
-    sign = -1 if maximize else 1
-    keys = {"fresh": rows["source"] != FRESH, "cost": sign * rows["expected"]}
+    if report.confirmation is not None:
+        _confirmed(rows, report.confirmation)
+    if any(row["source"] == SEARCH for row in rows):
+        _searched(report, places, rows)
+    made = pd.DataFrame(rows).astype({"trial": "Int64"})
+    sign = -1 if report.record.direction == "maximize" else 1
+    keys = {"fresh": made["source"] != FRESH, "cost": sign * made["expected"]}
     order = pd.DataFrame(keys).sort_values(["fresh", "cost"], na_position="last", kind="stable").index
-    return rows.loc[order].reset_index(drop=True)
+    return made.loc[order].reset_index(drop=True)
 
 
-def _confirmed(rows: list[dict[str, Any]], confirmation: Confirmation) -> list[int]:
-    """Fill in what fresh seeds say, where the best trials of at least two values have them; which ones."""
+def _confirmed(rows: list[dict[str, Any]], confirmation: Confirmation) -> None:
+    """Fill in what fresh seeds say, if the best trials of at least two values have them."""
     arms = {each.trial: each for each in confirmation.finalists}
     there = [at for at, row in enumerate(rows) if row["trial"] in arms]
     if len(there) < 2:
-        return []
+        return
     own = [arms[rows[at]["trial"]] for at in there]
     ranking = rank_arms(np.array([each.scores for each in own]), confirmation.maximize)
     best = own[ranking.order[0]]
@@ -115,13 +112,12 @@ def _confirmed(rows: list[dict[str, Any]], confirmation: Confirmation) -> list[i
             said = verdict_of(to_best.mean, to_best.p, confirmation.maximize, more)
             rows[at] |= {"difference": to_best.mean, "p": to_best.p, "verdict": said, **ends}
         rows[at]["source"] = FRESH
-    return there
 
 
-def _searched(
-    report: Report, places: IntArray, rows: list[dict[str, Any]], others: list[int], confirmed: list[int]
-) -> None:
-    """Fill in the expected best of equally many trials, and its difference to the best value's."""
+def _searched(report: Report, places: IntArray, rows: list[dict[str, Any]]) -> None:
+    """Fill in the expected best of equally many trials, and its difference to the best value's, in the rows
+    without fresh seeds.
+    """
     maximize = report.record.direction == "maximize"
     states = report.trials["state"]
     finished = (states != str(State.RUNNING)).to_numpy()
@@ -139,14 +135,13 @@ def _searched(
     order = np.argsort(values, kind="stable")
     values, groups = values[order], np.searchsorted(enough, places[kept][order])
     several = int(min(counts[at] for at in enough)) // 2
-    best, chances, reach = _compared(
-        values, groups, len(enough), several, report.record.document["study"]["seed"]
-    )
+    seed = report.record.document["study"]["seed"]
+    best, chances, reach = _compared(values, groups, len(enough), several, seed)
     sign = 1.0 if maximize else -1.0
     first = int(best.argmax())
-    random = seeds.generator(report.record.document["study"]["seed"], "expected best")
+    random = seeds.generator(seed, "expected best")
     for arm, at in enumerate(enough):
-        if at not in others:
+        if rows[at]["source"] == FRESH:
             continue
         low, high = sorted(sign * end for end in _interval(values[groups == arm], several, random))
         rows[at] |= {"expected": sign * best[arm], "low": low, "high": high}
@@ -160,15 +155,14 @@ def _searched(
 def _compared(
     values: FloatArray, groups: IntArray, count: int, several: int, seed: int
 ) -> tuple[FloatArray, FloatArray, float]:
-    """Of values in rising order and the groups that they belong to: the expected best of `several` of each
-    group, the probability that luck alone makes a group fall so far behind the best one, and how far it does
-    in 5 %.
+    """Of values in rising order and their groups: the expected best of `several` of each group, the
+    probability that luck alone puts a group this far behind the best one, and how far it does in 5 %.
 
-    A permutation test (Pitman 1937) with the largest difference of any two groups, so that it holds for all
-    pairs together.
+    A permutation test (Pitman 1937) of the largest difference between any two groups, so that it holds for
+    all pairs together.
     """
     random = seeds.generator(seed, "scientific roles")
-    weights = [_weights(int((groups == group).sum()), several) for group in range(count)]
+    weights = [best_weights(int((groups == group).sum()), several) for group in range(count)]
     best = _expected(values, groups, weights)
     shuffles = _SHUFFLES if len(values) < _MANY else _SHUFFLES // 4
     lucky = np.array(
@@ -180,16 +174,18 @@ def _compared(
 
 
 def _expected(values: FloatArray, groups: IntArray, weights: Sequence[FloatArray]) -> FloatArray:
-    """[groups] of each group of values in rising order, the mean of the best of all its subsets of the same
-    size (Dodge et al. 2019, "Show your work", without replacement). weights: as `_weights` has them.
-    """
+    """[groups] the expected best of each group of values in rising order. weights: see `best_weights`."""
     return np.array([values[groups == group] @ own for group, own in enumerate(weights)])
 
 
-def _weights(count: int, several: int) -> FloatArray:
-    """[count] of the i-th smallest of `count` values, the share of subsets of `several` it is best of."""
+def best_weights(count: int, several: int) -> FloatArray:
+    """[count] for the i-th smallest of `count` values, the share of subsets of `several` in which it is best.
+
+    Their product with the values is the mean over all subsets of their best (Dodge et al. 2019, "Show your
+    work", eq. 8, whose draws are with replacement).
+    """
     places = np.arange(count, 0, -1.0)
-    # From the largest down: (count − several − i + …)/(count − i) is the chance that it is none of these.
+    # From the largest down: the chance that a subset has none of the values above.
     ratio = (count - several - np.arange(count)) / places
     none = np.cumprod(np.concatenate([[1.0], ratio[:-1].clip(0)]))
     weights: FloatArray = (none * several / places)[::-1]
@@ -197,9 +193,9 @@ def _weights(count: int, several: int) -> FloatArray:
 
 
 def _interval(own: FloatArray, several: int, random: np.random.Generator) -> tuple[float, float]:
-    """Of the expected best, by the bootstrap (Efron 1979)."""
+    """95 % interval of the expected best, by the bootstrap (Efron 1979)."""
     picked = np.sort(own[random.integers(0, len(own), (200, len(own)))], axis=1)
-    low, high = np.quantile(picked @ _weights(len(own), several), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(picked @ best_weights(len(own), several), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
@@ -213,13 +209,13 @@ def _sentence(report: Report, name: str, values: pd.DataFrame) -> str:
         worse = [row["value"] for row in others if row["verdict"] == WORSE]
         same = [row["value"] for row in others if row["verdict"] != WORSE]
         parts = [f"{listed(worse)} worse than the best"] if worse else []
-        parts += [f"{listed(same)} not told from the best"] if same else []
-        said += f" Without fresh seeds, by the search alone: {'; '.join(parts)}."
+        parts += [f"{listed(same)} indistinguishable from the best"] if same else []
+        said += f" By the search alone, without fresh seeds: {'; '.join(parts)}."
     return said
 
 
 def _compared_text(metric: str, rows: Sequence[dict[Any, Any]]) -> str:
-    """What is told apart of values on one scale, the best one first."""
+    """Which values clearly differ, the best one first."""
     first, *rest = rows
     clear = [row for row in rest if row["verdict"] == WORSE]
     unclear = [row["value"] for row in rest if row["verdict"] == UNCLEAR]

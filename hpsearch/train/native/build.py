@@ -24,7 +24,7 @@ class Kernel:
     """The compiled functions of tile.c. They run without Python's lock.
 
     Raises:
-        OSError: the library cannot be loaded, or was made with other structs or enums.
+        OSError: the library cannot be loaded, or has different structs or enums.
         AttributeError: it lacks a function.
     """
 
@@ -32,7 +32,7 @@ class Kernel:
         self._library = ctypes.CDLL(str(library))
         self._library.interface.restype = ctypes.c_uint32
         if self._library.interface() != interface_hash():
-            raise OSError(f"{library.name} was compiled with other structs or enums than Python has")
+            raise OSError(f"{library.name} was compiled with different structs or enums")
         self.train_tile = self._library.train_tile
         self.train_tile.restype = ctypes.c_int32
         self.train_tile.argtypes = [
@@ -46,7 +46,7 @@ class Kernel:
 
 
 def source_hash() -> str:
-    """Of the C sources with their interface: kernels of other sources may give other last bits."""
+    """Hash of the C sources with their interface: other sources may give other last bits."""
     return hashlib.sha256(_sources()).hexdigest()
 
 
@@ -55,10 +55,10 @@ def _sources() -> bytes:
 
 
 def load_kernel() -> Kernel | None:
-    """The kernel, compiled if it is not in the cache yet; None where that cannot be done.
+    """The kernel, compiled unless cached; None if that is impossible.
 
-    HPSEARCH_KERNEL=off does without it. The library is kept in the user's cache folder by the hash of
-    source, flags, compiler and processor, so that none is ever loaded that was made for another machine.
+    HPSEARCH_KERNEL=off disables it. The user's cache folder keeps the library by a hash of source, flags,
+    compiler and processor, so that one built for another machine is never loaded.
     """
     return _kernel_or_reason()[0]
 
@@ -74,12 +74,12 @@ def _kernel_or_reason() -> tuple[Kernel | None, str | None]:
         return None, f"{_VARIABLE}=off"
     compiler = find_compiler()
     if compiler is None:
-        return None, "no C compiler (cc) was found"
+        return None, "no C compiler (cc) found"
     try:
         return _loaded(compiler), None
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        # Where an error is in a header, the lines before it say who included that.
+        # For an error in a header, the lines before it only name the including file.
         return None, f"{compiler} failed: {next((line for line in said if 'error:' in line), said[0])}"
     except (OSError, subprocess.SubprocessError, AttributeError) as error:
         return None, f"{compiler}: {error}"
@@ -91,10 +91,10 @@ def find_compiler() -> str | None:
 
 
 def compile_kernel(compiler: str, library: Path, *flags: str) -> None:
-    """Compile `tile.c` to a shared library, with `flags` besides the usual ones; interface.h comes beside it.
+    """Compile `tile.c` to a shared library, with extra `flags`; writes interface.h beside it.
 
     Raises:
-        subprocess.SubprocessError, OSError: that failed; what the compiler said is in `stderr`.
+        subprocess.SubprocessError, OSError: it failed; `stderr` has the compiler's output.
     """
     (library.parent / "interface.h").write_text(header(), encoding="utf-8")
     found = [f"-I{library.parent}", f"-DINTERFACE={interface_hash()}u"]
@@ -110,7 +110,7 @@ def _loaded(compiler: str) -> Kernel:
     if kept is not None and (kept / name).exists():
         try:
             return Kernel(kept / name)
-        except (OSError, AttributeError):  # damaged: made anew below
+        except (OSError, AttributeError):  # damaged: rebuilt below
             pass
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / name
