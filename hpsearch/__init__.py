@@ -47,6 +47,7 @@ __all__ = [
     "confirm",
     "curves",
     "delete",
+    "describe",
     "doctor",
     "dump",
     "enqueue",

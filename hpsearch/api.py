@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from hpsearch.data import Dataset
+    from hpsearch.data.describe import DataFacts
     from hpsearch.model.export import Exported
     from hpsearch.model.model import Model
     from hpsearch.results.confirmation import Confirmation
@@ -496,6 +497,33 @@ def predictions(
     rows = loaded.prepare(data, watch)
     outputs = loaded.outputs(rows.x)
     return Predictions(loaded, rows, outputs, loaded.frame(rows, outputs))
+
+
+def describe(
+    source: str | Path,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    columns: Mapping[str, Any] | None = None,
+) -> DataFacts:
+    """What is read from a file, folder or archive: columns, classes, splits, and what was inferred.
+
+    Args:
+        source: as `data.source` of a study file. target: tables: the column to predict.
+        task: inferred from the target by default. columns: as `[data.columns]` of a study file.
+
+    Raises:
+        HpsearchError: it cannot be read.
+    """
+    from hpsearch.data.describe import describe
+    from hpsearch.study.schema import DataSection
+
+    def complain(key: tuple[str, ...], text: str) -> Complaint:
+        asked = f"--{key[-1]}" if key[-1] in ("target", "task") else ".".join(key)
+        return Complaint(str(source), asked, text)
+
+    data = {"source": str(source), "target": target, "task": task, "columns": columns}
+    return describe(DataSection.model_validate(data), None, complain)
 
 
 def init(

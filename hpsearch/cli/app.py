@@ -14,6 +14,7 @@ from hpsearch import __version__
 from hpsearch.cli.compare import compare
 from hpsearch.cli.confirm import confirm
 from hpsearch.cli.curves import curves
+from hpsearch.cli.data import data
 from hpsearch.cli.doctor import doctor
 from hpsearch.cli.enqueue import enqueue
 from hpsearch.cli.export import export
@@ -73,6 +74,7 @@ for _name, _command in (
     ("dump", dump),
     ("load", load),
     ("init", init),
+    ("data", data),
     ("doctor", doctor),
 ):
     app.command(_name)(_command)

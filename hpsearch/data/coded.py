@@ -19,6 +19,8 @@ _ORDERED = 0.25
 """Share of the target's dependence, beyond chance, that a smooth curve over ordered numbers explains."""
 _SIGNIFICANT = 3.0
 """Standard deviations by which a column must tell something of the target to be judged."""
+_ENCODED = 2
+"""Columns of codes from 0 up, none left out, from which all such columns are taken for the same encoder's."""
 
 
 def coded_columns(raw: Raw, target: Target, train: Indices, columns: list[str]) -> list[str]:
@@ -27,7 +29,8 @@ def coded_columns(raw: Raw, target: Target, train: Indices, columns: list[str]) 
     A column of few whole numbers is judged by the mean target of each, of classes the share of each class: a
     polynomial over numbers that have an order explains most of how these differ, and one over codes no more
     than over codes in random order, its degree / (codes − 1). (An analysis of variance with a test for lack
-    of fit, without its assumption that a straight line fits what is ordered.)
+    of fit, without its assumption that a straight line fits what is ordered.) Beside two such columns with
+    the codes 0, 1, 2 …, none left out, as an encoder numbers categories, all columns like these are codes.
     """
     y = _responses(target, train)
     groups: dict[object, list[tuple[str, _Fit]]] = defaultdict(list)
@@ -35,10 +38,14 @@ def coded_columns(raw: Raw, target: Target, train: Indices, columns: list[str]) 
     for name in columns:
         values = raw.frame[name].iloc[train] if name in known else pd.Series(dtype=float)
         if (codes := _codes(values)) is not None:
-            found, distinct = codes
+            places, distinct = codes
             key = tuple(distinct) if len(distinct) < _POOLED else name
-            groups[key].append((name, _Fit(found, distinct, y)))
-    return [name for fits in groups.values() if _unordered([fit for _, fit in fits]) for name, _ in fits]
+            groups[key].append((name, _Fit(places, distinct, y)))
+    found = {name for fits in groups.values() if _unordered([fit for _, fit in fits]) for name, _ in fits}
+    complete = {name for fits in groups.values() for name, fit in fits if fit.complete}
+    if len(found & complete) >= _ENCODED:
+        found |= complete
+    return [name for name in columns if name in found]
 
 
 def _responses(target: Target, train: Indices) -> NDArray[np.float64]:
@@ -67,7 +74,7 @@ class _Fit:
         self, codes: NDArray[np.int64], numbers: NDArray[np.float64], y: NDArray[np.float64]
     ) -> None:
         rows, k = len(codes), len(numbers)
-        self.codes = k
+        self.codes, self.complete = k, bool((numbers == np.arange(k)).all())
         self.degree = 1 if k < 5 else 2 if k < 8 else 3
         counts = np.bincount(codes, minlength=k).astype(np.float64)
         means = np.stack([np.bincount(codes, weights=each, minlength=k) / counts for each in y.T], axis=1)

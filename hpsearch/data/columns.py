@@ -42,7 +42,8 @@ class Column:
     """One column of a table.
 
     kind: number, category, boolean, date, id, constant, empty or text. unused: why it is no feature. notes:
-    what was guessed. doubt: what `[data.columns]` may say of it, as TOML, where the guess may be wrong.
+    what was guessed. doubt: what `[data.columns]` says to confirm a guess that may be wrong, as TOML;
+    instead: what it says otherwise.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Column:
     unused: str | None = None
     notes: tuple[str, ...] = ()
     doubt: str | None = None
+    instead: str | None = None
 
 
 @dataclass(frozen=True)

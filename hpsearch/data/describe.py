@@ -1,4 +1,4 @@
-"""What is read from a source, in numbers and words: `hpsearch data`, and what a first study file is made of."""
+"""What is read from a source, in numbers and words: what `hpsearch data` shows."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ _FEW = 20
 class ColumnFacts:
     """One column of a table: what it is, and all its values in short.
 
-    distinct: different values, missing ones left out; examples: the first of these; low, high, mean: of numbers.
-    doubt: what `[data.columns]` may say of it, as TOML, where the guess may be wrong.
+    distinct: different values, missing ones left out; examples: the first of these; low, high, mean: of
+    numbers. doubt: what `[data.columns]` says to confirm a guess that may be wrong,
+    as TOML; instead: what it says otherwise. coded: numbers that look like codes. notes: what
+    was guessed of it.
     """
 
     name: str
@@ -41,6 +43,9 @@ class ColumnFacts:
     high: float | None
     mean: float | None
     doubt: str | None
+    instead: str | None
+    coded: bool
+    notes: tuple[str, ...]
 
     def document(self) -> dict[str, Any]:
         """As JSON-able values; `min`, `max` and `mean` of numbers alone."""
@@ -55,16 +60,20 @@ class ColumnFacts:
         }
         if self.low is not None:
             found.update({"min": self.low, "max": self.high, "mean": self.mean})
-        return found if self.doubt is None else {**found, "say": self.doubt}
+        if self.doubt is not None:
+            found["confirm"] = self.doubt
+        if self.instead is not None:
+            found["instead"] = self.instead
+        return found
 
 
 @dataclass(frozen=True)
 class DataFacts:
     """What is read from a source.
 
-    rows: all of them, or images. columns: of a table. target: its name, None if nothing says which it is; task
-    and classes, with the rows of each, if there is one. parts: rows to train, to rank and kept back. images: count,
-    shape, levels and how many were left out.
+    rows: all of them, or images. columns: of a table. target: its name, None if nothing says which it is;
+    task and classes, with the rows of each, if there is one. parts: rows to train, to rank and kept back.
+    images: count, shape, levels and how many were left out.
     """
 
     name: str
@@ -183,7 +192,10 @@ def _facts(column: Column, values: pd.Series[Any], coded: bool) -> ColumnFacts:
         low,
         high,
         mean,
-        column.doubt or ('"category"' if coded else None),
+        column.doubt,
+        '"category"' if coded else column.instead,
+        coded,
+        column.notes if column.unused is None else (*column.notes, column.unused),
     )
 
 

@@ -9,7 +9,6 @@ among numbers, is refused with its place and the line that settles it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +51,7 @@ from hpsearch.data.texts import (
     unit_number,
 )
 from hpsearch.errors import DataError, plural
+from hpsearch.text import toml_key, toml_value
 
 WORDS = frozenset({"None"})
 """Marks that are names in a target of names: the class that has none of the others."""
@@ -147,6 +147,7 @@ class _Reader:
         self.is_target, self.classes = is_target, classes
         self.notes: list[str] = []
         self.doubt: str | None = None
+        self.instead: str | None = None
 
     def read(self) -> _Found:
         column = self.table.columns[self.name]
@@ -266,7 +267,7 @@ class _Reader:
             self.notes.append(
                 f"numbers; {plural(strange.rows, 'value')} counted as missing: {listed(told)} ({place})"
             )
-            self.doubt = self.doubt or _toml({"kind": "number", "missing": told[:12]})
+            self.doubt = self.doubt or toml_value({"kind": "number", "missing": told[:12]})
             return False
         whole = bool(matches(numbers.values, r"^\d+$").all())
         if (
@@ -277,7 +278,7 @@ class _Reader:
         ):
             found = f'"{words.values[0].as_py()}" ({self.table.place(int(words.first[0]))})'
             self.notes.append(f"categories, because {found} is no number")
-            self.doubt = self.doubt or _toml("category")
+            self.doubt = self.doubt or toml_value("category")
             return True
         ways: list[Any] = [{"kind": "number", "missing": words.values.to_pylist()[:12]}, "category"]
         raise self._refusal(words, "stands among numbers", ways)
@@ -311,7 +312,7 @@ class _Reader:
                 return self._names(text)
             reading = replace(reading, missing=(*reading.missing, *strange.values.to_pylist()))
         self.notes.append(f'numbers, without their unit "{unit}"')
-        self.doubt = self.doubt or _toml("number")
+        self.doubt = self.doubt or toml_value("number")
         return self._of_numbers(text, numbers_of(text, reading)[0], reading)
 
     def _of_numbers(self, text: pa.ChunkedArray, numbers: NDArray[np.float64], reading: Reading) -> _Found:
@@ -324,7 +325,7 @@ class _Reader:
             if padded or (np.abs(known).max() >= _EXACT and bool(matches(text, _LONG).any())):
                 why = "begin with 0" if padded else "are too long to be exact"
                 self.notes.append(f"names, because its whole numbers {why}")
-                self.doubt = self.doubt or _toml("category")
+                self.doubt = self.doubt or toml_value("category")
                 return self._names(text)
         return self._values(pd.Series(numbers), whole and len(known) == len(numbers), reading)
 
@@ -346,7 +347,7 @@ class _Reader:
                 return self._column("id", values, reading, "it names the rows, a different value in each")
             if high - low == rows - 1 and (values.is_monotonic_increasing or values.is_monotonic_decreasing):
                 self.notes.append("numbers that count the rows")
-                self.doubt = self.doubt or _toml("ignore")
+                self.instead = toml_value("ignore")
         return self._column("number", values, reading)
 
     # -- dates and names -----------------------------------------------------------------------------
@@ -367,7 +368,7 @@ class _Reader:
             raise self._refusal(others, f'is no date as "{written[~strange].iloc[0]}"', ways)
         reading = Reading("date", format=found[0], missing=self.asked.missing or ())
         self.notes.append(f'dates such as "{written.iloc[0]}" ({found[0]})')
-        self.doubt = self.doubt or _toml("ignore")
+        self.doubt = self.doubt or toml_value({"kind": "date", "format": found[0]})
         return self._column("date", dates.parsed(objects(text), found[0]), reading)
 
     def _names(self, text: pa.ChunkedArray) -> _Found:
@@ -397,7 +398,7 @@ class _Reader:
         ):
             return self._column("id", column, reading, "it names the rows, a different value in each")
         if len(present) > most and self.asked.kind is None:
-            self.doubt = self.doubt or _toml("ignore")
+            self.doubt = self.doubt or toml_value("ignore")
             found = f"{len(present):,} different texts in {plural(len(column), 'row')}"
             return self._column("id" if named else "text", column, reading, f"it has {found}")
         return self._column("category", column, reading)
@@ -408,12 +409,12 @@ class _Reader:
             if word in WORDS:
                 self.notes.append(
                     f'"{word}" ({plural(count, "row")}) is a class; if it stands for nothing, '
-                    f"say {_key(self.name)} = {_toml({'missing': [word]})}"
+                    f"say {toml_key(self.name)} = {toml_value({'missing': [word]})}"
                 )
             elif word in MISSING_MARKS:
                 self.notes.append(
                     f'"{word}" ({plural(count, "row")}) counts as missing; if it is a class, '
-                    f"say {_key(self.name)} = {_toml({'kind': 'category', 'missing': []})}"
+                    f"say {toml_key(self.name)} = {toml_value({'kind': 'category', 'missing': []})}"
                 )
 
     def _truths(self, text: pa.ChunkedArray, complete: bool) -> _Found:
@@ -466,27 +467,14 @@ class _Reader:
     ) -> _Found:
         if unused and (self.is_target or self.asked.kind is not None):
             unused = None
-        return Column(self.name, kind, reading, unused, tuple(self.notes), self.doubt), values
+        return Column(self.name, kind, reading, unused, tuple(self.notes), self.doubt, self.instead), values
 
     def _refusal(self, values: Distinct, text: str, ways: Sequence[Any]) -> DataError:
         """The complaint about the first of some values; one of the lines for `[data.columns]` settles it."""
         more = f", and {values.rows - 1:,} more like it" if values.rows > 1 else ""
         place = self.table.place(int(values.first[0]))
-        lines = " or ".join(f"{_key(self.name)} = {_toml(way)}" for way in ways)
+        lines = " or ".join(f"{toml_key(self.name)} = {toml_value(way)}" for way in ways)
         return DataError(
             f'{place}: column "{self.name}": "{values.values[0].as_py()}" {text}{more}; '
             f"mend it, or say under [data.columns]: {lines}"
         )
-
-
-def _key(name: str) -> str:
-    """A column's name as a key of TOML."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)

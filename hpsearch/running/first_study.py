@@ -15,10 +15,11 @@ from hpsearch.records import Task
 from hpsearch.study.file import FITTING_LOSSES, FITTING_METRICS, name_from
 from hpsearch.study.schema import DataSection
 from hpsearch.study.starter import Line, Starter, template
-from hpsearch.text import plain, toml_value
+from hpsearch.text import plain, toml_key, toml_value
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
+    from hpsearch.data.describe import DataFacts
 
 _BATCHES = ((500, 16), (5_000, 32), (20_000, 64))
 """(rows below which, rows in a mini-batch); 128 for more."""
@@ -87,6 +88,7 @@ def _suited(
 ) -> str:
     """A study of the data at `source`, which are read for it."""
     from hpsearch.data import load_dataset
+    from hpsearch.data.describe import describe
 
     def complain(key: tuple[str, ...], text: str) -> Complaint:
         asked = f"--{key[-1]}" if key[-1] in ("target", "task") else key[-1]
@@ -101,13 +103,38 @@ def _suited(
     shown = source
     if os.path.exists(source) and not os.path.isabs(source):
         shown = Path(os.path.relpath(source, path.parent)).as_posix()
-    return _study_text(dataset, shown, target, task, path.stem)
+    facts = describe(data, None, complain) if dataset.columns is not None else None
+    return _study_text(dataset, shown, target, task, path.stem, column_lines(facts) if facts else [])
 
 
-def _study_text(dataset: Dataset, source: str, target: str | None, task: str | None, name: str) -> str:
+def column_lines(facts: DataFacts) -> list[Line]:
+    """A line of `[data.columns]` for each column that may be read wrongly.
+
+    Codes of categories become categories; other guesses are confirmed, or said otherwise in a comment.
+    """
+    lines: list[Line] = []
+    for column in facts.columns:
+        key = toml_key(column.name)
+        why = plain("; ".join(column.notes))
+        if column.coded:
+            lines.append(
+                (f"{key} = {column.instead}", "few whole numbers in no order: codes, not quantities?")
+            )
+        elif column.doubt is not None:
+            lines.append((f"{key} = {column.doubt}", why))
+        elif column.instead is not None:
+            lines.append(("", f"{key} = {column.instead}  # {why}"))
+    head: list[Line] = [("", ""), ("[data.columns]", "number | category | boolean | date | ignore")]
+    return [*head, *lines] if lines else []
+
+
+def _study_text(
+    dataset: Dataset, source: str, target: str | None, task: str | None, name: str, columns: list[Line]
+) -> str:
     """The study file.
 
-    source: as it is to stand there, a path relative to it. target, task: what was asked for.
+    source: as it is to stand there, a path relative to it. target, task: what was asked for. columns: lines
+    of `[data.columns]`.
     """
     rows = len(dataset.train)
     batch = next((size for below, size in _BATCHES if rows < below), 128)
@@ -118,7 +145,7 @@ def _study_text(dataset: Dataset, source: str, target: str | None, task: str | N
             f"{plain(dataset.name)}: a first study, by the practical guide. Fixed settings have values",
             "that work almost everywhere; the learning rate is tuned, since nothing matters as much.",
         ],
-        _data_lines(dataset, source, target, task),
+        [*_data_lines(dataset, source, target, task), *columns],
         batch_size=(f"batch_size = {batch}", f"{rows:,} training rows: {rows // batch:,} steps an epoch"),
         loss=(f"loss = {toml_value(losses[0])}", f"for this task: {' | '.join(losses)}"),
         metric=_metric(dataset),
