@@ -176,7 +176,7 @@ def test_changed_data_are_refused_since_nothing_could_come_out_the_same(tmp_path
     with pytest.raises(StudyChangedError, match=r"t\.csv has changed .* Restore the data"):
         hpsearch.replay("small", storage=url(tmp_path / "d.db"))
     (tmp_path / "t.csv").unlink()
-    with pytest.raises(HpsearchError, match="cannot be read again"):
+    with pytest.raises(HpsearchError, match="cannot read its data again"):
         hpsearch.replay("small", storage=url(tmp_path / "d.db"))
 
 
@@ -191,7 +191,7 @@ def test_unknown_trials_and_studies_are_refused(whole: tuple[Path, Path], tmp_pa
     study, dataset = prepare(load_study(whole[0]))
     with Database.open(url(tmp_path / "n.db"), create=True) as database:
         open_study(database, study, dataset, {})
-    with pytest.raises(NothingToShowError, match="none of these trials has been trained"):
+    with pytest.raises(NothingToShowError, match="none of these trials has trained"):
         hpsearch.replay("small", storage=url(tmp_path / "n.db"))
 
 

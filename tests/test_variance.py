@@ -352,7 +352,7 @@ def test_changed_or_missing_data_are_refused(folder: Path) -> None:
         with pytest.raises(StudyChangedError, match=r"points\.csv has changed since the study started"):
             reload(record)
         path.unlink()
-        with pytest.raises(HpsearchError, match=r"cannot be read again:\n.*points\.csv"):
+        with pytest.raises(HpsearchError, match=r"cannot read its data again:\n.*points\.csv"):
             reload(record)
     finally:
         path.write_text(content, encoding="utf-8")

@@ -105,10 +105,11 @@ def _chosen(study: str, trials: Sequence[Trial], numbers: Iterable[int] | None) 
     Raises:
         HpsearchError: the study has no trial of such a number. NothingToShowError: none has an epoch.
     """
-    wanted = sorted(set(range(len(trials)) if numbers is None else numbers))
-    for number in wanted:
-        check_trial(study, number, len(trials))
-    chosen = [trials[number] for number in wanted if trials[number].epochs]
+    wanted = set()
+    for number in range(len(trials)) if numbers is None else numbers:
+        check_trial(study, number, len(trials))  # before it is kept: a range may be endless
+        wanted.add(number)
+    chosen = [trials[number] for number in sorted(wanted) if trials[number].epochs]
     if not chosen:
         raise NothingToShowError(f"study {study}: none of these trials has trained an epoch yet")
     return chosen
