@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from hpsearch.data.raw import listed
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, plural
 
 SEPARATORS = (",", ";", "\t", "|")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _QUOTED = re.compile('"[^"]*"')
+_TITLE = "; the first line must be the header, with no title or comment above it"
 _NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*")
 _BLOCK = 8 << 20
 """Bytes that Arrow parses at a time; a row must fit into one block."""
@@ -132,8 +133,8 @@ def _by_rows(path: Path, text: str, separator: str) -> pa.Table:
                 check_names(f"{path}:{line}", names)
             elif row and len(row) != len(names):
                 raise DataError(
-                    f"{path}:{line}: expected {len(names)} values, as the header has columns; "
-                    f"found {len(row)}"
+                    f"{path}:{line}: expected {plural(len(names), 'value')}, as the header has columns; "
+                    f"found {len(row)}{_TITLE * (len(names) == 1)}"
                 )
             elif row:
                 rows.append(row)

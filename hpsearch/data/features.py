@@ -1,4 +1,4 @@
-"""Features: numbers standardised, text one-hot, fitted on the training part alone."""
+"""Features: numbers standardised, text one-hot, fitted on the training set alone."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def read_features(raw: Raw, columns: list[str], train: NDArray[np.int64]) -> Fea
         DataError: a column that is neither numbers nor categories, or nothing that varies.
     """
     if not columns:
-        raise DataError(f'{raw.name}: no column is left to predict "{raw.target}" from')
+        why = "; ".join(("", *schema_notes(raw)))
+        raise DataError(f'{raw.name}: no column is left to predict "{raw.target}" from{why}')
     frame = raw.frame[columns]
     dated = [name for name in columns if pd.api.types.is_datetime64_any_dtype(frame[name].dtype)]
     plain = [name for name in columns if pd.api.types.is_numeric_dtype(frame[name].dtype)]
@@ -73,6 +74,7 @@ def read_features(raw: Raw, columns: list[str], train: NDArray[np.int64]) -> Fea
     numbers = np.where(np.isinf(numbers), np.nan, numbers)
     holes = np.isnan(numbers[train]).mean(axis=0) if plain else np.zeros(0)
     flagged = [name for name, share in zip(plain, holes, strict=True) if FREQUENT <= share < 1]
+    gaps = int(np.isnan(numbers).sum()), int(frame[dated].isna().to_numpy().sum())
     numbers = expanded(numbers, plain, [frame[name] for name in dated], flagged)
     numeric = [*plain, *(f"{name} ({part})" for name in dated for part in DATE_PARTS)]
     numeric += [f"{name} (missing)" for name in flagged]
@@ -86,11 +88,10 @@ def read_features(raw: Raw, columns: list[str], train: NDArray[np.int64]) -> Fea
         raise too_large(raw.name, numeric, numbers) from None
     constant = x[train].min(axis=0) == x[train].max(axis=0)
     if constant.all():
-        raise DataError(f"{raw.name}: every feature is constant in the training part; nothing can be learnt")
+        raise DataError(f"{raw.name}: every feature is constant in the training set; nothing can be learnt")
     x[:, constant] = 0
-    notes = _notes(
-        numbers, frame[textual], [n for n, c in zip(made.features, constant, strict=True) if c], flagged
-    )
+    flat = [name for name, is_flat in zip(made.features, constant, strict=True) if is_flat]
+    notes = _notes(gaps, frame[textual], flat, flagged)
     used = {*columns, raw.target}
     made = replace(
         made,
@@ -122,7 +123,7 @@ def fitted_image(source: str, pixels: Pixels, train: NDArray[np.int64]) -> Image
     """
     first = pixels[train[0]]
     if all((pixels[row] == first).all() for row in train):
-        raise DataError(f"{source}: all pictures of the training part are the same; nothing can be learnt")
+        raise DataError(f"{source}: all pictures of the training set are the same; nothing can be learnt")
     _, height, width, channels = pixels.shape
     levels = np.arange(256)
     mean, std = [], []
@@ -153,7 +154,7 @@ def texts_of(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _fitted(train: pd.DataFrame, numeric: list[str], textual: list[str]) -> Columns:
-    """What scikit-learn finds in the training part, whose columns are the numeric ones, then the textual."""
+    """What scikit-learn finds in the training set, whose columns are the numeric ones, then the textual."""
     scaling = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     encoding = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     # Places, because scikit-learn's search for names is quadratic in wide tables.
@@ -184,19 +185,22 @@ def too_large(source: str, numeric: Sequence[str], numbers: NDArray[np.float64])
 
 
 def _notes(
-    numbers: NDArray[np.float64], texts: pd.DataFrame, constant: list[str], flagged: list[str]
+    gaps: tuple[int, int], texts: pd.DataFrame, constant: list[str], flagged: list[str]
 ) -> tuple[str, ...]:
+    """gaps: missing numbers and dates."""
     notes = []
-    holes, blanks = int(np.isnan(numbers).sum()), int(texts.isna().to_numpy().sum())
+    (holes, undated), blanks = gaps, int(texts.isna().to_numpy().sum())
     if holes:
-        notes.append(f"{plural(holes, 'missing number')} replaced by the training part's median")
+        notes.append(f"{plural(holes, 'missing number')} replaced by the training set's median")
+    if undated:
+        notes.append(f"{plural(undated, 'missing date')} replaced by the training set's medians")
     if flagged:
         notes.append(f"a feature says where numbers are missing in {listed(flagged)}")
     if blanks:
         notes.append(f'{plural(blanks, "missing text")} kept as the category "{MISSING}"')
     if constant:
         notes.append(
-            f"{plural(len(constant), 'feature')} constant in the training part, "
+            f"{plural(len(constant), 'feature')} constant in the training set, "
             f"counted as 0: {listed(constant)}"
         )
     return tuple(notes)

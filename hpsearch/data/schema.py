@@ -106,6 +106,10 @@ def read_columns(
     return tuple(column for column, _ in found), frame
 
 
+def _is_id(name: str) -> bool:
+    return any(_ID.fullmatch(each) for each in (name, name.lower()))
+
+
 class _Marks:
     """Which decimal marks the columns of a table prove; each is looked at when it is first asked for."""
 
@@ -248,7 +252,7 @@ class _Reader:
             reading = replace(reading, missing=(*reading.missing, *strange.values.to_pylist()))
         if notation.group:
             self.notes.append(f"{GROUP_NAMES[notation.group]} between thousands")
-        if notation.decimal == ",":
+        if notation.decimal == "," and matches(present.values, ",").any():
             self.notes.append("decimal commas")
         return self._of_numbers(text, numbers_of(text, reading)[0], reading)
 
@@ -343,12 +347,24 @@ class _Reader:
             and rows >= FEWEST_ROWS
             and values.is_unique
         ):
-            if _ID.fullmatch(self.name) or _ID.fullmatch(self.name.lower()):
+            if _is_id(self.name):
                 return self._column("id", values, reading, "it names the rows, a different value in each")
             if high - low == rows - 1 and (values.is_monotonic_increasing or values.is_monotonic_decreasing):
                 self.notes.append("numbers that count the rows")
                 self.instead = toml_value("ignore")
+        if whole and self.asked.kind is None and not self.is_target and self.instead is None:
+            self._look_at(values)
         return self._column("number", values, reading)
+
+    def _look_at(self, values: pd.Series[Any]) -> None:
+        """Say where whole numbers look like dates, or the name says that they name something."""
+        if values.min() >= 19_000_101 and values.max() <= 21_001_231:
+            if pd.to_datetime(values.astype(str), format="%Y%m%d", errors="coerce").notna().all():
+                self.notes.append(f"numbers that look like dates, such as {values.iloc[0]}")
+                self.instead = toml_value({"kind": "date", "format": "%Y%m%d"})
+        elif _is_id(self.name) and values.nunique() > FEW_CODES:
+            self.notes.append("numbers, although the name says that they name something")
+            self.instead = toml_value("ignore")
 
     # -- dates and names -----------------------------------------------------------------------------
 
@@ -391,11 +407,7 @@ class _Reader:
             return self._column("constant", column, reading, "it has one value")
         most = max(FEW_CATEGORIES, min(len(column) // 2, MOST_CATEGORIES))
         named = len(present) == present.rows == len(column) >= FEWEST_ROWS
-        if (
-            self.asked.kind is None
-            and named
-            and (_ID.fullmatch(self.name) or _ID.fullmatch(self.name.lower()))
-        ):
+        if self.asked.kind is None and named and (_is_id(self.name)):
             return self._column("id", column, reading, "it names the rows, a different value in each")
         if len(present) > most and self.asked.kind is None:
             self.doubt = self.doubt or toml_value("ignore")
