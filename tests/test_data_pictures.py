@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,21 @@ def test_an_archive_is_the_same_as_its_folder(tmp_path: Path, wrap: str) -> None
     assert folder.notes == packed.notes == ()
 
 
-@pytest.mark.parametrize("words", [("train", "valid", "test"), ("Training", "validation", "TEST")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "valid", "test"),
+        ("Training", "validation", "TEST"),
+        ("training_set", "val_set", "test_set"),
+        ("Train", "Val", "Testing"),
+        ("train-data", "dev", "test-data"),
+        ("trainset", "development", "testset"),
+        ("Training Set", "Validation Set", "Test Set"),
+        ("seg_train/seg_train", "seg_val/seg_val", "seg_test/seg_test"),
+        ("training_set/training_set", "valid", "test_set/test_set"),
+        ("train/images", "valid/images", "test/images"),
+    ],
+)
 def test_parts_that_are_given_stay_as_they_are(tmp_path: Path, words: tuple[str, str, str]) -> None:
     written = {
         part: class_folders(tmp_path / "a" / "inner" / word, {"x": count, "y": 4}, seed=10 * place)
@@ -104,6 +119,44 @@ def test_parts_that_are_given_stay_as_they_are(tmp_path: Path, words: tuple[str,
         dataset = load(path, split=SplitSection(valid=0.4, test=0.3))
         for part in PARTS:
             assert rows(dataset, part) == labelled(written[part])
+
+
+@pytest.mark.parametrize("wrap", ["", "archive/", "test_data/"])
+def test_splits_below_further_folders(tmp_path: Path, wrap: str) -> None:
+    written = {
+        part: class_folders(tmp_path / "a" / f"{wrap}{word}", {"x": 8, "y": 4}, seed=10 * place)
+        for place, (part, word) in enumerate(zip(PARTS, ("Train", "val", "test_set"), strict=True))
+    }
+    for path in (tmp_path / "a", zip_folder(tmp_path / "a", tmp_path / "a.zip", "outer/")):
+        dataset = load(path)
+        assert all(rows(dataset, part) == labelled(written[part]) for part in PARTS)
+
+
+def test_archives_that_were_packed_on_windows(tmp_path: Path) -> None:
+    written = class_folders(tmp_path / "a", {"cat": 12, "dog": 11})
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("data\\", b"")
+        for name in written:
+            archive.writestr(f"data\\{name}".replace("/", "\\"), (tmp_path / "a" / name).read_bytes())
+    dataset = load(tmp_path / "a.zip")
+    assert all_rows(dataset) == labelled(written)
+    assert dataset.hash == load(tmp_path / "a").hash
+
+
+def test_classes_are_the_same_however_their_accents_are_written(tmp_path: Path) -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    class_folders(tmp_path / "a" / "train", {composed: 20, "the": 20})
+    class_folders(tmp_path / "a" / "test", {apart: 5, "the": 5}, seed=9)
+    dataset = load(tmp_path / "a")
+    assert dataset.classes == (composed, "the")
+    assert sorted(rows(dataset, "test").values()) == [composed] * 5 + ["the"] * 5
+
+
+def test_a_class_that_is_called_like_a_split(tmp_path: Path) -> None:
+    written = class_folders(tmp_path / "a", {"bus": 8, "car": 8, "train": 8})
+    dataset = load(tmp_path / "a")
+    assert all_rows(dataset) == labelled(written)
+    assert dataset.notes == ('"train" taken for a class, like "bus", "car"',)
 
 
 def test_without_a_validation_part_it_is_taken_from_training_alone(tmp_path: Path) -> None:
@@ -238,7 +291,7 @@ def test_other_files_are_mentioned_and_hidden_ones_are_not(tmp_path: Path) -> No
         (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "a" / name).write_bytes(b"no picture")
     dataset = load(tmp_path / "a")
-    assert dataset.notes == ('2 files left out, not named as pictures: "README.md", "cat/notes.txt"',)
+    assert dataset.notes == ('2 files left out, not named as images: "README.md", "cat/notes.txt"',)
     assert dataset.hash == before.hash
     write_picture(tmp_path / "a" / "cat" / "000.png", noise(77, 4, 6, 3))
     assert load(tmp_path / "a").hash != before.hash

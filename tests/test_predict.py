@@ -250,7 +250,7 @@ def test_what_cannot_be_written_or_read_is_said(binary: tuple[Trained, Path, Pat
         call("predict", folder, table, "--out", tmp_path / "none" / "p.csv")
     with pytest.raises(DataError, match=r"t\.csb: no such file; did you mean"):
         call("predict", folder, table.with_suffix(".csb"))
-    with pytest.raises(DataError, match="found pictures"):
+    with pytest.raises(DataError, match="found images"):
         call("predict", folder, _pictures(tmp_path / "p"))
 
 
@@ -278,7 +278,7 @@ def test_pictures_in_class_folders_are_scored(pictured: tuple[Trained, Path]) ->
     # Every validation picture is among them, prepared alike.
     own = {row.tobytes() for row in rows.x}
     assert all(row.tobytes() in own for row in trained.dataset.valid.x)
-    assert rows.notes == ("90 of 90 pictures resized to the model's 4 × 5 pixels",)
+    assert rows.notes == ("90 of 90 images resized to the model's 4 × 5 pixels",)
     frame = pd.read_csv(StringIO(call("predict", folder / "m", folder / "p").stdout))
     assert list(frame.columns) == ["file", "predicted", "p_=cow", "p_cat", "p_dog"]
     assert frame["file"][0] == "'=cow/000.png"
@@ -300,7 +300,7 @@ def test_pictures_may_lie_flat_in_an_archive_or_alone(pictured: tuple[Trained, P
     pd.testing.assert_frame_equal(one, flat.iloc[[1]].reset_index(drop=True))
     assert model.score(model.prepare(tmp_path / "flat"), model.outputs(np.zeros((3, 60), np.float32))) is None
     (tmp_path / "flat" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
-    with pytest.raises(DataError, match=r'1 of 3 pictures cannot be read: "1.png"'):
+    with pytest.raises(DataError, match=r'1 of 3 images cannot be read: "1.png"'):
         model.predict(tmp_path / "flat")
 
 
@@ -329,7 +329,7 @@ def test_arrays_of_pictures_need_no_labels(pictured: tuple[Trained, Path], tmp_p
     head = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (5, 4, 5))
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(head + pixels[..., 0].tobytes())
     assert len(model.predict(tmp_path / "t10k-images-idx3-ubyte")) == 5
-    with pytest.raises(DataError, match="expected pictures"):
+    with pytest.raises(DataError, match="expected images"):
         model.predict(table_with("binary"))
 
 

@@ -1,4 +1,4 @@
-"""Pictures that a file holds as one array."""
+"""Images that a file holds as one array."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hpsearch.data.raw import Advance, Form, Indices, Pixels, Refuse
 
 
 @dataclass(frozen=True)
-class ArrayPictures:
+class ArrayImages:
     """pixels of the source `name`: [n, height, width, channels], one channel or three."""
 
     name: str
     array: Pixels
 
-    def take(self, rows: Indices) -> ArrayPictures:
+    def take(self, rows: Indices) -> ArrayImages:
         """Those of some rows."""
         return replace(self, array=self.array[rows])
 

@@ -106,7 +106,7 @@ class Dataset:
             HpsearchError: the source does not hold pictures.
         """
         if self.image is None:
-            raise HpsearchError(f"{self.name}: expected a data set of pictures; found one of a table")
+            raise HpsearchError(f"{self.name}: expected a data set of images; found one of a table")
         return self.image.pixels(x)
 
     @property

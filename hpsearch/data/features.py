@@ -71,11 +71,11 @@ def fitted_image(source: str, pixels: Pixels, train: NDArray[np.int64]) -> Image
     """How [n, height, width, channels] pixels become features: by the channels of the rows `train`.
 
     Raises:
-        DataError: all of these pictures are the same.
+        DataError: all of these images are the same.
     """
     first = pixels[train[0]]
     if all((pixels[row] == first).all() for row in train):
-        raise DataError(f"{source}: all pictures of the training part are the same; nothing can be learnt")
+        raise DataError(f"{source}: all images of the training part are the same; nothing can be learnt")
     _, height, width, channels = pixels.shape
     levels = np.arange(256)
     mean, std = [], []

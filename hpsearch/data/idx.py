@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.data.arrays import ArrayPictures
+from hpsearch.data.arrays import ArrayImages
 from hpsearch.data.files import IdxPair, idx_pairs, idx_starts
 from hpsearch.data.pixels import check_memory
 from hpsearch.data.raw import TEST, TRAIN, Pixels, Raw, Refuse, class_task, listed
@@ -47,7 +47,7 @@ def read_idx(path: Path, refuse: Refuse) -> Raw:
         digest.hexdigest(),
         task=class_task(len(np.unique(target))),
         parts=None if len(pairs) == 1 else parts,
-        pictures=ArrayPictures(path.name, pixels),
+        pictures=ArrayImages(path.name, pixels),
     )
 
 
@@ -70,14 +70,14 @@ def read_rows_of_idx(path: Path, refuse: Refuse) -> tuple[Pixels, NDArray[np.uin
 def _pairs(path: Path, refuse: Refuse) -> list[IdxPair]:
     if path.is_dir() and len(starts := idx_starts(path)) > 1:
         names = listed(f"{start}images…" for start in starts)
-        raise refuse("source", f"{path}: expected one file of pictures; found {names}: give the path of one")
+        raise refuse("source", f"{path}: expected one file of images; found {names}: give the path of one")
     return idx_pairs(path)
 
 
 def _joined(path: Path, images: Sequence[NDArray[np.uint8]]) -> Pixels:
     if len({part.shape[1:] for part in images}) > 1:
         sizes = " and ".join(f"{part.shape[1]} × {part.shape[2]}" for part in images)
-        raise DataError(f"{path}: expected training and test pictures of one size; found {sizes}")
+        raise DataError(f"{path}: expected training and test images of one size; found {sizes}")
     return np.concatenate(images)[..., None]
 
 
@@ -88,7 +88,7 @@ def _pair(pair: IdxPair, digest: Any) -> tuple[NDArray[np.uint8], NDArray[np.uin
     images, labels = _read(pair.images, 3, digest), _read(pair.labels, 1, digest)
     if len(images) != len(labels):
         raise DataError(
-            f"{pair.labels}: expected a label for each of the {len(images):,} pictures in "
+            f"{pair.labels}: expected a label for each of the {len(images):,} images in "
             f"{pair.images.name}; found {len(labels):,}; they do not belong together"
         )
     return images, labels

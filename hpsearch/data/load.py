@@ -54,7 +54,7 @@ def load_dataset(
         seed: the study's; the split and generated points follow from it.
         base: folder of relative paths, the current one when absent.
         complain: makes a complaint about a key of the study file, such as `Study.source.complaint`.
-        progress: is called with (done, total) again and again while pictures are decoded.
+        progress: is called with (done, total) again and again while images are decoded.
 
     Raises:
         StudyFileError: a key of `[data]` is wrong (DataError without `complain`).

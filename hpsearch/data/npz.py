@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.data.arrays import ArrayPictures
+from hpsearch.data.arrays import ArrayImages
 from hpsearch.data.pixels import check_memory
 from hpsearch.data.raw import PARTS, Pixels, Raw, class_task, listed
 from hpsearch.errors import DataError
@@ -56,7 +56,7 @@ def read_npz(path: Path) -> Raw:
         digest.hexdigest(),
         task=None if y.dtype.kind == "f" else class_task(len(np.unique(y))),
         parts=parts,
-        pictures=ArrayPictures(path.name, _pixels(path, x)),
+        pictures=ArrayImages(path.name, _pixels(path, x)),
     )
 
 

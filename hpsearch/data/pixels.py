@@ -84,7 +84,7 @@ def blank(source: str, count: int, size: tuple[int, int], colour: str) -> Pixels
         DataError: the memory is too small for them.
     """
     shape = (count, *size, 1 if colour == "grey" else 3)
-    check_memory(f"{source}: {count:,} pictures of {size[0]:,} × {size[1]:,} pixels", math.prod(shape))
+    check_memory(f"{source}: {count:,} images of {size[0]:,} × {size[1]:,} pixels", math.prod(shape))
     return np.empty(shape, np.uint8)
 
 
@@ -130,7 +130,7 @@ def _opened(file: BinaryIO) -> Iterator[Image.Image]:
     except UnreadableError:
         raise
     except UnidentifiedImageError:
-        raise UnreadableError("not a picture") from None
+        raise UnreadableError("not an image") from None
     except Image.DecompressionBombError:
         raise UnreadableError(f"announces more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
     except Exception as error:  # Pillow's decoders raise nearly anything when a file is damaged

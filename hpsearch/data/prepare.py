@@ -89,7 +89,7 @@ def _read(data: DataSection, seed: int, base: Path, refuse: Refuse) -> Raw:
     raw = _read_source(data, path, seed, refuse)
     for key in ("image_size", "n_images", "colour"):
         if getattr(data, key) is not None and raw.pictures is None:
-            raise refuse(key, f"is for pictures; {raw.name} is a table; leave the key out")
+            raise refuse(key, f"is for images; {raw.name} is a table; leave the key out")
     return raw
 
 
@@ -102,7 +102,7 @@ def _read_source(data: DataSection, path: Path, seed: int, refuse: Refuse) -> Ra
             "source",
             f'unknown built-in source "{data.source}"{nearest(data.source, BUILT_IN)} '
             f"(built in: {', '.join(BUILT_IN)}), and there is no folder {path}; the path of a folder of "
-            f"pictures, or of a file that ends in {', '.join((*SUFFIXES, *_PICTURES))}, works too",
+            f"images, or of a file that ends in {', '.join((*SUFFIXES, *_PICTURES))}, works too",
         )
     try:
         kind = kind_of(path)

@@ -13,17 +13,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.data.arrays import ArrayPictures
+from hpsearch.data.arrays import ArrayImages
 from hpsearch.data.builtin import BUILT_IN, read_built_in
 from hpsearch.data.columns import MISSING, Columns
 from hpsearch.data.dataset import Image
 from hpsearch.data.features import texts_of, too_large
-from hpsearch.data.files import PICTURE_SUFFIXES, is_picture
-from hpsearch.data.raw import Advance, Form, Pictures, Pixels, listed
+from hpsearch.data.files import IMAGE_SUFFIXES, is_image, shown
+from hpsearch.data.layout import class_of
+from hpsearch.data.raw import Advance, Form, Images, Pixels, listed
 from hpsearch.data.sources import IMAGES, kind_of
 from hpsearch.data.tables import SUFFIXES, no_such_file
 from hpsearch.data.target import class_name
-from hpsearch.data.trees import Tree, TreePictures
+from hpsearch.data.trees import Tree, TreeImages, image_names
 from hpsearch.errors import DataError, HpsearchError, nearest, plural
 from hpsearch.study.schema import DataSection
 
@@ -49,7 +50,7 @@ class Expected:
 class Rows:
     """New rows.
 
-    x: [n, features] float32. files: of pictures in files, their names, otherwise (). truth: [n] the index of
+    x: [n, features] float32. files: of images in files, their names, otherwise (). truth: [n] the index of
     each row's class, −1 where it is not known, or its number in the target's own unit, NaN where it is not
     known; None where the data have no target. notes: sentences that the user should read.
     """
@@ -61,13 +62,13 @@ class Rows:
 
 
 def read_rows(source: Path | str | pd.DataFrame, expected: Expected, advance: Advance | None = None) -> Rows:
-    """Rows of a file or folder of any kind that training takes, of one picture, or of a frame.
+    """Rows of a file or folder of any kind that training takes, of one image, or of a frame.
 
     The target need not be there. Further columns are left out; a text that training had not is 0 in every
-    category; a number that is missing is the training part's median. Pictures may lie in any folders.
+    category; a number that is missing is the training part's median. Images may lie in any folders.
 
     Args:
-        advance: is told how many of how many pictures are decoded.
+        advance: is told how many of how many images are decoded.
 
     Raises:
         DataError: a column is missing, or the data cannot be read.
@@ -82,7 +83,7 @@ def read_rows(source: Path | str | pd.DataFrame, expected: Expected, advance: Ad
         raise DataError(no_such_file(path))
     textual = expected.form.textual if isinstance(expected.form, Columns) else ()
     try:
-        kind = IMAGES if is_picture(path.name) and path.is_file() else kind_of(path)
+        kind = IMAGES if is_image(path.name) and path.is_file() else kind_of(path)
         found = kind.rows(path, _refuse, textual)
         if isinstance(found, pd.DataFrame):
             return _of_frame(path.name, found, expected)
@@ -104,8 +105,8 @@ def _of_frame(name: str, frame: pd.DataFrame, expected: Expected) -> Rows:
     columns = expected.form
     if not isinstance(columns, Columns):
         raise DataError(
-            f"{name}: expected pictures (a folder, a .zip, .npz or IDX files, or a file that ends in "
-            f"{', '.join(PICTURE_SUFFIXES)}), as the model was trained on; found a table"
+            f"{name}: expected images (a folder, a .zip, .npz or IDX files, or a file that ends in "
+            f"{', '.join(IMAGE_SUFFIXES)}), as the model was trained on; found a table"
         )
     frame = frame.set_axis(list(map(str, frame.columns)), axis=1)
     _check_columns(name, frame, columns, expected.target)
@@ -233,7 +234,7 @@ def _truth(column: pd.Series[Any] | NDArray[Any], classes: tuple[str, ...]) -> N
     )
 
 
-# -- pictures ------------------------------------------------------------------------------------
+# -- images --------------------------------------------------------------------------------------
 
 
 def _of_pixels(name: str, pixels: Pixels, labels: Any, expected: Expected, advance: Advance | None) -> Rows:
@@ -241,26 +242,23 @@ def _of_pixels(name: str, pixels: Pixels, labels: Any, expected: Expected, advan
     truth = None if labels is None else _truth(labels, expected.classes)
     shape = (image.height, image.width)
     resized = len(pixels) if pixels.shape[1:3] != shape else 0
-    x = _features(image, ArrayPictures(name, pixels), advance)
+    x = _features(image, ArrayImages(name, pixels), advance)
     return Rows(x, (), truth, _resized(resized, len(pixels), shape))
 
 
 def _of_tree(path: Path, tree: Tree, expected: Expected, advance: Advance | None) -> Rows:
-    """Pictures of a folder or an archive in any folders, or a single one."""
+    """Images of a folder or an archive in any folders, or a single one."""
     image = _image(path.name, expected)
-    names = tuple(name for name in tree.names if is_picture(name))
-    if not names:
-        raise DataError(f"{path}: expected pictures ({', '.join(PICTURE_SUFFIXES)}); found none")
-    places = {name: place for place, name in enumerate(expected.classes)}
+    names = image_names(tree)
+    places = {class_of(name): place for place, name in enumerate(expected.classes)}
     folders = [name.split("/")[-2] if "/" in name else "" for name in names]
-    truth = np.array([places.get(folder, -1) for folder in folders], np.int64)
-    pictures = TreePictures(tree, names)
+    truth = np.array([places.get(class_of(folder), -1) for folder in folders], np.int64)
+    pictures = TreeImages(tree, names)
     sizes = Counter(pictures.sizes())
     shape = (image.height, image.width)
     x = _features(image, pictures, advance)
     notes = _resized(sizes.total() - sizes[shape], len(names), shape)
-    shown = tuple(name.encode(errors="surrogateescape").decode(errors="replace") for name in names)
-    return Rows(x, shown, truth if (truth >= 0).any() else None, notes)
+    return Rows(x, tuple(map(shown, names)), truth if (truth >= 0).any() else None, notes)
 
 
 def _image(name: str, expected: Expected) -> Image:
@@ -268,11 +266,11 @@ def _image(name: str, expected: Expected) -> Image:
         return expected.form
     raise DataError(
         f"{name}: expected a table ({', '.join(SUFFIXES)}, or .npz of plain features), as the model was "
-        "trained on; found pictures"
+        "trained on; found images"
     )
 
 
-def _features(image: Image, pictures: Pictures, advance: Advance | None) -> NDArray[np.float32]:
+def _features(image: Image, pictures: Images, advance: Advance | None) -> NDArray[np.float32]:
     form = Form((image.height, image.width), "grey" if image.channels == 1 else "rgb")
     return image.standardised(pictures.pixels(form, _refuse, advance or _nothing))
 
@@ -280,7 +278,7 @@ def _features(image: Image, pictures: Pictures, advance: Advance | None) -> NDAr
 def _resized(count: int, total: int, shape: tuple[int, int]) -> tuple[str, ...]:
     if not count:
         return ()
-    return (f"{count:,} of {plural(total, 'picture')} resized to the model's {shape[0]} × {shape[1]} pixels",)
+    return (f"{count:,} of {plural(total, 'image')} resized to the model's {shape[0]} × {shape[1]} pixels",)
 
 
 def _nothing(done: int, total: int) -> None:
