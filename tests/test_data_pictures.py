@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from PIL import ImageOps
 
 from hpsearch.data import Dataset, load_dataset
 from hpsearch.records import Task
@@ -260,14 +261,73 @@ def test_transparent_pixels_are_white(tmp_path: Path) -> None:
 def test_palettes_sixteen_bits_and_animations(tmp_path: Path) -> None:
     deep = [PillowImage.fromarray(noise(n, 4, 4).astype(np.uint16) * 257) for n in range(10)]
     save(tmp_path / "deep", deep, ".png")
-    shallow = {(np.asarray(image) // 257).astype(np.uint8).tobytes() for image in deep}
-    assert set(all_rows(load(tmp_path / "deep"))) == shallow
+    assert set(all_rows(load(tmp_path / "deep"))) == {np.asarray(image).tobytes() for image in deep}
     drawn = [PillowImage.fromarray(noise(n, 4, 4, 3)).quantize(8) for n in range(20)]
     first = drawn[:10]
     save(tmp_path / "gif", first, ".gif", save_all=True, append_images=drawn[10:12])
     assert set(all_rows(load(tmp_path / "gif"))) == {
         np.asarray(image.convert("RGB")).tobytes() for image in first
     }
+
+
+def test_all_grey_values_of_sixteen_bits_are_kept(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 1024, (20, 8, 8)).astype(np.uint16)
+    save(tmp_path / "a", [PillowImage.fromarray(each) for each in values], ".png")
+    dataset = load(tmp_path / "a")
+    assert dataset.image is not None
+    assert set(all_rows(dataset)) == {each.tobytes() for each in values}
+    own = dataset.pictures(dataset.train.x)
+    image = dataset.image
+    assert (image.dtype, image.low, image.high) == ("uint16", own.min(), own.max())
+    assert dataset.images == {"count": 20, "shape": [8, 8, 1], "levels": len(np.unique(own)), "left_out": 0}
+    assert len(np.unique(dataset.train.x)) == image.levels
+    assert (dataset.displayed(dataset.train.x).min(), dataset.displayed(dataset.train.x).max()) == (0, 255)
+    assert load(tmp_path / "a").train.x.tobytes() == dataset.train.x.tobytes()
+    resized = load(tmp_path / "a", image_size=[4, 4], colour="rgb")
+    expected = [
+        np.rint(
+            PillowImage.fromarray(each.astype(np.float32)).resize((4, 4), PillowImage.Resampling.BILINEAR)
+        )
+        for each in values
+    ]
+    tripled = {np.repeat(each[..., None], 3, axis=2).astype(np.uint16).tobytes() for each in expected}
+    assert set(all_rows(resized)) == tripled
+
+
+def test_files_of_eight_and_sixteen_bits_are_mixed_with_a_word(tmp_path: Path) -> None:
+    shallow, deep = noise(0, 4, 4), noise(1, 4, 4).astype(np.uint16) * 256
+    images = [PillowImage.fromarray(shallow + n if n % 3 else deep + n) for n in range(12)]
+    save(tmp_path / "a", images, ".png")
+    for keys in ({}, {"image_size": [4, 4], "colour": "grey"}):
+        dataset = load(tmp_path / "a", **keys)
+        assert dataset.notes == ("8 of 12 images have 8 bits, scaled to 16",)
+        expected = {
+            ((shallow + n).astype(np.uint16) * 257 if n % 3 else (deep + n).astype(np.uint16)).tobytes()
+            for n in range(12)
+        }
+        assert set(all_rows(dataset)) == expected
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_upright_in_every_format(tmp_path: Path, suffix: str, orientation: int) -> None:
+    tags = PillowImage.Exif()
+    tags[0x0112] = orientation
+    lossless = {".webp": {"lossless": True}, ".jpg": {"quality": 95, "subsampling": 0}}.get(suffix, {})
+    images = [
+        PillowImage.fromarray(np.kron(noise(n, 2, 3, 1), np.ones((4, 4, 1))).astype(np.uint8)[..., 0])
+        for n in range(10)
+    ]
+    colour = [image.convert("RGB") for image in images]
+    save(tmp_path / "a", colour, suffix, exif=tags.tobytes(), **lossless)
+    dataset = load(tmp_path / "a")
+    upright = []
+    for image in colour:
+        image.getexif()[0x0112] = orientation
+        upright.append(np.asarray(ImageOps.exif_transpose(image)).astype(int))
+    for picture in dataset.pictures(dataset.train.x).astype(int):
+        assert picture.shape == upright[0].shape
+        assert min(np.abs(picture - each).max() for each in upright) <= 3 * (suffix == ".jpg")
 
 
 def test_photographs_are_turned_upright(tmp_path: Path) -> None:
@@ -340,15 +400,56 @@ def test_npz_pictures_and_plain_features(tmp_path: Path) -> None:
     np.savez(tmp_path / "bytes.npz", x=x, y=y)
     np.savez_compressed(tmp_path / "shares.npz", X=x / 255, Y=y)
     np.savez(tmp_path / "whole.npz", x=x.astype(np.int64), y=y[:, None])
-    for name in ("bytes", "shares", "whole"):
+    for name in ("bytes", "whole"):
         dataset = load(tmp_path / f"{name}.npz")
         assert dataset.task is Task.BINARY
         assert all_rows(dataset) == expected
+    shares = load(tmp_path / "shares.npz")
+    assert shares.image is not None
+    assert (shares.image.dtype, shares.image.low, shares.image.high) == ("float32", 0, 1)
+    assert {picture.tobytes() for picture in shares.displayed(shares.train.x)} <= set(expected)
+    whole = load(tmp_path / "whole.npz")
+    np.testing.assert_allclose(shares.train.x, whole.train.x, rtol=1e-4, atol=1e-5)
     np.savez(tmp_path / "plain.npz", x=x[:, 0, :, 0], y=np.linspace(0, 9, 40))
     plain = load(tmp_path / "plain.npz")
     assert plain.task is Task.REGRESSION
     assert plain.image is None
     assert plain.features == ("x0", "x1", "x2", "x3", "x4")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 1.09), (0, 1.0000001), (-1, 1), (-1024, 3071.5), (0, 70_000), (0, 300.5)]
+)
+def test_the_range_of_numbers_is_that_of_the_whole_array(tmp_path: Path, low: float, high: float) -> None:
+    values = np.random.default_rng(0).uniform(low, high, (30, 4, 4))
+    values[3, 0, :2] = low, high
+    np.savez(tmp_path / "a.npz", x=values, y=np.arange(30) % 2)
+    dataset = load(tmp_path / "a.npz", split=SplitSection(valid=0.1, test=0.0))
+    image = dataset.image
+    assert image is not None
+    assert image.dtype == "float32"
+    found = np.concatenate([dataset.pictures(dataset.train.x), dataset.pictures(dataset.valid.x)])
+    np.testing.assert_allclose(np.sort(found.ravel()), np.sort(values.ravel()), rtol=1e-4, atol=1e-4 * high)
+    assert (image.low, image.high) == pytest.approx((low, high), abs=0.2 * (high - low))
+    assert image.levels == len(np.unique(dataset.train.x))
+    shown = dataset.displayed(dataset.train.x)
+    assert (shown.min(), shown.max()) == (0, 255)
+    again = load(tmp_path / "a.npz", split=SplitSection(valid=0.1, test=0.0))
+    assert again.train.x.tobytes() == dataset.train.x.tobytes()
+    assert again.image == image
+
+
+def test_whole_numbers_keep_their_bits(tmp_path: Path) -> None:
+    x = noise(0, 30, 4, 4)
+    for name, values in (("a", x), ("b", x.astype(np.float64)), ("c", x.astype(np.int32))):
+        np.savez(tmp_path / f"{name}.npz", x=values, y=np.arange(30) % 2)
+    a, b, c = (load(tmp_path / f"{name}.npz") for name in "abc")
+    assert a.train.x.tobytes() == b.train.x.tobytes() == c.train.x.tobytes()
+    np.savez(tmp_path / "d.npz", x=x.astype(np.int64) * 100, y=np.arange(30) % 2)
+    deep = load(tmp_path / "d.npz")
+    assert deep.image is not None
+    assert deep.image.dtype == "uint16"
+    assert set(np.unique(deep.pictures(deep.train.x) // 100)) <= set(np.unique(x))
 
 
 def test_npz_parts(tmp_path: Path) -> None:

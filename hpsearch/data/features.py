@@ -15,8 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from hpsearch.data.columns import MISSING, Columns
-from hpsearch.data.dataset import Image
-from hpsearch.data.raw import Pixels, Raw, listed
+from hpsearch.data.raw import Raw, listed
 from hpsearch.data.target import first_date, stray_text
 from hpsearch.errors import DataError, plural
 
@@ -65,28 +64,6 @@ def read_features(raw: Raw, columns: list[str], train: NDArray[np.int64]) -> Fea
     x[:, constant] = 0
     notes = _notes(numbers, frame[textual], [n for n, c in zip(made.features, constant, strict=True) if c])
     return Features(x, replace(made, constant=tuple(np.flatnonzero(constant).tolist())), notes)
-
-
-def fitted_image(source: str, pixels: Pixels, train: NDArray[np.int64]) -> Image:
-    """How [n, height, width, channels] pixels become features: by the channels of the rows `train`.
-
-    Raises:
-        DataError: all of these images are the same.
-    """
-    first = pixels[train[0]]
-    if all((pixels[row] == first).all() for row in train):
-        raise DataError(f"{source}: all images of the training part are the same; nothing can be learnt")
-    _, height, width, channels = pixels.shape
-    levels = np.arange(256)
-    mean, std = [], []
-    for channel in range(channels):
-        counts = np.zeros(256, np.int64)
-        for rows in np.array_split(train, len(train) // 256 + 1):
-            counts += np.bincount(pixels[rows, ..., channel].ravel(), minlength=256)
-        centre = float(counts @ levels / counts.sum())
-        mean.append(centre)
-        std.append(float(np.sqrt(counts @ (levels - centre) ** 2 / counts.sum())) or 1.0)
-    return Image(height, width, tuple(mean), tuple(std))
 
 
 def _categories(source: str, column: pd.Series[Any]) -> pd.Series[Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hpsearch.data.arrays import ArrayImages
 from hpsearch.data.pixels import check_memory
 from hpsearch.data.raw import PARTS, Pixels, Raw, class_task, listed
+from hpsearch.data.scaling import pixels_of
 from hpsearch.errors import DataError
 
 Array = NDArray[Any]
@@ -56,7 +57,7 @@ def read_npz(path: Path) -> Raw:
         digest.hexdigest(),
         task=None if y.dtype.kind == "f" else class_task(len(np.unique(y))),
         parts=parts,
-        pictures=ArrayImages(path.name, _pixels(path, x)),
+        pictures=ArrayImages(path.name, pixels_of(str(path), _with_channels(x))),
     )
 
 
@@ -73,7 +74,7 @@ def read_rows_of_npz(path: Path) -> tuple[pd.DataFrame | Pixels, Array | None]:
     x = _joined(path, [_rows(path, arrays, end) for end in ends])
     complete = all(f"y{end}" in arrays for end in ends)
     y = np.concatenate([_pair(path, arrays, end)[1] for end in ends]) if complete else None
-    return (_plain(x) if x.ndim == 2 else _pixels(path, x)), y
+    return (_plain(x) if x.ndim == 2 else _with_channels(x)), y
 
 
 def _ends(path: Path, arrays: dict[str, Array]) -> list[str]:
@@ -159,17 +160,6 @@ def _pair(path: Path, arrays: dict[str, Array], end: str) -> tuple[Array, Array]
     return x, y
 
 
-def _pixels(path: Path, x: Array) -> Pixels:
-    """[n, height, width, channels] pixels of numbers with or without channels."""
-    if x.ndim == 3:
-        x = x[..., None]
-    if x.dtype == np.uint8 or not x.size:
-        return x.astype(np.uint8)
-    low, high = x.min(), x.max()
-    if not (low >= 0 and high <= 255):  # neither for NaN
-        raise DataError(
-            f"{path}: expected pixels from 0 to 255, or from 0 to 1; found {low:g} to {high:g}; "
-            "save them so, or as plain features [n, features]"
-        )
-    scale = 255 if x.dtype.kind in "fb" and high <= 1 else 1
-    return np.rint(x.astype(np.float32) * scale).astype(np.uint8)
+def _with_channels(x: Array) -> Array:
+    """[n, height, width, channels] numbers, which may come without channels."""
+    return x[..., None] if x.ndim == 3 else x

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from hpsearch.data.builtin import BUILT_IN, GENERATED, read_built_in
 from hpsearch.data.dataset import Dataset, Part
-from hpsearch.data.features import fitted_image, read_features
+from hpsearch.data.features import read_features
 from hpsearch.data.files import is_idx
 from hpsearch.data.raw import Advance, Form, Raw, Refuse
+from hpsearch.data.scaling import fitted_image
 from hpsearch.data.sources import kind_of
 from hpsearch.data.split import choose_rows, split_rows
 from hpsearch.data.tables import SUFFIXES, no_such_file
@@ -51,7 +52,7 @@ def prepare_dataset(
     image = made = None
     if raw.pictures is not None:
         form = Form((data.image_size[0], data.image_size[1]) if data.image_size else None, data.colour)
-        pixels = raw.pictures.pixels(form, refuse, progress or (lambda done, total: None))
+        pixels, notes = raw.pictures.pixels(form, refuse, progress or (lambda done, total: None))
         image = fitted_image(raw.name, pixels, split.train)
         parts = [image.standardised(pixels[rows]) for rows in split]
         names = image.features
@@ -78,6 +79,7 @@ def prepare_dataset(
         image=image,
         columns=made,
         target=raw.target,
+        left_out=raw.left_out,
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,8 @@ Advance = Callable[[int, int], None]
 """Is told how many of how many images are decoded."""
 
 Indices = NDArray[np.int64]
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]
+"""uint8 or uint16, or float32 where a source has other numbers."""
 
 TRAIN, VALID, TEST = range(3)
 PARTS = {
@@ -45,10 +46,21 @@ _MOST_NAMES_SHOWN = 12
 
 @dataclass(frozen=True)
 class Form:
-    """What decoded images shall be: (height, width), and "rgb" or "grey"; None is what all of them are."""
+    """What decoded images shall be: None is what all of them are.
+
+    size: (height, width). colour: "rgb" or "grey". bits: 8 or 16, of image files.
+    """
 
     size: tuple[int, int] | None = None
     colour: str | None = None
+    bits: int | None = None
+
+
+class Decoded(NamedTuple):
+    """pixels: [n, height, width, channels]. notes: sentences that the user should read."""
+
+    pixels: Pixels
+    notes: tuple[str, ...] = ()
 
 
 class Images(Protocol):
@@ -57,8 +69,8 @@ class Images(Protocol):
     def take(self, rows: Indices) -> Images:
         """Those of some rows."""
 
-    def pixels(self, form: Form, refuse: Refuse, advance: Advance) -> Pixels:
-        """All of them decoded: [n, height, width, channels].
+    def pixels(self, form: Form, refuse: Refuse, advance: Advance) -> Decoded:
+        """All of them decoded.
 
         Raises:
             DataError: some cannot be read. HpsearchError: they differ and `form` does not say what to do.

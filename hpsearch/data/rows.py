@@ -20,7 +20,8 @@ from hpsearch.data.dataset import Image
 from hpsearch.data.features import texts_of, too_large
 from hpsearch.data.files import IMAGE_SUFFIXES, is_image, shown
 from hpsearch.data.layout import class_of
-from hpsearch.data.raw import Advance, Form, Images, Pixels, listed
+from hpsearch.data.raw import Advance, Form, Images, listed
+from hpsearch.data.scaling import pixels_like
 from hpsearch.data.sources import IMAGES, kind_of
 from hpsearch.data.tables import SUFFIXES, no_such_file
 from hpsearch.data.target import class_name
@@ -237,13 +238,14 @@ def _truth(column: pd.Series[Any] | NDArray[Any], classes: tuple[str, ...]) -> N
 # -- images --------------------------------------------------------------------------------------
 
 
-def _of_pixels(name: str, pixels: Pixels, labels: Any, expected: Expected, advance: Advance | None) -> Rows:
+def _of_pixels(name: str, values: Any, labels: Any, expected: Expected, advance: Advance | None) -> Rows:
     image = _image(name, expected)
     truth = None if labels is None else _truth(labels, expected.classes)
     shape = (image.height, image.width)
-    resized = len(pixels) if pixels.shape[1:3] != shape else 0
-    x = _features(image, ArrayImages(name, pixels), advance)
-    return Rows(x, (), truth, _resized(resized, len(pixels), shape))
+    resized = len(values) if values.shape[1:3] != shape else 0
+    pixels, said = pixels_like(name, values, image)
+    x, notes = _features(name, image, ArrayImages(name, pixels), advance)
+    return Rows(x, (), truth, (*said, *notes, *_resized(resized, len(values), shape)))
 
 
 def _of_tree(path: Path, tree: Tree, expected: Expected, advance: Advance | None) -> Rows:
@@ -253,11 +255,11 @@ def _of_tree(path: Path, tree: Tree, expected: Expected, advance: Advance | None
     places = {class_of(name): place for place, name in enumerate(expected.classes)}
     folders = [name.split("/")[-2] if "/" in name else "" for name in names]
     truth = np.array([places.get(class_of(folder), -1) for folder in folders], np.int64)
-    pictures = TreeImages(tree, names)
-    sizes = Counter(pictures.sizes())
+    images = TreeImages(tree, names)
+    sizes = Counter(images.sizes())
     shape = (image.height, image.width)
-    x = _features(image, pictures, advance)
-    notes = _resized(sizes.total() - sizes[shape], len(names), shape)
+    x, notes = _features(path.name, image, images, advance)
+    notes = (*notes, *_resized(sizes.total() - sizes[shape], len(names), shape))
     return Rows(x, tuple(map(shown, names)), truth if (truth >= 0).any() else None, notes)
 
 
@@ -270,9 +272,16 @@ def _image(name: str, expected: Expected) -> Image:
     )
 
 
-def _features(image: Image, pictures: Images, advance: Advance | None) -> NDArray[np.float32]:
-    form = Form((image.height, image.width), "grey" if image.channels == 1 else "rgb")
-    return image.standardised(pictures.pixels(form, _refuse, advance or _nothing))
+def _features(
+    name: str, image: Image, images: Images, advance: Advance | None
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    colour = "grey" if image.channels == 1 else "rgb"
+    form = Form((image.height, image.width), colour, {"uint8": 8, "uint16": 16}.get(image.dtype))
+    found, notes = images.pixels(form, _refuse, advance or _nothing)
+    if isinstance(images, TreeImages):
+        found, more = pixels_like(name, found, image)
+        notes = (*notes, *more)
+    return image.standardised(found), notes
 
 
 def _resized(count: int, total: int, shape: tuple[int, int]) -> tuple[str, ...]:

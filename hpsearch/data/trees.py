@@ -13,15 +13,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hpsearch.data.files import IMAGE_SUFFIXES, check_unpacked, files_below, is_hidden, is_image, shown
 from hpsearch.data.layout import layout_of
-from hpsearch.data.pixels import Look, UnreadableError, blank, decoded, in_threads, look
-from hpsearch.data.raw import Advance, Form, Indices, Pixels, Raw, Refuse, class_task, listed
+from hpsearch.data.pixels import (
+    Look,
+    UnreadableError,
+    blank,
+    decoded,
+    in_threads,
+    is_reduced,
+    look,
+    with_bits,
+)
+from hpsearch.data.raw import Advance, Decoded, Form, Indices, Pixels, Raw, Refuse, class_task, listed
 from hpsearch.errors import DataError, plural
 
 MOST_BYTES = 1 << 28
@@ -204,28 +214,41 @@ class TreeImages:
         """Those of some rows."""
         return replace(self, names=tuple(self.names[row] for row in rows))
 
-    def pixels(self, form: Form, refuse: Refuse, advance: Advance) -> Pixels:
-        """[n, height, width, channels]; all that cannot be read are named at once."""
+    def pixels(self, form: Form, refuse: Refuse, advance: Advance) -> Decoded:
+        """All of them decoded; all that cannot be read are named at once."""
         with self.tree.opener() as open_:
-            size, colour = form.size, form.colour
+            size, colour, bits = form.size, form.colour, form.bits
             if size is None or colour is None:
                 found = self._looks(open_)
                 size = size or _shared_size(self.tree.path, found, refuse)
                 colour = colour or _shared_colour(self.tree.path, found, refuse)
-            pixels = blank(self.tree.path.name, len(self.names), size, colour)
+                bits = bits or max((seen.bits for seen in found.values()), default=8)
+            read = self._decode(open_, size, colour, bits or 8, advance)
+            if bits is None and read.deep.any():
+                bits = 16
+                read = self._decode(open_, size, colour, bits, advance)
+        if read.problems:
+            raise _broken(self.tree.path, read.problems, len(self.names))
+        return Decoded(read.pixels, _depth_notes(read, bits or 8))
 
-            def decode(row: int) -> str | None:
-                try:
-                    with open_(self.names[row]) as file:
-                        pixels[row] = decoded(file.read(), size, colour)
-                except (UnreadableError, OSError) as error:
-                    return f'"{shown(self.names[row])}" ({error})'
-                return None
+    def _decode(self, open_: Open, size: tuple[int, int], colour: str, bits: int, advance: Advance) -> _Read:
+        count = len(self.names)
+        pixels = blank(self.tree.path.name, count, size, colour, np.uint8 if bits == 8 else np.uint16)
+        deep, reduced = np.zeros(count, bool), np.zeros(count, bool)
 
-            problems = [text for text in in_threads(decode, range(len(self.names)), advance) if text]
-        if problems:
-            raise _broken(self.tree.path, problems, len(self.names))
-        return pixels
+        def decode(row: int) -> str | None:
+            try:
+                with open_(self.names[row]) as file:
+                    content = file.read()
+                own = decoded(content, size, colour)
+            except (UnreadableError, OSError) as error:
+                return f'"{shown(self.names[row])}" ({error})'
+            pixels[row] = with_bits(own, bits)
+            deep[row], reduced[row] = own.dtype == np.uint16, is_reduced(content)
+            return None
+
+        problems = [text for text in in_threads(decode, range(count), advance) if text]
+        return _Read(pixels, deep, reduced, problems)
 
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of those whose heads can be read."""
@@ -244,6 +267,27 @@ class TreeImages:
 
         looks = in_threads(look_at, self.names, lambda done, total: None)
         return {name: seen for name, seen in zip(self.names, looks, strict=True) if seen is not None}
+
+
+class _Read(NamedTuple):
+    """deep: [n] which have 16 bits. reduced: [n] which have more bits than were read."""
+
+    pixels: Pixels
+    deep: NDArray[np.bool_]
+    reduced: NDArray[np.bool_]
+    problems: list[str]
+
+
+def _depth_notes(read: _Read, bits: int) -> tuple[str, ...]:
+    count, deep, reduced = len(read.deep), int(read.deep.sum()), int(read.reduced.sum())
+    notes = []
+    if bits == 16 and deep < count:
+        notes.append(f"{count - deep:,} of {plural(count, 'image')} have 8 bits, scaled to 16")
+    if bits == 8 and deep:
+        notes.append(f"{deep:,} of {plural(count, 'image')} have 16 bits, reduced to 8")
+    if reduced:
+        notes.append(f"{reduced:,} of {plural(count, 'image')} have 16 bits a colour, reduced to 8")
+    return tuple(notes)
 
 
 def _broken(path: Path, problems: list[str], count: int) -> DataError:
