@@ -349,8 +349,11 @@ X, Y = noise(0, 20, 4, 4), np.arange(20) % 2
     ("arrays", "expected"),
     [
         ({"a": X, "b": Y}, ("expected the arrays x and y, or x_train",)),
-        ({"x": X}, ("found x without y",)),
+        ({"x": X}, ("found x without its labels",)),
         ({"x": X, "y": Y, "x_train": X, "y_train": Y}, ('found "x", "y", "x_train", "y_train"',)),
+        ({"x": X, "y": Y, "images": X}, ('found "x", "y", "images"; rename them',)),
+        ({"train_images": X, "train_labels": Y[:-1]}, ("rows in train_images as in train_labels",)),
+        ({"pixels": X, "kinds": Y}, ("train_images and train_labels", 'found "pixels", "kinds"; rename')),
         ({"x": X, "y": Y[:-1]}, ("as many rows in x as in y; found 20 and 19",)),
         ({"x": X[0, 0], "y": Y[:4]}, ("x: expected numbers of the shape", "found uint8 of the shape (4,)")),
         ({"x": X[..., None, None], "y": Y}, ("found uint8 of the shape (20, 4, 4, 1, 1)",)),
@@ -363,7 +366,7 @@ X, Y = noise(0, 20, 4, 4), np.arange(20) % 2
         ({"x": X, "y": Y.astype("M8[s]")}, ("y: expected [n] numbers or words", "datetime64")),
         (
             {"x_train": X, "y_train": Y, "x_test": X[:, :3], "y_test": Y},
-            ("one shape in all parts; found (3, 4)",),
+            ("one shape in all splits; found (3, 4)",),
         ),
         ({"x_test": X, "y_test": Y}, ("training part has no image",)),
     ],
@@ -373,6 +376,23 @@ def test_npz_arrays_that_cannot_be_used(
 ) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     assert_says(message(tmp_path / "a.npz"), "a.npz", *expected)
+
+
+def test_npz_heads_that_announce_what_is_not_there(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=X, y=Y)
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        x, y = archive.read("x.npy"), archive.read("y.npy")
+    for found, put, expected in (
+        (b"(20, 4, 4), }", b"(9999999999,)", "the header of x cannot be read"),
+        (b"(20, 4, 4), }", b"(9999999,), }", "x announces 9,999,999 bytes and has 320"),
+        (b"'|u1'", b"'\x1b[1'", "the header of x cannot be read"),
+        (b"'|u1'", b"(((((", "the header of x cannot be read"),
+    ):
+        assert x.count(found) == 1
+        path = members(tmp_path / "b.npz", {"x.npy": x.replace(found, put.ljust(len(found))), "y.npy": y})
+        text = message(path)
+        assert_says(text, "b.npz: not a whole .npz archive of arrays (", expected)
+        assert text.isprintable()
 
 
 class Opened:
@@ -388,7 +408,7 @@ class Opened:
 def test_objects_in_an_npz_are_never_unpickled(tmp_path: Path) -> None:
     objects = np.array([Opened(tmp_path / "touched")] * 20, dtype=object)
     np.savez(tmp_path / "a.npz", x=X, y=objects)
-    assert_says(message(tmp_path / "a.npz"), "found Python objects, which are not read")
+    assert_says(message(tmp_path / "a.npz"), "found Python objects in y, which are not read")
     assert not (tmp_path / "touched").exists()
 
 

@@ -279,8 +279,10 @@ def test_all_grey_values_of_sixteen_bits_are_kept(tmp_path: Path) -> None:
     own = dataset.pictures(dataset.train.x)
     image = dataset.image
     assert (image.dtype, image.low, image.high) == ("uint16", own.min(), own.max())
-    assert dataset.images == {"count": 20, "shape": [8, 8, 1], "levels": len(np.unique(own)), "left_out": 0}
-    assert len(np.unique(dataset.train.x)) == image.levels
+    assert dataset.images == {
+        "count": 20, "shape": [8, 8, 1], "levels": len(np.unique(values)), "left_out": 0,
+    }  # fmt: skip
+    assert len(np.unique(dataset.train.x)) == len(np.unique(own))
     assert (dataset.displayed(dataset.train.x).min(), dataset.displayed(dataset.train.x).max()) == (0, 255)
     assert load(tmp_path / "a").train.x.tobytes() == dataset.train.x.tobytes()
     resized = load(tmp_path / "a", image_size=[4, 4], colour="rgb")
@@ -431,7 +433,7 @@ def test_the_range_of_numbers_is_that_of_the_whole_array(tmp_path: Path, low: fl
     found = np.concatenate([dataset.pictures(dataset.train.x), dataset.pictures(dataset.valid.x)])
     np.testing.assert_allclose(np.sort(found.ravel()), np.sort(values.ravel()), rtol=1e-4, atol=1e-4 * high)
     assert (image.low, image.high) == pytest.approx((low, high), abs=0.2 * (high - low))
-    assert image.levels == len(np.unique(dataset.train.x))
+    assert image.levels == len(np.unique(values.astype(np.float32)))
     shown = dataset.displayed(dataset.train.x)
     assert (shown.min(), shown.max()) == (0, 255)
     again = load(tmp_path / "a.npz", split=SplitSection(valid=0.1, test=0.0))
@@ -462,6 +464,44 @@ def test_npz_parts(tmp_path: Path) -> None:
     for part, some in zip(PARTS, (slice(20), slice(20, 30), slice(30, 40)), strict=True):
         assert dataset.pictures(getattr(dataset, part).x).tobytes() == x[some].tobytes()
         assert getattr(dataset, part).y.tolist() == y[some].tolist()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "train_images train_labels val_images val_labels test_images test_labels",
+        "x_train y_train x_valid y_valid x_test y_test",
+        "Train_X Train_Y Dev_X Dev_Y Test_X Test_Y",
+        "train_data train_targets validation_data validation_targets testing_data testing_targets",
+    ],
+)
+def test_npz_names_of_splits(tmp_path: Path, names: str) -> None:
+    x, y = noise(0, 40, 4, 4), (np.arange(40) % 3)[:, None]
+    cuts = (slice(20), slice(30, 40), slice(20, 30))
+    arrays = [array[cut] for cut in cuts for array in (x, y)]
+    np.savez(tmp_path / "a.npz", ids=y, **dict(zip(names.split(), arrays, strict=True)))
+    dataset = load(tmp_path / "a.npz")
+    assert dataset.notes == ('1 array left out: "ids"',)
+    for part, cut in zip(PARTS, cuts, strict=True):
+        assert dataset.pictures(getattr(dataset, part).x).tobytes() == x[cut].tobytes()
+        assert getattr(dataset, part).y.tolist() == y[cut, 0].tolist()
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
+@pytest.mark.parametrize("count", [60, 256])
+def test_idx_files_are_known_by_their_bytes(tmp_path: Path, pack: Any, count: int) -> None:
+    x, y = noise(0, count, 5, 4), (np.arange(count) % 3).astype(np.uint8)
+    datasets = []
+    for order in "><":
+        folder = tmp_path / ("big" if order == ">" else "little")
+        folder.mkdir()
+        for name, array in (("train-images-idx3-ubyte", x), ("train-labels-idx1-ubyte", y)):
+            head = bytes([0, 0, 8, array.ndim]) + struct.pack(f"{order}{array.ndim}I", *array.shape)
+            (folder / name).write_bytes(pack(head + array.tobytes()))
+        datasets.append(load(folder))
+    big, little = datasets
+    assert all_rows(big) == {image.tobytes(): str(label) for image, label in zip(x, y, strict=True)}
+    assert big.train.x.tobytes() == little.train.x.tobytes()
 
 
 def test_progress_tells_of_every_picture(tmp_path: Path) -> None:

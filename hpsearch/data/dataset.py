@@ -40,7 +40,7 @@ class Image:
     mean, std: of each channel (one for grey, else red, green, blue) in the training set's pixels;
     feature · std + mean is a pixel. A channel that is constant there has standard deviation 1.
     dtype: of pixels: uint8, uint16, or float32 where a source has other numbers. low, high: the range of the
-    training set's pixels. levels: how many different values they have; None if these are too many to count.
+    training set's pixels. levels: how many different values there are in all splits; None if very many.
     """
 
     height: int

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from hpsearch.errors import DataError
+from hpsearch.text import plain
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 MOST_FOLDERS = 7
@@ -43,9 +44,14 @@ def is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def shown(name: str) -> str:
-    """A file's name as it can be stored and printed: bytes that are no UTF-8 are replaced."""
+def readable(name: str) -> str:
+    """A file's name as it can be stored: bytes that are no UTF-8 are replaced."""
     return _SURROGATES.sub("\ufffd", name)
+
+
+def shown(name: str) -> str:
+    """A file's name for messages."""
+    return plain(readable(name))
 
 
 def check_regular(path: Path) -> None:

@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
-from hpsearch.data.files import shown
+from hpsearch.data.files import readable, shown
 from hpsearch.data.raw import listed, split_of
 from hpsearch.errors import DataError
 
@@ -60,7 +60,7 @@ def layout_of(path: Path, names: tuple[str, ...]) -> Layout:
     if astray := ["/".join(place) for place in words if len(place) != depth]:
         raise _astray(path, words, astray, splits)
     classes = [class_of(place[-2]) for place in words]
-    if broken := sorted({name for name in classes if shown(name) != name}):
+    if broken := sorted({name for name in classes if readable(name) != name}):
         raise DataError(
             f"{path}: expected names of classes in UTF-8; found {_names(broken)}; rename the folder"
         )

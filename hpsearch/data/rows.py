@@ -18,7 +18,7 @@ from hpsearch.data.builtin import BUILT_IN, read_built_in
 from hpsearch.data.columns import MISSING, Columns
 from hpsearch.data.dataset import Image
 from hpsearch.data.features import texts_of, too_large
-from hpsearch.data.files import IMAGE_SUFFIXES, is_image, shown
+from hpsearch.data.files import IMAGE_SUFFIXES, is_image, readable
 from hpsearch.data.layout import class_of
 from hpsearch.data.raw import Advance, Form, Images, listed
 from hpsearch.data.scaling import pixels_like
@@ -260,7 +260,7 @@ def _of_tree(path: Path, tree: Tree, expected: Expected, advance: Advance | None
     shape = (image.height, image.width)
     x, notes = _features(path.name, image, images, advance)
     notes = (*notes, *_resized(sizes.total() - sizes[shape], len(names), shape))
-    return Rows(x, tuple(map(shown, names)), truth if (truth >= 0).any() else None, notes)
+    return Rows(x, tuple(map(readable, names)), truth if (truth >= 0).any() else None, notes)
 
 
 def _image(name: str, expected: Expected) -> Image:

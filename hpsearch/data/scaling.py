@@ -32,40 +32,57 @@ def fitted_image(source: str, pixels: Pixels, train: Indices) -> Image:
     _, height, width, channels = pixels.shape
     if pixels.dtype == np.float32:
         return _fitted_numbers(pixels, train)
-    levels = np.arange(np.iinfo(pixels.dtype).max + 1)
-    found = np.zeros(len(levels), np.int64)
+    values = np.arange(np.iinfo(pixels.dtype).max + 1)
+    fitted = np.zeros(len(values), np.int64)
     mean, std = [], []
     for channel in range(channels):
-        counts = np.zeros(len(levels), np.int64)
-        for rows in np.array_split(train, len(train) // _ROWS + 1):
-            counts += np.bincount(pixels[rows, ..., channel].ravel(), minlength=len(levels))
-        centre = float(counts @ levels / counts.sum())
+        counts = _counts(pixels[..., channel], train, len(values))
+        centre = float(counts @ values / counts.sum())
         mean.append(centre)
-        std.append(float(np.sqrt(counts @ (levels - centre) ** 2 / counts.sum())) or 1.0)
-        found += counts
-    there = np.flatnonzero(found)
+        std.append(float(np.sqrt(counts @ (values - centre) ** 2 / counts.sum())) or 1.0)
+        fitted += counts
+    others = np.setdiff1d(np.arange(len(pixels)), train)
+    levels = int(np.count_nonzero(fitted + _counts(pixels, others, len(values))))
+    there = np.flatnonzero(fitted)
     dtype: Any = pixels.dtype.name
-    return Image(height, width, tuple(mean), tuple(std), dtype, float(there[0]), float(there[-1]), len(there))
+    return Image(height, width, tuple(mean), tuple(std), dtype, float(there[0]), float(there[-1]), levels)
+
+
+def _groups(rows: Indices) -> list[Indices]:
+    return np.array_split(rows, len(rows) // _ROWS + 1)
+
+
+def _counts(pixels: Pixels, rows: Indices, values: int) -> NDArray[np.int64]:
+    """[values] how often each whole number is in some rows."""
+    counts = np.zeros(values, np.int64)
+    for some in _groups(rows):
+        counts += np.bincount(pixels[some].ravel(), minlength=values)
+    return counts
 
 
 def _fitted_numbers(pixels: Pixels, train: Indices) -> Image:
     """`fitted_image` of float32 pixels."""
-    groups = np.array_split(train, len(train) // _ROWS + 1)
+    groups = _groups(train)
     count = len(train) * pixels.shape[1] * pixels.shape[2]
     mean = sum(pixels[rows].sum((0, 1, 2), dtype=np.float64) for rows in groups) / count
     squares = sum(((pixels[rows] - mean) ** 2).sum((0, 1, 2)) for rows in groups)
     std = np.sqrt(squares / count)
     low = min(float(pixels[rows].min()) for rows in groups)
     high = max(float(pixels[rows].max()) for rows in groups)
-    levels: NDArray[Any] = np.empty(0, np.float32)
-    for rows in groups:
-        levels = np.union1d(levels, pixels[rows])
-        if len(levels) > _MOST_LEVELS:
-            break
-    counted = len(levels) if len(levels) <= _MOST_LEVELS else None
     constant = np.where(std > 0, std, 1.0)
     height, width = pixels.shape[1:3]
-    return Image(height, width, tuple(mean.tolist()), tuple(constant.tolist()), "float32", low, high, counted)
+    return Image(
+        height, width, tuple(mean.tolist()), tuple(constant.tolist()), "float32", low, high, _levels(pixels)
+    )
+
+
+def _levels(pixels: Pixels) -> int | None:
+    found: NDArray[Any] = np.empty(0, np.float32)
+    for rows in _groups(np.arange(len(pixels))):
+        found = np.union1d(found, pixels[rows])
+        if len(found) > _MOST_LEVELS:
+            return None
+    return len(found)
 
 
 def pixels_of(name: str, values: NDArray[Any]) -> Pixels:
