@@ -6,6 +6,7 @@ import gzip
 import lzma
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,25 @@ def test_files_of_eight_and_sixteen_bits_are_mixed_with_a_word(tmp_path: Path) -
             for n in range(12)
         }
         assert set(all_rows(dataset)) == expected
+
+
+def test_colours_of_sixteen_bits_are_reduced_with_a_word(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    written = {}
+    for number in range(10):
+        pixels = noise(number, 4, 4, 3)
+        lines = b"".join(b"\0" + (line.astype(">u2") * 257).astype(">u2").tobytes() for line in pixels)
+        head = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0))
+        path = tmp_path / "a" / "cd"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        body = head + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+        written[f"{path.parent.name}/{number}"] = pixels
+    dataset = load(tmp_path / "a")
+    assert all_rows(dataset) == labelled(written)
+    assert dataset.notes == ("10 of 10 images have 16 bits a colour, reduced to 8",)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])

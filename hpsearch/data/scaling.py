@@ -117,12 +117,13 @@ def pixels_like(name: str, values: NDArray[Any], image: Image) -> tuple[Pixels, 
         return values.astype(image.dtype), ()
     pixels, notes = _in_units_of(name, values, image)
     slack = 0.0 if image.dtype == "float32" else _SLACK * (image.high - image.low)
-    outside = int(((pixels < image.low - slack) | (pixels > image.high + slack)).sum())
-    if outside:
+    least, most = float(pixels.min()), float(pixels.max())
+    if least < image.low - slack or most > image.high + slack:
+        outside = int(((pixels < image.low - slack) | (pixels > image.high + slack)).sum())
         notes = (
             *notes,
             f"{plural(outside, 'pixel value')} outside the range of the training set, {image.low:g} to "
-            f"{image.high:g}; found {float(pixels.min()):g} to {float(pixels.max()):g}",
+            f"{image.high:g}; found {least:g} to {most:g}",
         )
     return pixels, notes
 
