@@ -306,6 +306,20 @@ def test_pictures_may_lie_flat_in_an_archive_or_alone(pictured: tuple[Trained, P
         model.predict(tmp_path / "flat")
 
 
+def test_models_without_a_range_are_of_eight_bits(pictured: tuple[Trained, Path], tmp_path: Path) -> None:
+    _, folder = pictured
+    shutil.copytree(folder / "m", tmp_path / "m")
+    document = json.loads((tmp_path / "m" / "model.json").read_text())
+    for key in ("dtype", "low", "high", "levels"):
+        del document["preprocessing"][key]
+    (tmp_path / "m" / "model.json").write_text(json.dumps(document))
+    old = hpsearch.load_model(tmp_path / "m")
+    assert isinstance(old.form, Image)
+    assert (old.form.dtype, old.form.low, old.form.high) == ("uint8", 0, 255)
+    expected = hpsearch.load_model(folder / "m").predict(folder / "p")
+    pd.testing.assert_frame_equal(old.predict(folder / "p"), expected)
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return folder
