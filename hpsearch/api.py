@@ -505,6 +505,7 @@ def describe(
     target: str | None = None,
     task: str | None = None,
     columns: Mapping[str, Any] | None = None,
+    watch: Callable[[int, int], None] = _SILENT.reads,
 ) -> DataFacts:
     """What is read from a file, folder or archive: columns, classes, splits, and what was inferred.
 
@@ -523,7 +524,7 @@ def describe(
         return Complaint(str(source), asked, text)
 
     data = {"source": str(source), "target": target, "task": task, "columns": columns}
-    return describe(DataSection.model_validate(data), None, complain)
+    return describe(DataSection.model_validate(data), None, complain, watch)
 
 
 def init(

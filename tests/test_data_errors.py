@@ -189,7 +189,7 @@ def test_parquet_with_a_name_twice(tmp_path: Path) -> None:
         ("nowhere/good.csv", {}, ("good.csv: no such file",)),
         ("good.csv/good.csv", {}, ("no such file",)),
         ("x" * 300 + ".csv", {}, ("cannot be read",)),
-        ("folder", {"target": None}, ("folder: expected pictures", "found no file")),
+        ("folder", {"target": None}, ("folder: expected images", "found no file")),
         (
             "sheet.xlsx",
             {},

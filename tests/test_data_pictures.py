@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import lzma
 import struct
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from PIL import ImageOps
 
 from hpsearch.data import Dataset, load_dataset
 from hpsearch.records import Task
@@ -94,7 +97,21 @@ def test_an_archive_is_the_same_as_its_folder(tmp_path: Path, wrap: str) -> None
     assert folder.notes == packed.notes == ()
 
 
-@pytest.mark.parametrize("words", [("train", "valid", "test"), ("Training", "validation", "TEST")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "valid", "test"),
+        ("Training", "validation", "TEST"),
+        ("training_set", "val_set", "test_set"),
+        ("Train", "Val", "Testing"),
+        ("train-data", "dev", "test-data"),
+        ("trainset", "development", "testset"),
+        ("Training Set", "Validation Set", "Test Set"),
+        ("seg_train/seg_train", "seg_val/seg_val", "seg_test/seg_test"),
+        ("training_set/training_set", "valid", "test_set/test_set"),
+        ("train/images", "valid/images", "test/images"),
+    ],
+)
 def test_parts_that_are_given_stay_as_they_are(tmp_path: Path, words: tuple[str, str, str]) -> None:
     written = {
         part: class_folders(tmp_path / "a" / "inner" / word, {"x": count, "y": 4}, seed=10 * place)
@@ -104,6 +121,44 @@ def test_parts_that_are_given_stay_as_they_are(tmp_path: Path, words: tuple[str,
         dataset = load(path, split=SplitSection(valid=0.4, test=0.3))
         for part in PARTS:
             assert rows(dataset, part) == labelled(written[part])
+
+
+@pytest.mark.parametrize("wrap", ["", "archive/", "test_data/"])
+def test_splits_below_further_folders(tmp_path: Path, wrap: str) -> None:
+    written = {
+        part: class_folders(tmp_path / "a" / f"{wrap}{word}", {"x": 8, "y": 4}, seed=10 * place)
+        for place, (part, word) in enumerate(zip(PARTS, ("Train", "val", "test_set"), strict=True))
+    }
+    for path in (tmp_path / "a", zip_folder(tmp_path / "a", tmp_path / "a.zip", "outer/")):
+        dataset = load(path)
+        assert all(rows(dataset, part) == labelled(written[part]) for part in PARTS)
+
+
+def test_archives_that_were_packed_on_windows(tmp_path: Path) -> None:
+    written = class_folders(tmp_path / "a", {"cat": 12, "dog": 11})
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("data\\", b"")
+        for name in written:
+            archive.writestr(f"data\\{name}".replace("/", "\\"), (tmp_path / "a" / name).read_bytes())
+    dataset = load(tmp_path / "a.zip")
+    assert all_rows(dataset) == labelled(written)
+    assert dataset.hash == load(tmp_path / "a").hash
+
+
+def test_classes_are_the_same_however_their_accents_are_written(tmp_path: Path) -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    class_folders(tmp_path / "a" / "train", {composed: 20, "the": 20})
+    class_folders(tmp_path / "a" / "test", {apart: 5, "the": 5}, seed=9)
+    dataset = load(tmp_path / "a")
+    assert dataset.classes == (composed, "the")
+    assert sorted(rows(dataset, "test").values()) == [composed] * 5 + ["the"] * 5
+
+
+def test_a_class_that_is_called_like_a_split(tmp_path: Path) -> None:
+    written = class_folders(tmp_path / "a", {"bus": 8, "car": 8, "train": 8})
+    dataset = load(tmp_path / "a")
+    assert all_rows(dataset) == labelled(written)
+    assert dataset.notes == ('"train" taken for a class, like "bus", "car"',)
 
 
 def test_without_a_validation_part_it_is_taken_from_training_alone(tmp_path: Path) -> None:
@@ -207,14 +262,94 @@ def test_transparent_pixels_are_white(tmp_path: Path) -> None:
 def test_palettes_sixteen_bits_and_animations(tmp_path: Path) -> None:
     deep = [PillowImage.fromarray(noise(n, 4, 4).astype(np.uint16) * 257) for n in range(10)]
     save(tmp_path / "deep", deep, ".png")
-    shallow = {(np.asarray(image) // 257).astype(np.uint8).tobytes() for image in deep}
-    assert set(all_rows(load(tmp_path / "deep"))) == shallow
+    assert set(all_rows(load(tmp_path / "deep"))) == {np.asarray(image).tobytes() for image in deep}
     drawn = [PillowImage.fromarray(noise(n, 4, 4, 3)).quantize(8) for n in range(20)]
     first = drawn[:10]
     save(tmp_path / "gif", first, ".gif", save_all=True, append_images=drawn[10:12])
     assert set(all_rows(load(tmp_path / "gif"))) == {
         np.asarray(image.convert("RGB")).tobytes() for image in first
     }
+
+
+def test_all_grey_values_of_sixteen_bits_are_kept(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 1024, (20, 8, 8)).astype(np.uint16)
+    save(tmp_path / "a", [PillowImage.fromarray(each) for each in values], ".png")
+    dataset = load(tmp_path / "a")
+    assert dataset.image is not None
+    assert set(all_rows(dataset)) == {each.tobytes() for each in values}
+    own = dataset.pictures(dataset.train.x)
+    image = dataset.image
+    assert (image.dtype, image.low, image.high) == ("uint16", own.min(), own.max())
+    assert dataset.images == {
+        "count": 20, "shape": [8, 8, 1], "levels": len(np.unique(values)), "left_out": 0,
+    }  # fmt: skip
+    assert len(np.unique(dataset.train.x)) == len(np.unique(own))
+    assert (dataset.displayed(dataset.train.x).min(), dataset.displayed(dataset.train.x).max()) == (0, 255)
+    assert load(tmp_path / "a").train.x.tobytes() == dataset.train.x.tobytes()
+    resized = load(tmp_path / "a", image_size=[4, 4], colour="rgb")
+    expected = [
+        np.rint(
+            PillowImage.fromarray(each.astype(np.float32)).resize((4, 4), PillowImage.Resampling.BILINEAR)
+        )
+        for each in values
+    ]
+    tripled = {np.repeat(each[..., None], 3, axis=2).astype(np.uint16).tobytes() for each in expected}
+    assert set(all_rows(resized)) == tripled
+
+
+def test_files_of_eight_and_sixteen_bits_are_mixed_with_a_word(tmp_path: Path) -> None:
+    shallow, deep = noise(0, 4, 4), noise(1, 4, 4).astype(np.uint16) * 256
+    images = [PillowImage.fromarray(shallow + n if n % 3 else deep + n) for n in range(12)]
+    save(tmp_path / "a", images, ".png")
+    for keys in ({}, {"image_size": [4, 4], "colour": "grey"}):
+        dataset = load(tmp_path / "a", **keys)
+        assert dataset.notes == ("8 of 12 images have 8 bits, scaled to 16",)
+        expected = {
+            ((shallow + n).astype(np.uint16) * 257 if n % 3 else (deep + n).astype(np.uint16)).tobytes()
+            for n in range(12)
+        }
+        assert set(all_rows(dataset)) == expected
+
+
+def test_colours_of_sixteen_bits_are_reduced_with_a_word(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    written = {}
+    for number in range(10):
+        pixels = noise(number, 4, 4, 3)
+        lines = b"".join(b"\0" + (line.astype(">u2") * 257).astype(">u2").tobytes() for line in pixels)
+        head = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0))
+        path = tmp_path / "a" / "cd"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        body = head + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+        written[f"{path.parent.name}/{number}"] = pixels
+    dataset = load(tmp_path / "a")
+    assert all_rows(dataset) == labelled(written)
+    assert dataset.notes == ("10 of 10 images have 16 bits a colour, reduced to 8",)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_upright_in_every_format(tmp_path: Path, suffix: str, orientation: int) -> None:
+    tags = PillowImage.Exif()
+    tags[0x0112] = orientation
+    lossless = {".webp": {"lossless": True}, ".jpg": {"quality": 95, "subsampling": 0}}.get(suffix, {})
+    images = [
+        PillowImage.fromarray(np.kron(noise(n, 2, 3, 1), np.ones((4, 4, 1))).astype(np.uint8)[..., 0])
+        for n in range(10)
+    ]
+    colour = [image.convert("RGB") for image in images]
+    save(tmp_path / "a", colour, suffix, exif=tags.tobytes(), **lossless)
+    dataset = load(tmp_path / "a")
+    upright = []
+    for image in colour:
+        image.getexif()[0x0112] = orientation
+        upright.append(np.asarray(ImageOps.exif_transpose(image)).astype(int))
+    for picture in dataset.pictures(dataset.train.x).astype(int):
+        assert picture.shape == upright[0].shape
+        assert min(np.abs(picture - each).max() for each in upright) <= 3 * (suffix == ".jpg")
 
 
 def test_photographs_are_turned_upright(tmp_path: Path) -> None:
@@ -238,7 +373,7 @@ def test_other_files_are_mentioned_and_hidden_ones_are_not(tmp_path: Path) -> No
         (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "a" / name).write_bytes(b"no picture")
     dataset = load(tmp_path / "a")
-    assert dataset.notes == ('2 files left out, not named as pictures: "README.md", "cat/notes.txt"',)
+    assert dataset.notes == ('2 files left out, not named as images: "README.md", "cat/notes.txt"',)
     assert dataset.hash == before.hash
     write_picture(tmp_path / "a" / "cat" / "000.png", noise(77, 4, 6, 3))
     assert load(tmp_path / "a").hash != before.hash
@@ -287,15 +422,56 @@ def test_npz_pictures_and_plain_features(tmp_path: Path) -> None:
     np.savez(tmp_path / "bytes.npz", x=x, y=y)
     np.savez_compressed(tmp_path / "shares.npz", X=x / 255, Y=y)
     np.savez(tmp_path / "whole.npz", x=x.astype(np.int64), y=y[:, None])
-    for name in ("bytes", "shares", "whole"):
+    for name in ("bytes", "whole"):
         dataset = load(tmp_path / f"{name}.npz")
         assert dataset.task is Task.BINARY
         assert all_rows(dataset) == expected
+    shares = load(tmp_path / "shares.npz")
+    assert shares.image is not None
+    assert (shares.image.dtype, shares.image.low, shares.image.high) == ("float32", 0, 1)
+    assert {picture.tobytes() for picture in shares.displayed(shares.train.x)} <= set(expected)
+    whole = load(tmp_path / "whole.npz")
+    np.testing.assert_allclose(shares.train.x, whole.train.x, rtol=1e-4, atol=1e-5)
     np.savez(tmp_path / "plain.npz", x=x[:, 0, :, 0], y=np.linspace(0, 9, 40))
     plain = load(tmp_path / "plain.npz")
     assert plain.task is Task.REGRESSION
     assert plain.image is None
     assert plain.features == ("x0", "x1", "x2", "x3", "x4")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 1.09), (0, 1.0000001), (-1, 1), (-1024, 3071.5), (0, 70_000), (0, 300.5)]
+)
+def test_the_range_of_numbers_is_that_of_the_whole_array(tmp_path: Path, low: float, high: float) -> None:
+    values = np.random.default_rng(0).uniform(low, high, (30, 4, 4))
+    values[3, 0, :2] = low, high
+    np.savez(tmp_path / "a.npz", x=values, y=np.arange(30) % 2)
+    dataset = load(tmp_path / "a.npz", split=SplitSection(valid=0.1, test=0.0))
+    image = dataset.image
+    assert image is not None
+    assert image.dtype == "float32"
+    found = np.concatenate([dataset.pictures(dataset.train.x), dataset.pictures(dataset.valid.x)])
+    np.testing.assert_allclose(np.sort(found.ravel()), np.sort(values.ravel()), rtol=1e-4, atol=1e-4 * high)
+    assert (image.low, image.high) == pytest.approx((low, high), abs=0.2 * (high - low))
+    assert image.levels == len(np.unique(values.astype(np.float32)))
+    shown = dataset.displayed(dataset.train.x)
+    assert (shown.min(), shown.max()) == (0, 255)
+    again = load(tmp_path / "a.npz", split=SplitSection(valid=0.1, test=0.0))
+    assert again.train.x.tobytes() == dataset.train.x.tobytes()
+    assert again.image == image
+
+
+def test_whole_numbers_keep_their_bits(tmp_path: Path) -> None:
+    x = noise(0, 30, 4, 4)
+    for name, values in (("a", x), ("b", x.astype(np.float64)), ("c", x.astype(np.int32))):
+        np.savez(tmp_path / f"{name}.npz", x=values, y=np.arange(30) % 2)
+    a, b, c = (load(tmp_path / f"{name}.npz") for name in "abc")
+    assert a.train.x.tobytes() == b.train.x.tobytes() == c.train.x.tobytes()
+    np.savez(tmp_path / "d.npz", x=x.astype(np.int64) * 100, y=np.arange(30) % 2)
+    deep = load(tmp_path / "d.npz")
+    assert deep.image is not None
+    assert deep.image.dtype == "uint16"
+    assert set(np.unique(deep.pictures(deep.train.x) // 100)) <= set(np.unique(x))
 
 
 def test_npz_parts(tmp_path: Path) -> None:
@@ -308,6 +484,44 @@ def test_npz_parts(tmp_path: Path) -> None:
     for part, some in zip(PARTS, (slice(20), slice(20, 30), slice(30, 40)), strict=True):
         assert dataset.pictures(getattr(dataset, part).x).tobytes() == x[some].tobytes()
         assert getattr(dataset, part).y.tolist() == y[some].tolist()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "train_images train_labels val_images val_labels test_images test_labels",
+        "x_train y_train x_valid y_valid x_test y_test",
+        "Train_X Train_Y Dev_X Dev_Y Test_X Test_Y",
+        "train_data train_targets validation_data validation_targets testing_data testing_targets",
+    ],
+)
+def test_npz_names_of_splits(tmp_path: Path, names: str) -> None:
+    x, y = noise(0, 40, 4, 4), (np.arange(40) % 3)[:, None]
+    cuts = (slice(20), slice(30, 40), slice(20, 30))
+    arrays = [array[cut] for cut in cuts for array in (x, y)]
+    np.savez(tmp_path / "a.npz", ids=y, **dict(zip(names.split(), arrays, strict=True)))
+    dataset = load(tmp_path / "a.npz")
+    assert dataset.notes == ('1 array left out: "ids"',)
+    for part, cut in zip(PARTS, cuts, strict=True):
+        assert dataset.pictures(getattr(dataset, part).x).tobytes() == x[cut].tobytes()
+        assert getattr(dataset, part).y.tolist() == y[cut, 0].tolist()
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
+@pytest.mark.parametrize("count", [60, 256])
+def test_idx_files_are_known_by_their_bytes(tmp_path: Path, pack: Any, count: int) -> None:
+    x, y = noise(0, count, 5, 4), (np.arange(count) % 3).astype(np.uint8)
+    datasets = []
+    for order in "><":
+        folder = tmp_path / ("big" if order == ">" else "little")
+        folder.mkdir()
+        for name, array in (("train-images-idx3-ubyte", x), ("train-labels-idx1-ubyte", y)):
+            head = bytes([0, 0, 8, array.ndim]) + struct.pack(f"{order}{array.ndim}I", *array.shape)
+            (folder / name).write_bytes(pack(head + array.tobytes()))
+        datasets.append(load(folder))
+    big, little = datasets
+    assert all_rows(big) == {image.tobytes(): str(label) for image, label in zip(x, y, strict=True)}
+    assert big.train.x.tobytes() == little.train.x.tobytes()
 
 
 def test_progress_tells_of_every_picture(tmp_path: Path) -> None:

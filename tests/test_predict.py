@@ -21,8 +21,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import hpsearch
+from hpsearch.data import Image
 from hpsearch.data.features import FREQUENT, read_features
 from hpsearch.data.raw import Raw
+from hpsearch.data.rows import Expected, read_rows
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.records import Task
 from hpsearch.reporting.predictions import predictions_bytes
@@ -253,7 +255,7 @@ def test_what_cannot_be_written_or_read_is_said(binary: tuple[Trained, Path, Pat
         call("predict", folder, table, "--out", tmp_path / "none" / "p.csv")
     with pytest.raises(DataError, match=r"t\.csb: no such file; did you mean"):
         call("predict", folder, table.with_suffix(".csb"))
-    with pytest.raises(DataError, match="found pictures"):
+    with pytest.raises(DataError, match="found images"):
         call("predict", folder, _pictures(tmp_path / "p"))
 
 
@@ -281,7 +283,7 @@ def test_pictures_in_class_folders_are_scored(pictured: tuple[Trained, Path]) ->
     # Every validation picture is among them, prepared alike.
     own = {row.tobytes() for row in rows.x}
     assert all(row.tobytes() in own for row in trained.dataset.valid.x)
-    assert rows.notes == ("90 of 90 pictures resized to the model's 4 × 5 pixels",)
+    assert rows.notes == ("90 of 90 images resized to the model's 4 × 5 pixels",)
     frame = pd.read_csv(StringIO(call("predict", folder / "m", folder / "p").stdout))
     assert list(frame.columns) == ["file", "predicted", "p_=cow", "p_cat", "p_dog"]
     assert frame["file"][0] == "'=cow/000.png"
@@ -303,8 +305,22 @@ def test_pictures_may_lie_flat_in_an_archive_or_alone(pictured: tuple[Trained, P
     pd.testing.assert_frame_equal(one, flat.iloc[[1]].reset_index(drop=True))
     assert model.score(model.prepare(tmp_path / "flat"), model.outputs(np.zeros((3, 60), np.float32))) is None
     (tmp_path / "flat" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
-    with pytest.raises(DataError, match=r'1 of 3 pictures cannot be read: "1.png"'):
+    with pytest.raises(DataError, match=r'1 of 3 images cannot be read: "1.png"'):
         model.predict(tmp_path / "flat")
+
+
+def test_models_without_a_range_are_of_eight_bits(pictured: tuple[Trained, Path], tmp_path: Path) -> None:
+    _, folder = pictured
+    shutil.copytree(folder / "m", tmp_path / "m")
+    document = json.loads((tmp_path / "m" / "model.json").read_text())
+    for key in ("dtype", "low", "high", "levels"):
+        del document["preprocessing"][key]
+    (tmp_path / "m" / "model.json").write_text(json.dumps(document))
+    old = hpsearch.load_model(tmp_path / "m")
+    assert isinstance(old.form, Image)
+    assert (old.form.dtype, old.form.low, old.form.high) == ("uint8", 0, 255)
+    expected = hpsearch.load_model(folder / "m").predict(folder / "p")
+    pd.testing.assert_frame_equal(old.predict(folder / "p"), expected)
 
 
 def _made(folder: Path) -> Path:
@@ -351,3 +367,85 @@ def test_plain_arrays_and_built_in_sources_are_tables(tmp_path: Path) -> None:
     assert found == (pytest.approx((frame["predicted"].astype(int) == y).mean()), 90)
     iris = run_study(tmp_path, "iris", database="iris.db").export(tmp_path / "iris")
     assert len(iris.predict("iris")) == 150
+
+
+def _image(dtype: str, low: float, high: float) -> Image:
+    return Image(4, 5, (0.0,), (1.0,), dtype, low, high)  # type: ignore[arg-type]
+
+
+def _read(path: Path, image: Image, **arrays: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Pixels [n, 20] and notes of new images, as a model with mean 0 and deviation 1 takes them."""
+    if arrays:
+        np.savez(path, **arrays)
+    rows = read_rows(path, Expected(image, "label", ("0", "1")))
+    return rows.x, rows.notes
+
+
+def test_new_images_are_read_in_the_range_of_training(tmp_path: Path) -> None:
+    path, grey = tmp_path / "x.npz", noise(0, 3, 4, 5)
+    grey[0, 0, :2] = 0, 255
+    flat = grey.reshape(3, 20)
+    shares = grey / 255
+    model = _image("float32", 0, 1)
+    np.testing.assert_allclose(_read(path, model, x=shares)[0], flat / 255, rtol=1e-6)
+    over = shares.copy()
+    over[1, 1, 1] = 1.00001
+    x, notes = _read(path, model, x=over)
+    np.testing.assert_allclose(x, over.reshape(3, 20), rtol=1e-6)
+    assert notes == ("1 pixel value outside the range of the training set, 0 to 1; found 0 to 1.00001",)
+    x, notes = _read(path, model, x=grey)
+    np.testing.assert_allclose(x, flat / 255, rtol=1e-6)
+    assert notes == ("pixels from 0 to 255 scaled to the model's 0 to 1",)
+    for number, each in enumerate(grey):
+        write_picture(tmp_path / "f" / f"{number}.png", each)
+    np.testing.assert_allclose(_read(tmp_path / "f", model)[0], flat / 255, rtol=1e-6)
+    signed = _image("float32", -1, 1)
+    x, notes = _read(path, signed, x=shares * 2 - 1.5)
+    np.testing.assert_allclose(x, (shares * 2 - 1.5).reshape(3, 20), atol=1e-6)
+    assert "outside the range of the training set, -1 to 1; found -1.5 to 0.5" in notes[0]
+    for source in (path, tmp_path / "f"):
+        with pytest.raises(
+            DataError, match="expected pixels in the range of the training set, -1 to 1; found"
+        ):
+            _read(source, signed, **({"x": grey} if source == path else {}))
+
+
+def test_a_model_of_whole_pixels_takes_shares_and_other_depths(tmp_path: Path) -> None:
+    path, grey = tmp_path / "x.npz", noise(0, 3, 4, 5)
+    grey[0, 0, :2] = 0, 255
+    flat = grey.reshape(3, 20)
+    model = Image(4, 5, (0.0,), (1.0,))
+    for values in (grey, grey.astype(np.int64), grey.astype(np.float32), grey.astype(np.uint16)):
+        x, notes = _read(path, model, x=values)
+        assert (x == flat).all()
+        assert notes == ()
+    x, notes = _read(path, model, x=grey / 255)
+    assert (x == flat).all()
+    assert notes == ("numbers from 0 to 1 taken for shares of 255",)
+    over = grey / 255
+    over[0, 0, 1] = 1.09
+    x, notes = _read(path, model, x=over)
+    np.testing.assert_allclose(x, (over * 255).reshape(3, 20), rtol=1e-6)
+    assert notes[0] == "numbers from 0 to 1.09 taken for shares of 255"
+    deep = _image("uint16", 9, 1001)
+    x, notes = _read(path, deep, x=grey.astype(np.uint16) * 4)
+    assert (x == flat * 4.0).all()
+    assert notes == ()
+    x, notes = _read(path, deep, x=grey)
+    assert (x == flat * 257.0).all()
+    assert notes[0] == "pixels from 0 to 255 scaled to the model's 0 to 65535"
+    assert "outside the range of the training set, 9 to 1001; found 0 to 65535" in notes[1]
+    with pytest.raises(DataError, match="9 to 1001; found 0 to 1; scale them"):
+        _read(path, deep, x=grey / 255)
+    for number, each in enumerate(grey):
+        write_picture(tmp_path / "f" / f"{number}.png", each.astype(np.uint16) * 256)
+    x, notes = _read(tmp_path / "f", model)
+    assert (x == flat).all()
+    assert notes == ("3 of 3 images have 16 bits, reduced to 8",)
+
+
+def test_accents_of_folders_are_compared_when_predicting(tmp_path: Path) -> None:
+    class_folders(tmp_path / "a", {"cafe\u0301": 2, "the": 1}, (4, 5))
+    rows = read_rows(tmp_path / "a", Expected(Image(4, 5, (0.0,), (1.0,)), "folder", ("caf\u00e9", "the")))
+    assert rows.truth is not None
+    assert rows.truth.tolist() == [0, 0, 1]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hpsearch.cli.common import show, write_out
+from hpsearch.cli.common import reading, show, write_out
 
 
 def data(
@@ -33,7 +33,8 @@ def data(
     from hpsearch.reporting.json_csv import json_text
     from hpsearch.reporting.tables import sections_view
 
-    found = api.describe(source, target=target)
+    with reading() as watch:
+        found = api.describe(source, target=target, watch=watch)
     if format_ == "json":
         write_out(json_text(found.document()))
         return

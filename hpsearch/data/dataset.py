@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from hpsearch.data.columns import Columns
 from hpsearch.errors import HpsearchError
 from hpsearch.records import Task
+
+MOST_SHARES = 2.0
+"""Numbers up to this are shares of white, some of them sharpened beyond 1; larger ones are of 0 to 255."""
+
+PixelType = Literal["uint8", "uint16", "float32"]
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,22 @@ class Part:
 
 @dataclass(frozen=True)
 class Image:
-    """How a row's features are a picture: its pixels from left to right, line by line, channel by channel.
+    """How a row's features are an image: its pixels from left to right, line by line, channel by channel.
 
-    mean, std: of each channel (one for grey, else red, green, blue) in the training part's pixels from 0 to
-    255; feature · std + mean is a pixel. A channel that is constant there has standard deviation 1.
+    mean, std: of each channel (one for grey, else red, green, blue) in the training set's pixels;
+    feature · std + mean is a pixel. A channel that is constant there has standard deviation 1.
+    dtype: of pixels: uint8, uint16, or float32 where a source has other numbers. low, high: the range of the
+    training set's pixels. levels: how many different values there are in all splits; None if very many.
     """
 
     height: int
     width: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    dtype: PixelType = "uint8"
+    low: float = 0.0
+    high: float = 255.0
+    levels: int | None = 256
 
     @property
     def channels(self) -> int:
@@ -57,19 +68,36 @@ class Image:
         ends = ("",) if self.channels == 1 else (",red", ",green", ",blue")
         return tuple(f"{y},{x}{end}" for y in range(self.height) for x in range(self.width) for end in ends)
 
-    def standardised(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    @property
+    def white(self) -> float | None:
+        """What stands for white, where the range tells: 255, 65535, or 1 of shares; else None."""
+        if self.dtype != "float32":
+            return float(np.iinfo(self.dtype).max)
+        if self.low < 0 or self.high > 255:
+            return None
+        return 1.0 if self.high <= MOST_SHARES else 255.0
+
+    def standardised(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """[n, height · width · channels] features of [n, height, width, channels] pixels."""
         x = pixels.astype(np.float32)
         x -= np.array(self.mean, np.float32)
         x /= np.array(self.std, np.float32)
         return x.reshape(len(pixels), self.size)
 
-    def pixels(self, x: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-        """[n, height, width, channels] pixels of [n, height · width · channels] features."""
+    def pixels(self, x: NDArray[np.floating[Any]]) -> NDArray[Any]:
+        """[n, height, width, channels] pixels, of `dtype`, of [n, height · width · channels] features."""
         pixels = x.reshape(len(x), self.height, self.width, self.channels) * np.array(self.std, np.float32)
         pixels += np.array(self.mean, np.float32)
-        whole: NDArray[np.uint8] = np.clip(np.rint(pixels, out=pixels), 0, 255, out=pixels).astype(np.uint8)
-        return whole
+        if self.dtype == "float32":
+            return pixels
+        return np.clip(np.rint(pixels, out=pixels), 0, self.white, out=pixels).astype(self.dtype)
+
+    def displayed(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        """Pixels from 0 to 255 of others, the training set's range from black to white."""
+        if pixels.dtype == np.uint8:
+            return pixels
+        shares = (pixels.astype(np.float32) - self.low) * (255 / ((self.high - self.low) or 1))
+        return np.clip(np.rint(shares, out=shares), 0, 255, out=shares).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -80,8 +108,9 @@ class Dataset:
     regression 0 and the mean); prediction · target_std + target_mean is in the target's own unit.
     hash: sha256 of the source's content, before any transformation or split.
     notes: sentences that the user should read (rows left out, a constant column …).
-    image: how features are pictures, if the source holds pictures; columns: how those of a table are made of
-    its columns. target: name of the column that is predicted, "label" or "folder" of pictures.
+    image: how features are images, if the source holds images; columns: how those of a table are made of
+    its columns. target: name of the column that is predicted, "label" or "folder" of images.
+    left_out: files beside the images that are none.
     """
 
     name: str
@@ -98,16 +127,39 @@ class Dataset:
     image: Image | None = None
     columns: Columns | None = None
     target: str = ""
+    left_out: int = 0
 
-    def pictures(self, x: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-        """The pictures [n, height, width, channels] whose features are `x`, [n, features].
+    def pictures(self, x: NDArray[np.floating[Any]]) -> NDArray[Any]:
+        """The images [n, height, width, channels] whose features are `x`, [n, features], as they were read.
 
         Raises:
-            HpsearchError: the source does not hold pictures.
+            HpsearchError: the source does not hold images.
         """
         if self.image is None:
-            raise HpsearchError(f"{self.name}: expected a data set of pictures; found one of a table")
+            raise HpsearchError(f"{self.name}: expected a data set of images; found one of a table")
         return self.image.pixels(x)
+
+    def displayed(self, x: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+        """`pictures` from black, 0, to white, 255.
+
+        Raises:
+            HpsearchError: the source does not hold images.
+        """
+        pixels = self.pictures(x)
+        assert self.image is not None
+        return self.image.displayed(pixels)
+
+    @property
+    def images(self) -> dict[str, Any] | None:
+        """What was read of images, as JSON-able values: how many, of what shape and with how many values."""
+        if self.image is None:
+            return None
+        return {
+            "count": len(self.train) + len(self.valid) + len(self.test),
+            "shape": [self.image.height, self.image.width, self.image.channels],
+            "levels": self.image.levels,
+            "left_out": self.left_out,
+        }
 
     @property
     def outputs(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hpsearch.data.columns import Column
+from hpsearch.data.load import load_dataset
 from hpsearch.data.prepare import Complain, read_and_split, read_whole, refusal
 from hpsearch.data.raw import Raw
 from hpsearch.study.schema import DataSection
@@ -131,6 +132,10 @@ def describe(data: DataSection, base: Path | None = None, complain: Complain | N
     found = read_and_split(data, 0, base, refuse, raw)
     target = found.target
     counts = tuple(np.bincount(target.values.astype(np.int64)).tolist()) if target.classes else ()
+    images, notes = None, found.notes
+    if raw.pictures is not None:  # they are decoded to know their shape and levels
+        dataset = load_dataset(data, 0, base, complain, progress)
+        images, notes = dataset.images, dataset.notes
     return DataFacts(
         raw.name,
         len(raw.frame),
@@ -140,8 +145,8 @@ def describe(data: DataSection, base: Path | None = None, complain: Complain | N
         target.classes,
         counts,
         (len(found.split.train), len(found.split.valid), len(found.split.test)),
-        _images(raw),
-        found.notes,
+        images,
+        notes,
     )
 
 
@@ -203,7 +208,3 @@ def _example(value: Any) -> str:
     if isinstance(value, pd.Timestamp | np.datetime64):
         return str(pd.Timestamp(value)).removesuffix(" 00:00:00")
     return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
-
-
-def _images(raw: Raw) -> dict[str, Any] | None:
-    return None

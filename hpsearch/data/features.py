@@ -15,9 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from hpsearch.data.columns import DATE_PARTS, MISSING, Columns
-from hpsearch.data.dataset import Image
 from hpsearch.data.dates import features_of
-from hpsearch.data.raw import Pixels, Raw, listed
+from hpsearch.data.raw import Raw, listed
 from hpsearch.errors import DataError, plural
 
 _LEFT_OUT = ("id", "text")
@@ -113,28 +112,6 @@ def expanded(
     parts = [part[:, None] for column in dates for part in features_of(column).values()]
     flags = [np.isnan(numbers[:, [names.index(name)]]).astype(np.float64) for name in flagged]
     return np.hstack([numbers, *parts, *flags])
-
-
-def fitted_image(source: str, pixels: Pixels, train: NDArray[np.int64]) -> Image:
-    """How [n, height, width, channels] pixels become features: by the channels of the rows `train`.
-
-    Raises:
-        DataError: all of these pictures are the same.
-    """
-    first = pixels[train[0]]
-    if all((pixels[row] == first).all() for row in train):
-        raise DataError(f"{source}: all pictures of the training set are the same; nothing can be learnt")
-    _, height, width, channels = pixels.shape
-    levels = np.arange(256)
-    mean, std = [], []
-    for channel in range(channels):
-        counts = np.zeros(256, np.int64)
-        for rows in np.array_split(train, len(train) // 256 + 1):
-            counts += np.bincount(pixels[rows, ..., channel].ravel(), minlength=256)
-        centre = float(counts @ levels / counts.sum())
-        mean.append(centre)
-        std.append(float(np.sqrt(counts @ (levels - centre) ** 2 / counts.sum())) or 1.0)
-    return Image(height, width, tuple(mean), tuple(std))
 
 
 def _categories(source: str, column: pd.Series[Any]) -> pd.Series[Any]:

@@ -5,38 +5,89 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
-MOST_FOLDERS = 4
-"""Folders from a source to its pictures: around all, of a part, of a class; one more is complained about."""
+from hpsearch.errors import DataError
+from hpsearch.text import plain
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+MOST_FOLDERS = 7
+"""Folders from a source to its images: a few around all, of a split, around a split, of a class."""
+
+MOST_TIMES, FREE_BYTES = 200, 1 << 26
+"""Compressed content may become so many times larger; below so many bytes it is not looked at."""
 
 _IDX = re.compile(r"(.*)images([-.])idx3-ubyte(\.gz|\.xz)?")
 _COMPRESSED = ("", ".gz", ".xz")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_SPECIAL = (
+    (stat.S_ISFIFO, "pipe"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
 _TEST_WORDS = ("t10k", "test")
 
 
 class IdxPair(NamedTuple):
-    """A file of pictures and the one of their labels, None if it is not there."""
+    """A file of images and the one of their labels, None if it is not there."""
 
     images: Path
     labels: Path | None
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file's name is that of a picture."""
-    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+def is_image(name: str) -> bool:
+    """Whether a file's name is that of an image."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def readable(name: str) -> str:
+    """A file's name as it can be stored: bytes that are no UTF-8 are replaced."""
+    return _SURROGATES.sub("\ufffd", name)
+
+
+def shown(name: str) -> str:
+    """A file's name for messages."""
+    return plain(readable(name))
+
+
+def check_regular(path: Path) -> None:
+    """Refuse a pipe, socket or device: it may never end, and cannot be read twice.
+
+    Raises:
+        DataError: it is one. OSError: there is nothing, or it cannot be looked at.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        kind = next((word for test, word in _SPECIAL if test(mode)), "special file")
+        raise DataError(f"{path}: expected a file or a folder; found a {kind}; save its content as a file")
+
+
+def check_unpacked(subject: str, packed: int, unpacked: int) -> None:
+    """Refuse compressed content that becomes far larger than real data do: it would fill the memory.
+
+    Raises:
+        DataError: with `subject`, the limit and what to do.
+    """
+    if unpacked > max(FREE_BYTES, MOST_TIMES * packed):
+        raise DataError(
+            f"{subject}: {unpacked / 1e6:,.0f} MB packed into {packed / 1e6:,.3g} MB; "
+            f"at most {MOST_TIMES} times the packed size is read; unpack it yourself if you trust it"
+        )
 
 
 def is_hidden(name: str) -> bool:
     """Whether a file is hidden, lies in a hidden folder, or is what macOS adds to archives."""
-    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in name.split("/"))
+    return any(
+        (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/")
+    )
 
 
 def is_idx(name: str) -> bool:
-    """Whether a file's name is that of pictures in IDX format."""
+    """Whether a file's name is that of images in IDX format."""
     return _IDX.fullmatch(name) is not None
 
 
@@ -68,7 +119,7 @@ def idx_starts(folder: Path) -> list[str]:
 def idx_pairs(path: Path) -> list[IdxPair]:
     """The pair of files of an IDX source, and that of its test set if there is one beside it.
 
-    path: a file of pictures, or a folder for which `idx_starts` finds one beginning.
+    path: a file of images, or a folder for which `idx_starts` finds one beginning.
     """
     folder = path if path.is_dir() else path.parent
     match = None if path.is_dir() else _IDX.fullmatch(path.name)
@@ -98,7 +149,7 @@ def key_parts(path: Path) -> Iterator[bytes]:
     if path.is_dir():
         for name in files_below(path):
             yield f"{name}\0".encode(errors="surrogateescape")
-            if (is_picture(name) or "idx" in name) and (path / name).is_file():  # a pipe would never end
+            if (is_image(name) or "idx" in name) and (path / name).is_file():  # a pipe would never end
                 yield file_hash(path / name)
     elif is_idx(path.name) and path.is_file():
         for pair in idx_pairs(path):

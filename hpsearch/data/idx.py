@@ -1,4 +1,4 @@
-"""Pictures and labels in IDX files, as MNIST and its like come."""
+"""Images and labels in IDX files, as MNIST and its like come."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import lzma
 import math
+import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.data.arrays import ArrayPictures
-from hpsearch.data.files import IdxPair, idx_pairs, idx_starts
+from hpsearch.data.arrays import ArrayImages
+from hpsearch.data.files import MOST_TIMES, IdxPair, check_unpacked, idx_pairs, idx_starts
 from hpsearch.data.pixels import check_memory
 from hpsearch.data.raw import TEST, TRAIN, Pixels, Raw, Refuse, class_task, listed
 from hpsearch.errors import DataError
@@ -26,9 +27,9 @@ _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 def read_idx(path: Path, refuse: Refuse) -> Raw:
-    """The pictures of an IDX file and its labels, which are classes.
+    """The images of an IDX file and its labels, which are classes.
 
-    path: a file of pictures, or a folder that holds one; the file of labels, and the pair of the test set,
+    path: a file of images, or a folder that holds one; the file of labels, and the pair of the test set,
     are found beside it by their names. All of them may be compressed.
 
     Raises:
@@ -47,7 +48,7 @@ def read_idx(path: Path, refuse: Refuse) -> Raw:
         digest.hexdigest(),
         task=class_task(len(np.unique(target))),
         parts=None if len(pairs) == 1 else parts,
-        pictures=ArrayPictures(path.name, pixels),
+        pictures=ArrayImages(path.name, pixels),
     )
 
 
@@ -70,14 +71,14 @@ def read_rows_of_idx(path: Path, refuse: Refuse) -> tuple[Pixels, NDArray[np.uin
 def _pairs(path: Path, refuse: Refuse) -> list[IdxPair]:
     if path.is_dir() and len(starts := idx_starts(path)) > 1:
         names = listed(f"{start}images…" for start in starts)
-        raise refuse("source", f"{path}: expected one file of pictures; found {names}: give the path of one")
+        raise refuse("source", f"{path}: expected one file of images; found {names}: give the path of one")
     return idx_pairs(path)
 
 
 def _joined(path: Path, images: Sequence[NDArray[np.uint8]]) -> Pixels:
     if len({part.shape[1:] for part in images}) > 1:
         sizes = " and ".join(f"{part.shape[1]} × {part.shape[2]}" for part in images)
-        raise DataError(f"{path}: expected training and test pictures of one size; found {sizes}")
+        raise DataError(f"{path}: expected training and test images of one size; found {sizes}")
     return np.concatenate(images)[..., None]
 
 
@@ -88,7 +89,7 @@ def _pair(pair: IdxPair, digest: Any) -> tuple[NDArray[np.uint8], NDArray[np.uin
     images, labels = _read(pair.images, 3, digest), _read(pair.labels, 1, digest)
     if len(images) != len(labels):
         raise DataError(
-            f"{pair.labels}: expected a label for each of the {len(images):,} pictures in "
+            f"{pair.labels}: expected a label for each of the {len(images):,} images in "
             f"{pair.images.name}; found {len(labels):,}; they do not belong together"
         )
     return images, labels
@@ -97,21 +98,33 @@ def _pair(pair: IdxPair, digest: Any) -> tuple[NDArray[np.uint8], NDArray[np.uin
 def _read(path: Path, dimensions: int, digest: Any) -> NDArray[np.uint8]:
     """The array of unsigned bytes in an IDX file; no more is unpacked than its head announces."""
     again = "copy it again"
+    magic = bytes([0, 0, _UNSIGNED_BYTES, dimensions])
     try:
         with _opened(path) as file:
             head = file.read(4)
-            magic = bytes([0, 0, _UNSIGNED_BYTES, dimensions])
-            if head != magic:
+            if head not in (magic, magic[::-1]):
                 raise DataError(
                     f"{path}: expected an IDX file of unsigned bytes and order {dimensions}, "
                     f"which begins with the bytes {magic.hex(' ')}; "
                     f"found {head.hex(' ') or 'nothing'}; {again}"
                 )
             sizes = file.read(4 * dimensions)
-            shape = tuple(int(size) for size in np.frombuffer(sizes[: len(sizes) // 4 * 4], ">u4"))
-            expected = math.prod(shape) if len(shape) == dimensions else 0
+            if len(sizes) < 4 * dimensions:
+                raise DataError(
+                    f"{path}: expected {4 * dimensions} bytes of sizes after its head; "
+                    f"found {len(sizes)}; {again}"
+                )
+            # Some programs write sizes in the machine's order; the other reading is absurdly large.
+            shapes = [tuple(np.frombuffer(sizes, f"{order}u4").tolist()) for order in "><"]
+            shape, other = sorted(shapes, key=math.prod)
+            expected = math.prod(shape)
             check_memory(f"{path}: the {expected:,} pixels that its head announces", expected)
+            check_unpacked(str(path), os.path.getsize(path), expected)
             content = _at_most(file, expected + 1)
+            if len(content) > expected and math.prod(other) <= MOST_TIMES * os.path.getsize(path):
+                content += _at_most(file, math.prod(other) - expected)
+                if len(content) == math.prod(other):
+                    shape, expected = other, len(content)
     except _BROKEN as error:
         raise DataError(f"{path}: cannot be read whole: {error}; {again}") from None
     if not expected or len(content) != expected:
@@ -126,9 +139,12 @@ def _read(path: Path, dimensions: int, digest: Any) -> NDArray[np.uint8]:
 
 
 def _opened(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
+    """The file, unpacked as its first bytes say: browsers leave or drop the ending."""
+    with open(path, "rb") as file:
+        start = file.read(6)
+    if start.startswith(b"\x1f\x8b"):
         return cast(BinaryIO, gzip.open(path))
-    if path.suffix == ".xz":
+    if start.startswith(b"\xfd7zXZ\0"):
         return cast(BinaryIO, lzma.open(path))
     return open(path, "rb")
 

@@ -36,7 +36,18 @@ MOST_BYTES = 2 << 30
 """Of all prepared data sets in the cache."""
 
 _ARRAYS = ("train", "valid", "test")
-_VALUES = ("name", "task", "features", "classes", "hash", "target_mean", "target_std", "notes", "target")
+_VALUES = (
+    "name",
+    "task",
+    "features",
+    "classes",
+    "hash",
+    "target_mean",
+    "target_std",
+    "notes",
+    "target",
+    "left_out",
+)
 _FORMS = ("image", "columns")
 """How features were made: dataclasses, of which a data set has one."""
 
@@ -54,7 +65,7 @@ def load_dataset(
         seed: the study's; the split and generated points follow from it.
         base: folder of relative paths, the current one when absent.
         complain: makes a complaint about a key of the study file, such as `Study.source.complaint`.
-        progress: is called with (done, total) again and again while pictures are decoded.
+        progress: is called with (done, total) again and again while images are decoded.
 
     Raises:
         StudyFileError: a key of `[data]` is wrong (DataError without `complain`).
@@ -77,11 +88,11 @@ def load_dataset(
 
 
 def _arrays(dataset: Dataset) -> dict[str, NDArray[Any]]:
-    """What is stored of the parts; pixels in place of the features that are four times as large."""
+    """What is stored of the parts; whole pixels in place of the features, which are larger."""
     arrays: dict[str, NDArray[Any]] = {}
     for name in _ARRAYS:
         part: Part = getattr(dataset, name)
-        arrays[f"{name}_x"] = part.x if dataset.image is None else dataset.pictures(part.x)
+        arrays[f"{name}_x"] = dataset.pictures(part.x) if _has_whole_pixels(dataset.image) else part.x
         arrays[f"{name}_y"] = part.y
     return arrays
 
@@ -127,9 +138,16 @@ def _read(path: Path) -> Dataset | None:
         about["columns"] = Columns.of(about["columns"])
     if about["image"] is not None:
         image = Image(**about["image"])
-        about["image"], xs = image, [image.standardised(x) for x in xs]
+        about["image"] = image
+        if _has_whole_pixels(image):
+            xs = [image.standardised(x) for x in xs]
     train, valid, test = (Part(x, y) for x, y in zip(xs, ys, strict=True))
     return Dataset(train=train, valid=valid, test=test, **about)
+
+
+def _has_whole_pixels(image: Image | None) -> bool:
+    """Whether features can be made of pixels and these of features, with the same bits."""
+    return image is not None and image.dtype != "float32"
 
 
 def _tuples(value: Any) -> Any:

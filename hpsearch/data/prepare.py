@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from hpsearch.data.builtin import BUILT_IN, GENERATED, read_built_in
 from hpsearch.data.coded import coded_columns
 from hpsearch.data.dataset import Dataset, Part
-from hpsearch.data.features import fitted_image, read_features, schema_notes, used_columns
+from hpsearch.data.features import read_features, schema_notes, used_columns
 from hpsearch.data.files import is_idx
 from hpsearch.data.raw import Advance, Form, Raw, Refuse, listed
+from hpsearch.data.scaling import fitted_image
 from hpsearch.data.sources import kind_of
 from hpsearch.data.split import Split, choose_rows, split_rows
 from hpsearch.data.tables import SUFFIXES, no_such_file
@@ -59,7 +60,7 @@ def prepare_dataset(
     image = made = None
     if raw.pictures is not None:
         form = Form((data.image_size[0], data.image_size[1]) if data.image_size else None, data.colour)
-        pixels = raw.pictures.pixels(form, refuse, progress or (lambda done, total: None))
+        pixels, notes = raw.pictures.pixels(form, refuse, progress or (lambda done, total: None))
         image = fitted_image(raw.name, pixels, split.train)
         parts = [image.standardised(pixels[rows]) for rows in split]
         names = image.features
@@ -85,6 +86,7 @@ def prepare_dataset(
         image=image,
         columns=made,
         target=raw.target,
+        left_out=raw.left_out,
     )
 
 
@@ -142,7 +144,7 @@ def read_whole(data: DataSection, seed: int, base: Path, refuse: Refuse) -> Raw:
         )
     for key in ("image_size", "n_images", "colour"):
         if getattr(data, key) is not None and raw.pictures is None:
-            raise refuse(key, f"is for pictures; {raw.name} is a table; leave the key out")
+            raise refuse(key, f"is for images; {raw.name} is a table; leave the key out")
     return raw
 
 
@@ -155,7 +157,7 @@ def _read_source(data: DataSection, path: Path, seed: int, refuse: Refuse) -> Ra
             "source",
             f'unknown built-in source "{data.source}"{nearest(data.source, BUILT_IN)} '
             f"(built in: {', '.join(BUILT_IN)}), and there is no folder {path}; the path of a folder of "
-            f"pictures, or of a file that ends in {', '.join((*SUFFIXES, *_PICTURES))}, works too",
+            f"images, or of a file that ends in {', '.join((*SUFFIXES, *_PICTURES))}, works too",
         )
     try:
         kind = kind_of(path)

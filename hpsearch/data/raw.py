@@ -1,11 +1,12 @@
-"""A source as it was read: nothing transformed yet, and pictures not even decoded."""
+"""A source as it was read: nothing transformed yet, and images not even decoded."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,33 +20,58 @@ Refuse = Callable[[str, str], HpsearchError]
 """Makes the error for a key below `data`, such as "target" or "split.column", and a text."""
 
 Advance = Callable[[int, int], None]
-"""Is told how many of how many pictures are decoded."""
+"""Is told how many of how many images are decoded."""
 
 Indices = NDArray[np.int64]
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]
+"""uint8 or uint16, or float32 where a source has other numbers."""
 
-PARTS = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "test": 2}
 TRAIN, VALID, TEST = range(3)
+PARTS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "valid": VALID,
+    "validation": VALID,
+    "val": VALID,
+    "dev": VALID,
+    "development": VALID,
+    "test": TEST,
+    "testing": TEST,
+}
+"""The words for the splits, in lower case."""
+
+_SPLIT = re.compile(rf"({'|'.join(PARTS)})[-_ ]?(set|data|dataset|images|imgs|split|folder)?")
 
 _MOST_NAMES_SHOWN = 12
 
 
 @dataclass(frozen=True)
 class Form:
-    """What decoded pictures shall be: (height, width), and "rgb" or "grey"; None is what all of them are."""
+    """What decoded images shall be: None is what all of them are.
+
+    size: (height, width). colour: "rgb" or "grey". bits: 8 or 16, of image files.
+    """
 
     size: tuple[int, int] | None = None
     colour: str | None = None
+    bits: int | None = None
 
 
-class Pictures(Protocol):
-    """A source's pictures, in the order of its rows."""
+class Decoded(NamedTuple):
+    """pixels: [n, height, width, channels]. notes: sentences that the user should read."""
 
-    def take(self, rows: Indices) -> Pictures:
+    pixels: Pixels
+    notes: tuple[str, ...] = ()
+
+
+class Images(Protocol):
+    """A source's images, in the order of its rows."""
+
+    def take(self, rows: Indices) -> Images:
         """Those of some rows."""
 
-    def pixels(self, form: Form, refuse: Refuse, advance: Advance) -> Pixels:
-        """All of them decoded: [n, height, width, channels].
+    def pixels(self, form: Form, refuse: Refuse, advance: Advance) -> Decoded:
+        """All of them decoded.
 
         Raises:
             DataError: some cannot be read. HpsearchError: they differ and `form` does not say what to do.
@@ -58,8 +84,8 @@ class Raw:
 
     name: for messages and displays. task: of a source that knows it. hash: sha256 of the content.
     parts: [rows] which of train, valid and test (0, 1, 2) each row is for, where the source says so.
-    pictures: one a row; the frame then has the target alone. schema: what the columns of a table file are;
-    ignored: those that the user left out.
+    pictures: one a row; the frame then has the target alone. left_out: files beside them that are none.
+    schema: what the columns of a table file are; ignored: those that the user left out.
     """
 
     name: str
@@ -69,7 +95,8 @@ class Raw:
     task: Task | None = None
     notes: tuple[str, ...] = ()
     parts: Indices | None = None
-    pictures: Pictures | None = None
+    pictures: Images | None = None
+    left_out: int = 0
     schema: tuple[Column, ...] = ()
     ignored: tuple[str, ...] = ()
 
@@ -88,8 +115,14 @@ class Raw:
         return f'column "{self.target}"' if self.pictures is None else f"the {self.target}s"
 
     def rows(self, count: int) -> str:
-        """ "1 row", "2,000 pictures"."""
-        return plural(count, "row" if self.pictures is None else "picture")
+        """ "1 row", "2,000 images"."""
+        return plural(count, "row" if self.pictures is None else "image")
+
+
+def split_of(word: str) -> int | None:
+    """The split that a folder or an array is named after, such as "Training", "val" or "test_set"."""
+    match = _SPLIT.fullmatch(word.strip().lower())
+    return PARTS[match.group(1)] if match else None
 
 
 def class_task(classes: int) -> Task:

@@ -13,17 +13,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.data.arrays import ArrayPictures
+from hpsearch.data.arrays import ArrayImages
 from hpsearch.data.builtin import BUILT_IN, read_built_in
 from hpsearch.data.columns import MISSING, Columns, Reading
 from hpsearch.data.dataset import Image
 from hpsearch.data.features import expanded, too_large
-from hpsearch.data.files import PICTURE_SUFFIXES, is_picture
-from hpsearch.data.raw import Advance, Form, Pictures, Pixels, class_name, listed
+from hpsearch.data.files import IMAGE_SUFFIXES, is_image, readable
+from hpsearch.data.layout import class_of
+from hpsearch.data.raw import Advance, Form, Images, class_name, listed
+from hpsearch.data.scaling import pixels_like
 from hpsearch.data.sources import IMAGES, kind_of
 from hpsearch.data.tables import SUFFIXES, no_such_file
 from hpsearch.data.texts import Table, arrow_column, date_column, name_column, number_column
-from hpsearch.data.trees import Tree, TreePictures
+from hpsearch.data.trees import Tree, TreeImages, image_names
 from hpsearch.errors import DataError, HpsearchError, nearest, plural
 from hpsearch.study.schema import DataSection
 
@@ -49,7 +51,7 @@ class Expected:
 class Rows:
     """New rows.
 
-    x: [n, features] float32. files: of pictures in files, their names, otherwise (). truth: [n] the index of
+    x: [n, features] float32. files: of images in files, their names, otherwise (). truth: [n] the index of
     each row's class, −1 where it is not known, or its number in the target's own unit, NaN where it is not
     known; None where the data have no target. notes: sentences that the user should read.
     """
@@ -61,13 +63,13 @@ class Rows:
 
 
 def read_rows(source: Path | str | pd.DataFrame, expected: Expected, advance: Advance | None = None) -> Rows:
-    """Rows of a file or folder of any kind that training takes, of one picture, or of a frame.
+    """Rows of a file or folder of any kind that training takes, of one image, or of a frame.
 
     The target need not be there. Further columns are left out; a text that training had not is 0 in every
-    category; a number that is missing is the training part's median. Pictures may lie in any folders.
+    category; a number that is missing is the training part's median. Images may lie in any folders.
 
     Args:
-        advance: is told how many of how many pictures are decoded.
+        advance: is told how many of how many images are decoded.
 
     Raises:
         DataError: a column is missing, or the data cannot be read.
@@ -81,7 +83,7 @@ def read_rows(source: Path | str | pd.DataFrame, expected: Expected, advance: Ad
     if not os.path.exists(path):
         raise DataError(no_such_file(path))
     try:
-        kind = IMAGES if is_picture(path.name) and path.is_file() else kind_of(path)
+        kind = IMAGES if is_image(path.name) and path.is_file() else kind_of(path)
         found = kind.rows(path, _refuse)
         if isinstance(found, pd.DataFrame):
             return _of_frame(path.name, found, expected)
@@ -123,7 +125,7 @@ def _columns(name: str, expected: Expected) -> Columns:
         return expected.form
     raise DataError(
         f"{name}: expected images (a folder, a .zip, .npz or IDX files, or a file that ends in "
-        f"{', '.join(PICTURE_SUFFIXES)}), as the model was trained on; found a table"
+        f"{', '.join(IMAGE_SUFFIXES)}), as the model was trained on; found a table"
     )
 
 
@@ -230,34 +232,32 @@ def _truth(column: NDArray[Any], classes: tuple[str, ...]) -> NDArray[Any]:
     return np.array([places.get(class_name(value), -1) for value in values.astype(object)], np.int64)
 
 
-# -- pictures ------------------------------------------------------------------------------------
+# -- images --------------------------------------------------------------------------------------
 
 
-def _of_pixels(name: str, pixels: Pixels, labels: Any, expected: Expected, advance: Advance | None) -> Rows:
+def _of_pixels(name: str, values: Any, labels: Any, expected: Expected, advance: Advance | None) -> Rows:
     image = _image(name, expected)
     truth = None if labels is None else _truth(labels, expected.classes)
     shape = (image.height, image.width)
-    resized = len(pixels) if pixels.shape[1:3] != shape else 0
-    x = _features(image, ArrayPictures(name, pixels), advance)
-    return Rows(x, (), truth, _resized(resized, len(pixels), shape))
+    resized = len(values) if values.shape[1:3] != shape else 0
+    pixels, said = pixels_like(name, values, image)
+    x, notes = _features(name, image, ArrayImages(name, pixels), advance)
+    return Rows(x, (), truth, (*said, *notes, *_resized(resized, len(values), shape)))
 
 
 def _of_tree(path: Path, tree: Tree, expected: Expected, advance: Advance | None) -> Rows:
-    """Pictures of a folder or an archive in any folders, or a single one."""
+    """Images of a folder or an archive in any folders, or a single one."""
     image = _image(path.name, expected)
-    names = tuple(name for name in tree.names if is_picture(name))
-    if not names:
-        raise DataError(f"{path}: expected pictures ({', '.join(PICTURE_SUFFIXES)}); found none")
-    places = {name: place for place, name in enumerate(expected.classes)}
+    names = image_names(tree)
+    places = {class_of(name): place for place, name in enumerate(expected.classes)}
     folders = [name.split("/")[-2] if "/" in name else "" for name in names]
-    truth = np.array([places.get(folder, -1) for folder in folders], np.int64)
-    pictures = TreePictures(tree, names)
-    sizes = Counter(pictures.sizes())
+    truth = np.array([places.get(class_of(folder), -1) for folder in folders], np.int64)
+    images = TreeImages(tree, names)
+    sizes = Counter(images.sizes())
     shape = (image.height, image.width)
-    x = _features(image, pictures, advance)
-    notes = _resized(sizes.total() - sizes[shape], len(names), shape)
-    shown = tuple(name.encode(errors="surrogateescape").decode(errors="replace") for name in names)
-    return Rows(x, shown, truth if (truth >= 0).any() else None, notes)
+    x, notes = _features(path.name, image, images, advance)
+    notes = (*notes, *_resized(sizes.total() - sizes[shape], len(names), shape))
+    return Rows(x, tuple(map(readable, names)), truth if (truth >= 0).any() else None, notes)
 
 
 def _image(name: str, expected: Expected) -> Image:
@@ -265,19 +265,26 @@ def _image(name: str, expected: Expected) -> Image:
         return expected.form
     raise DataError(
         f"{name}: expected a table ({', '.join(SUFFIXES)}, or .npz of plain features), as the model was "
-        "trained on; found pictures"
+        "trained on; found images"
     )
 
 
-def _features(image: Image, pictures: Pictures, advance: Advance | None) -> NDArray[np.float32]:
-    form = Form((image.height, image.width), "grey" if image.channels == 1 else "rgb")
-    return image.standardised(pictures.pixels(form, _refuse, advance or _nothing))
+def _features(
+    name: str, image: Image, images: Images, advance: Advance | None
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    colour = "grey" if image.channels == 1 else "rgb"
+    form = Form((image.height, image.width), colour, {"uint8": 8, "uint16": 16}.get(image.dtype))
+    found, notes = images.pixels(form, _refuse, advance or _nothing)
+    if isinstance(images, TreeImages):
+        found, more = pixels_like(name, found, image)
+        notes = (*notes, *more)
+    return image.standardised(found), notes
 
 
 def _resized(count: int, total: int, shape: tuple[int, int]) -> tuple[str, ...]:
     if not count:
         return ()
-    return (f"{count:,} of {plural(total, 'picture')} resized to the model's {shape[0]} × {shape[1]} pixels",)
+    return (f"{count:,} of {plural(total, 'image')} resized to the model's {shape[0]} × {shape[1]} pixels",)
 
 
 def _nothing(done: int, total: int) -> None:

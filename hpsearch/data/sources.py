@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.data.files import idx_starts, is_idx, is_picture
+from hpsearch.data.files import check_regular, idx_starts, is_idx, is_image
 from hpsearch.data.idx import read_idx, read_rows_of_idx
 from hpsearch.data.npz import read_npz, read_rows_of_npz
 from hpsearch.data.raw import Pixels, Raw, Refuse
@@ -51,7 +51,7 @@ def _npz_rows(path: Path, refuse: Refuse) -> Content:
 
 
 def _tree_rows(path: Path, refuse: Refuse) -> Content:
-    return Tree(path.parent, (path.name,)) if is_picture(path.name) else open_tree(path)
+    return Tree(path.parent, (path.name,)) if is_image(path.name) else open_tree(path)
 
 
 IMAGES = Kind(
@@ -87,5 +87,11 @@ SOURCES: dict[str, Kind] = {
 
 
 def kind_of(path: Path) -> Kind:
-    """The kind of a source; a folder that cannot be listed raises an OSError."""
+    """The kind of a source; a folder that cannot be listed raises an OSError.
+
+    Raises:
+        DataError: a pipe or a device.
+    """
+    if os.path.exists(path):
+        check_regular(path)
     return next(kind for kind in SOURCES.values() if kind.fits(path))

@@ -54,16 +54,14 @@ def split_rows(raw: Raw, target: Target, how: SplitSection, seed: int, refuse: R
     if rows < FEWEST_ROWS:
         raise DataError(f"{raw.name}: expected at least {raw.rows(FEWEST_ROWS)} with a target; found {rows}")
     if how.column is not None and raw.pictures is not None:
-        raise refuse("split.column", f"is for tables; {raw.name} holds pictures")
+        raise refuse("split.column", f"is for tables; {raw.name} holds images")
     if how.column is not None:
         return _by_column(raw, target, how.column, refuse)
     if raw.parts is None:
         return _by_chance(raw, target, how, np.arange(rows), True, seed)
     given = Split(*(np.flatnonzero(raw.parts == part) for part in (TRAIN, VALID, TEST)))
     if not len(given.train):
-        raise DataError(
-            f"{raw.name}: its training part has no {'row' if raw.pictures is None else 'picture'}"
-        )
+        raise DataError(f"{raw.name}: its training part has no {'row' if raw.pictures is None else 'image'}")
     if not len(given.valid):
         drawn = _by_chance(raw, target, how, given.train, not len(given.test), seed)
         given = drawn if not len(given.test) else drawn._replace(test=given.test)

@@ -24,6 +24,7 @@ from pydantic import (
 
 from hpsearch.data import Image
 from hpsearch.data.columns import ISO, Columns, Reading
+from hpsearch.data.dataset import PixelType
 from hpsearch.errors import HpsearchError
 from hpsearch.model.model import Model
 from hpsearch.records import Task
@@ -183,6 +184,10 @@ class _Images(_Part):
     mean: list[float]
     std: list[PositiveFloat]
     channels: PositiveInt
+    dtype: PixelType = "uint8"
+    low: float = 0.0
+    high: float = 255.0
+    levels: PositiveInt | None = 256
 
 
 class _Layer(_Part):
@@ -333,7 +338,8 @@ def _form(file: Path, about: _Table | _Images) -> Columns | Image:
         if not len(about.mean) == len(about.std) == about.channels or about.channels not in (1, 3):
             found = about.model_dump()
             raise _error(file, "preprocessing", "mean and std of one channel or of three", found)
-        return Image(about.height, about.width, tuple(about.mean), tuple(about.std))
+        mean, std = tuple(about.mean), tuple(about.std)
+        return Image(about.height, about.width, mean, std, about.dtype, about.low, about.high, about.levels)
     columns = Columns(
         tuple(each.column for each in about.numeric),
         tuple(each.median for each in about.numeric),

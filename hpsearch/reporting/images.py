@@ -135,7 +135,7 @@ def _some_pictures(dataset: Dataset) -> bytes:
     rows = np.linspace(0, len(part) - 1, min(_PICTURES, len(part))).round().astype(np.int64)
     captions = [_target_text(dataset, y) for y in part.y[rows]]
     title = f"{dataset.name}: {len(rows)} of {len(part):,} training images"
-    return contact_sheet(dataset.pictures(part.x[rows]), captions, title)
+    return contact_sheet(dataset.displayed(part.x[rows]), captions, title)
 
 
 def _wrong_pictures(study: Study, problem: Problem, dataset: Dataset, trial: Trial) -> bytes:
@@ -146,7 +146,7 @@ def _wrong_pictures(study: Study, problem: Problem, dataset: Dataset, trial: Tri
     rows, captions = zip(*_most_wrong(dataset, represented), strict=True)
     what = f"most wrong of {len(part):,} validation images"
     title = f"{dataset.name}: {what} (label → trial {trial.number})"
-    return contact_sheet(dataset.pictures(part.x[list(rows)]), captions, title)
+    return contact_sheet(dataset.displayed(part.x[list(rows)]), captions, title)
 
 
 def _most_wrong(dataset: Dataset, represented: FloatArray) -> Iterator[tuple[int, str]]:

@@ -1,0 +1,120 @@
+"""Damaged image sources end in one line of complaint, or are read; never in a traceback."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import os
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from hpsearch.data.raw import Form
+from hpsearch.data.rows import Expected, Image, read_rows
+from hpsearch.data.sources import kind_of
+from hpsearch.errors import HpsearchError
+from tests.pictures import noise, write_picture
+
+COUNT = int(os.environ.get("HPSEARCH_FUZZ", "120"))
+"""Damaged files of each kind."""
+
+X, Y = noise(0, 20, 4, 4), np.arange(20) % 2
+IDX = b"\0\0\x08\x03" + struct.pack(">3I", 20, 4, 4) + X.tobytes()
+
+
+def mutants(whole: bytes, count: int, seed: int) -> Iterator[bytes]:
+    """So many damaged versions: bytes changed, cut out or put in, and ends cut off."""
+    random = np.random.default_rng(seed)
+    for _ in range(count):
+        mutant = bytearray(whole)
+        for _ in range(random.integers(1, 4)):
+            at = int(random.integers(len(mutant)))
+            match random.integers(5):
+                case 0 | 1:
+                    mutant[at] = random.integers(256)
+                case 2:
+                    mutant[at] ^= 1 << int(random.integers(8))
+                case 3:
+                    del mutant[at : at + int(random.integers(1, 9))]
+                case _:
+                    mutant[at:at] = random.bytes(int(random.integers(1, 9)))
+        end = int(random.integers(len(mutant))) if random.random() < 0.1 else len(mutant)
+        yield bytes(mutant[:end])
+
+
+def saved(save: Callable[..., None], **keys: Any) -> bytes:
+    target = io.BytesIO()
+    save(target, **keys)
+    return target.getvalue()
+
+
+def image(kind: str) -> bytes:
+    tags = PillowImage.Exif()
+    tags[0x0112] = 6
+    return saved(PillowImage.fromarray(noise(7, 4, 4, 3)).save, format=kind, exif=tags.tobytes())
+
+
+def archive() -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as packed:
+        for number in range(20):
+            packed.writestr(f"{'cd'[number % 2]}/{number}.png", image("png"))
+    return target.getvalue()
+
+
+WHOLE: dict[str, Callable[[], bytes]] = {
+    "a.npz": lambda: saved(np.savez, x_train=X, y_train=Y, names=np.array(["a", "b"])),
+    "packed.npz": lambda: saved(np.savez_compressed, x=X / 3, y=Y.astype(str)),
+    "a.zip": archive,
+    "idx/train-images-idx3-ubyte": lambda: IDX,
+    "gz/train-images-idx3-ubyte": lambda: gzip.compress(IDX),
+    "xz/train-images-idx3-ubyte.xz": lambda: lzma.compress(IDX),
+    **{f"images/c/0.{kind}": lambda kind=kind: image(kind) for kind in ("png", "jpeg", "webp", "gif", "bmp")},
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whatever_is_damaged_ends_in_one_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = tmp_path / name.split("/")[0]
+    if "images-idx3" in name:
+        tags = b"\0\0\x08\x01" + struct.pack(">I", 20) + Y.astype(np.uint8).tobytes()
+        (path.parent / "train-labels-idx1-ubyte").write_bytes(tags)
+    for number in range(10 if name.startswith("images") else 0):
+        write_picture(tmp_path / "images" / "cd"[number % 2] / f"{number + 1}.png", noise(number, 4, 4))
+    for place, mutant in enumerate((WHOLE[name](), *mutants(WHOLE[name](), COUNT, 0))):
+        path.write_bytes(mutant)
+        for read in (train_on, predict):
+            if (complaint := complaint_of(read, source)) is not None:
+                assert place
+                assert complaint.isprintable()
+
+
+def complaint_of(read: Callable[[Path], None], source: Path) -> str | None:
+    try:
+        read(source)
+    except HpsearchError as error:
+        return str(error)
+    return None
+
+
+def train_on(path: Path) -> None:
+    raw = kind_of(path).read(path, None, refuse)
+    if raw.pictures is not None:
+        raw.pictures.pixels(Form((4, 4), "grey"), refuse, lambda done, total: None)
+
+
+def predict(path: Path) -> None:
+    read_rows(path, Expected(Image(4, 4, (0.0,), (1.0,)), "label", ("0", "1")))
+
+
+def refuse(key: str, text: str) -> HpsearchError:
+    return HpsearchError(f"{key}: {text}")
