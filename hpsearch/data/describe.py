@@ -13,14 +13,12 @@ import pandas as pd
 from hpsearch.data.columns import Column
 from hpsearch.data.load import load_dataset
 from hpsearch.data.prepare import Complain, read_and_split, read_whole, refusal
-from hpsearch.data.raw import Raw
+from hpsearch.data.raw import Advance, Raw
 from hpsearch.study.schema import DataSection
 
 FORMAT = "hpsearch.data/1"
 _EXAMPLES = 3
 _TARGET = re.compile(r"(target|label|labels|class|classes|y|outcome|response|output)", re.IGNORECASE)
-_FEW = 20
-"""Numbers, or "all", of different values from which a last column is hardly what is predicted."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,8 @@ class DataFacts:
 
     rows: all of them, or images. columns: of a table. target: its name, None if nothing says which it is;
     task and classes, with the rows of each, if there is one. parts: rows to train, to rank and kept back.
-    images: count, shape, levels and how many were left out.
+    images: count, shape, levels and how many were left out. likely: the target, where nothing says which it
+    is; asks_target: the study file has to name it.
     """
 
     name: str
@@ -88,6 +87,7 @@ class DataFacts:
     images: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
     likely: str | None = None
+    asks_target: bool = False
 
     def document(self) -> dict[str, Any]:
         """As `hpsearch.data/1`."""
@@ -113,7 +113,12 @@ class DataFacts:
         return found
 
 
-def describe(data: DataSection, base: Path | None = None, complain: Complain | None = None) -> DataFacts:
+def describe(
+    data: DataSection,
+    base: Path | None = None,
+    complain: Complain | None = None,
+    progress: Advance | None = None,
+) -> DataFacts:
     """What is read from a source; of a table without a target, its columns alone.
 
     Raises:
@@ -128,6 +133,7 @@ def describe(data: DataSection, base: Path | None = None, complain: Complain | N
             _columns(raw, ()),
             notes=(*raw.notes, *_said(raw)),
             likely=likely_target(raw),
+            asks_target=True,
         )
     found = read_and_split(data, 0, base, refuse, raw)
     target = found.target
@@ -147,6 +153,7 @@ def describe(data: DataSection, base: Path | None = None, complain: Complain | N
         (len(found.split.train), len(found.split.valid), len(found.split.test)),
         images,
         notes,
+        asks_target=bool(raw.schema),
     )
 
 

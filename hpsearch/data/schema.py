@@ -96,7 +96,7 @@ def read_columns(
     marks = _Marks(table)
 
     def read(name: str) -> _Found:
-        own = asked.get(name, Asked())
+        own = asked.get(name, Asked("category") if name in table.categories else Asked())
         return _Reader(name, table, own, marks, name == target, name == target and classes).read()
 
     wanted = [name for name in table.columns if asked.get(name, Asked()).kind != "ignore"]
@@ -412,7 +412,8 @@ class _Reader:
         if len(present) > most and self.asked.kind is None:
             self.doubt = self.doubt or toml_value("ignore")
             found = f"{len(present):,} different texts in {plural(len(column), 'row')}"
-            return self._column("id" if named else "text", column, reading, f"it has {found}")
+            spoken = not named or bool(matches(present.values, r"\s").any())
+            return self._column("text" if spoken else "id", column, reading, f"it has {found}")
         return self._column("category", column, reading)
 
     def _note_words(self, values: Distinct) -> None:

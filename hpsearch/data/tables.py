@@ -10,6 +10,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def read_table(path: Path, data: DataSection, refuse: Refuse) -> Raw:
     if not table.rows:
         raise DataError(f"{path}: expected rows; found only the names of columns")
     notes = ("a column without a name is left out",) * ("" in table.columns)
-    named = Table({name: table.columns[name] for name in names}, table.place, table.rows)
+    named = replace(table, columns={name: table.columns[name] for name in names})
     wishes = {name: Asked(**own) for name, own in asked.items()}
     schema, frame = read_columns(named, wishes, target, data.task in CLASSES)
     ignored = tuple(name for name, own in asked.items() if own.get("kind") == "ignore")
@@ -119,10 +120,9 @@ def read_texts(path: Path, refuse: Refuse) -> tuple[Table, bytes]:
 
 
 def _table(table: pa.Table, place: Callable[[int], str]) -> Table:
-    columns = {
-        str(name): decoded(column) for name, column in zip(table.column_names, table.columns, strict=True)
-    }
-    return Table(columns, place, table.num_rows)
+    pairs = list(zip(map(str, table.column_names), table.columns, strict=True))
+    named = frozenset(name for name, column in pairs if pa.types.is_dictionary(column.type))
+    return Table({name: decoded(column) for name, column in pairs}, place, table.num_rows, named)
 
 
 def _suffix(name: str) -> tuple[str | None, str]:
@@ -290,9 +290,8 @@ def _arff(path: Path, content: bytes) -> pa.Table:
     for name in meta.names():
         values = rows[name]
         if values.dtype.kind == "S":
-            values = pa.array(
-                [None if value == b"?" else value.decode(errors="replace") for value in values], pa.string()
-            )
+            texts = [None if value == b"?" else value.decode(errors="replace") for value in values]
+            values = pa.array(texts, pa.string()).dictionary_encode()
         columns[name] = values
     return pa.table(columns)
 

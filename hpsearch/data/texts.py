@@ -65,12 +65,13 @@ GROUP_NAMES = {",": "commas", ".": "points", BLANKS: "blanks", "'’": "apostrop
 class Table:
     """A table as it was read: texts that were written, or Arrow's types where the file has types.
 
-    place: "data.csv:12" of a row, from 0, for messages.
+    place: "data.csv:12" of a row, from 0, for messages. categories: columns that the file itself calls so.
     """
 
     columns: dict[str, pa.ChunkedArray]
     place: Callable[[int], str]
     rows: int
+    categories: frozenset[str] = frozenset()
 
 
 def numbers_of(text: pa.ChunkedArray, reading: Reading) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

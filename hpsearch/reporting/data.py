@@ -101,7 +101,5 @@ def next_step(found: DataFacts, source: str) -> str:
     """The command to type next."""
     from shlex import quote
 
-    if found.columns and found.target is None:
-        return f"hpsearch init {quote(source)} --target {quote(found.likely or '')}"
-    target = f" --target {quote(found.target)}" if found.columns and found.target else ""
+    target = f" --target {quote(found.target or found.likely or '')}" if found.asks_target else ""
     return f"hpsearch init {quote(source)}{target}"

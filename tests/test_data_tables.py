@@ -1,0 +1,405 @@
+"""What a table's columns are taken for, over all their values, and how a study file says otherwise."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpsearch.data.describe import ColumnFacts, DataFacts, describe
+from hpsearch.data.prepare import Prepared, read_and_split, refusal
+from hpsearch.data.schema import Asked, read_columns
+from hpsearch.data.texts import Table
+from hpsearch.errors import DataError, HpsearchError
+from hpsearch.study.schema import DataSection
+
+ROWS = 60
+LABELS = ["yes" if row % 3 else "no" for row in range(ROWS)]
+
+
+def infer(values: list[Any], asked: Asked | None = None, **others: list[str]) -> tuple[Any, pd.Series[Any]]:
+    """What a column "x" of such texts is taken for, beside other columns."""
+    columns = {"x": pa.chunked_array([pa.array(values, pa.string())])}
+    columns |= {name: pa.chunked_array([pa.array(own, pa.string())]) for name, own in others.items()}
+    table = Table(columns, lambda row: f"t.csv:{row + 2}", len(values))
+    found, frame = read_columns(table, {} if asked is None else {"x": asked})
+    return found[0], frame["x"] if "x" in frame else pd.Series()
+
+
+def prepared(path: Path, target: str = "y", **keys: Any) -> Prepared:
+    section = DataSection.model_validate({"source": path.name, "target": target, **keys})
+    return read_and_split(section, 0, path.parent, refusal(None))
+
+
+def facts(path: Path, target: str | None = "y", **keys: Any) -> DataFacts:
+    return describe(DataSection.model_validate({"source": path.name, "target": target, **keys}), path.parent)
+
+
+def fact(found: DataFacts, name: str) -> ColumnFacts:
+    return next(column for column in found.columns if column.name == name)
+
+
+@pytest.mark.parametrize(
+    ("values", "first"),
+    [
+        (["0.5", "-1.25", "+3", ".5", "1e-3"], 0.5),
+        (["0,5", "-1,25", "3", ",5", "1e-3"], 0.5),
+        (["2,497", "967", "1,002.5"], 2497),
+        (["1.234,56", "2,5", "7"], 1234.56),
+        (["1,003,000", "5,000", "12"], 1_003_000),
+        (["1.003.000", "5.000", "12"], 1_003_000),
+        (["12 345", "7"], 12345),
+        (["12\u202f345,5", "7"], 12345.5),
+        (["1'234.50", "7.00"], 1234.5),
+        (["\u22125", "7", "\u22120.5"], -5),
+        (["$1,200.50", "$3"], 1200.5),
+        (["45%", "3.5 %"], 45),
+        (["1.234,00 €", "7,50 €"], 1234),
+        (["19M", "201k", "3.5M"], 19e6),
+        (["1,000+", "1,000,000+", "5+"], 1000),
+        (["  5 ", "6"], 5),
+    ],
+)
+def test_numbers_are_read_in_the_notation_that_their_column_proves(values: list[str], first: float) -> None:
+    column, read = infer(values)
+    assert column.kind == "number"
+    assert read.iloc[0] == first
+    assert np.isfinite(read).all()
+
+
+@given(
+    st.lists(st.decimals(-(10**6), 10**6, places=2), min_size=2, max_size=20, unique=True),
+    st.sampled_from([(".", ""), (",", ""), (".", ","), (",", "."), (",", "\u202f"), (".", "'")]),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_notation_reads_back_what_was_written(numbers: list[Any], notation: tuple[str, str]) -> None:
+    """Two digits behind the mark, which no group of thousands has, prove it."""
+    decimal, group = notation
+    texts = [f"{n:,.2f}".replace(",", "_").replace(".", decimal).replace("_", group) for n in numbers]
+    column, read = infer(texts)
+    assert column.kind == "number"
+    assert read.tolist() == [float(n) for n in numbers]
+
+
+@pytest.mark.parametrize(
+    ("values", "others", "found"),
+    [
+        (["1,234", "5,678", "12"], {}, '"1,234" is 1.234 or 1,234; nothing else tells which'),
+        (["1.234", "5.678"], {"z": ["0,5", "1,5"]}, None),
+        (["1.234", "5.678"], {"z": ["0.5", "1.5"]}, None),
+        (["1,234", "5,678"], {"z": ["0,5", "1,5"]}, None),
+        (["1,234", "5,678"], {"z": ["0.5", "1.5"]}, None),
+        (["1,5", "2", "3", "4"], {"z": ["0.5"] * 4}, '"1,5" has a decimal comma where other columns'),
+    ],
+)
+def test_two_readings_are_settled_by_the_other_columns_or_refused(
+    values: list[str], others: dict[str, list[str]], found: str | None
+) -> None:
+    if found is None:
+        _, read = infer(values, **others)
+        comma = "," in others["z"][0]
+        grouped = ("." in values[0]) == comma
+        assert read.iloc[0] == (1234 if grouped else 1.234)
+    else:
+        with pytest.raises(DataError, match=r't.csv:2: column "x": ') as caught:
+            infer(values, **others)
+        assert found in str(caught.value)
+        assert 'or say under [data.columns]: x = { kind = "number", decimal = ' in str(caught.value)
+
+
+def test_the_study_file_settles_what_could_be_read_in_two_ways() -> None:
+    assert infer(["1,234", "5,678"], Asked("number", decimal=","))[1].iloc[0] == 1.234
+    assert infer(["1,234", "5,678"], Asked("number", decimal="."))[1].iloc[0] == 1234
+    assert infer(["1,234", "5,678"], Asked("category"))[1].tolist() == ["1,234", "5,678"]
+    assert infer(["5", "six"], Asked("number", missing=("six",)))[1].isna().tolist() == [False, True]
+    with pytest.raises(DataError, match='"six" stands among numbers'):
+        infer(["5", "six"], Asked("number"))
+
+
+@pytest.mark.parametrize("mark", ["-", "--", ".", "n/a", "NA", "unknown", "#DIV/0!", "*"])
+def test_marks_among_numbers_count_as_missing(mark: str) -> None:
+    column, read = infer([*(str(n / 4) for n in range(ROWS)), mark])
+    assert column.kind == "number"
+    assert read.isna().sum() == 1
+    if mark not in ("n/a", "NA"):  # the usual ones are no guess
+        assert mark in column.notes[0]
+        assert f"t.csv:{ROWS + 2}" in column.notes[0]
+        assert mark in str(column.doubt)
+
+
+@pytest.mark.parametrize("word", ["1O.5", "about 3", "<0.1", "(5)", "2018-01-05", "12:30"])
+def test_a_text_among_numbers_is_refused_with_its_place_and_the_way_out(word: str) -> None:
+    with pytest.raises(DataError) as caught:
+        infer([*(str(n / 4) for n in range(ROWS)), word])
+    assert str(caught.value) == (
+        f't.csv:{ROWS + 2}: column "x": "{word}" stands among numbers; mend it, or say under [data.columns]: '
+        f'x = {{ kind = "number", missing = ["{word}"] }} or x = "category"'
+    )
+
+
+def test_few_codes_among_which_is_a_word_are_categories() -> None:
+    column, read = infer(["1", "2", "3", "K"] * 9)
+    assert (column.kind, read.iloc[3]) == ("category", "K")
+    assert column.notes == ('categories, because "K" (t.csv:5) is no number',)
+
+
+@pytest.mark.parametrize(
+    ("values", "first", "form"),
+    [
+        (["2018-01-31", "2019-12-01"], "2018-01-31", "ISO8601"),
+        (["2018-01-31 10:30", "2019-12-01 00:00"], "2018-01-31 10:30", "ISO8601"),
+        (["2018-01-31T10:30:00Z", "2019-12-01T00:00:00Z"], "2018-01-31 10:30", "ISO8601"),
+        (["31/01/2018", "01/02/2018"], "2018-01-31", "%d/%m/%Y"),
+        (["1/31/2018", "1/2/2018"], "2018-01-31", "%m/%d/%Y"),
+        (["31.1.2018", "1.2.2018"], "2018-01-31", "%d.%m.%Y"),
+        (["01-Jan-18", "28-Feb-19"], "2018-01-01", "%d-%b-%y"),
+        (["January 7, 2018", "May 1, 2019"], "2018-01-07", "%B %d, %Y"),
+        (["Dec-2015", "Jan-2016"], "2015-12-01", "%b-%Y"),
+    ],
+)
+def test_dates_are_read_in_one_order(values: list[str], first: str, form: str) -> None:
+    column, read = infer([*values, "", *values])
+    assert (column.kind, column.reading.format) == ("date", form)
+    assert read.iloc[0] == pd.Timestamp(first)
+    assert pd.isna(read.iloc[len(values)])
+
+
+def test_dates_whose_order_nothing_tells_are_refused_and_can_be_said() -> None:
+    dates = ["01/02/2018", "03/04/2018"]
+    with pytest.raises(DataError, match='"01/02/2018" has its day or its month first') as caught:
+        infer(dates)
+    assert 'x = { kind = "date", format = "%d/%m/%Y" }' in str(caught.value)
+    assert infer(dates, Asked("date", format="%m/%d/%Y"))[1].iloc[0] == pd.Timestamp("2018-01-02")
+    with pytest.raises(DataError, match='"then" is no date as "2018-01-31"'):
+        infer([*(f"2018-01-{day}" for day in range(31, 10, -1)), "then"])
+
+
+def test_versions_and_addresses_are_no_dates() -> None:
+    assert infer(["1.0.10", "2.1.11", "1.2.3"] * 9)[0].kind == "category"
+    assert infer(["10.0.0.1", "10.0.0.2"] * 9)[0].kind == "category"
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        (["007", "012", "0131"], "007"),
+        (["1577134800018226901", "1577134800018226902", "1577134800018267738"], "1577134800018226901"),
+        (["9007199254740993", "9007199254740994"], "9007199254740993"),
+    ],
+)
+def test_whole_numbers_that_a_float_would_spoil_are_names(values: list[str], name: str) -> None:
+    column, read = infer(values * 9)
+    assert (column.kind, read.iloc[0]) == ("category", name)
+    assert "names, because its whole numbers" in column.notes[0]
+
+
+def write(folder: Path, **columns: Any) -> Path:
+    pd.DataFrame(columns).to_csv(folder / "t.csv", index=False)
+    return folder / "t.csv"
+
+
+def test_ids_and_free_text_are_left_out_with_a_note(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).normal(size=ROWS)
+    path = write(
+        tmp_path,
+        **{"Unnamed: 0": range(ROWS)},
+        customer_id=[f"C{n:04}" for n in range(ROWS)],
+        remark=[f"a remark, the {n}th" for n in range(ROWS)],
+        x=numbers,
+        nth=range(ROWS),
+        y=LABELS,
+    )
+    found = prepared(path)
+    assert found.columns == ["x", "nth"]
+    assert any(note.startswith('"Unnamed: 0", "customer_id": left out: ') for note in found.notes)
+    assert '"remark": left out: it has 60 different texts in 60 rows' in found.notes
+    assert '"nth": numbers that count the rows' in found.notes
+    told = {name: fact(facts(path), name) for name in ("Unnamed: 0", "customer_id", "remark", "x")}
+    assert [column.kind for column in told.values()] == ["id", "id", "text", "number"]
+    assert [column.used for column in told.values()] == [False, False, False, True]
+    assert prepared(path, columns={"remark": "ignore", "nth": "ignore"}).columns == ["x"]
+    assert prepared(path, columns={"customer_id": "category"}).columns == ["customer_id", "x", "nth"]
+
+
+def test_a_word_that_often_means_missing_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, x=np.arange(ROWS) / 4, y=["None", "EU", "AS"] * (ROWS // 3))
+    assert prepared(path).target.classes == ("AS", "EU", "None")
+    assert '"y": "None" (20 rows) is a class; if it stands for nothing' in prepared(path).notes[-1]
+    assert prepared(path, columns={"y": {"missing": ["None"]}}).target.classes == ("AS", "EU")
+    path = write(tmp_path, x=np.arange(ROWS) / 4, y=["NA", "EU", "AS"] * (ROWS // 3))
+    assert prepared(path).target.classes == ("AS", "EU")
+    assert '"y": "NA" (20 rows) counts as missing; if it is a class' in prepared(path).notes[0]
+    assert prepared(path, columns={"y": {"kind": "category", "missing": []}}).target.classes == (
+        "AS",
+        "EU",
+        "NA",
+    )
+
+
+def test_classes_are_named_as_they_were_written(tmp_path: Path) -> None:
+    path = write(tmp_path, x=np.arange(ROWS) / 4, y=["1", "2", "3", "K"] * (ROWS // 4))
+    with pytest.raises(DataError, match='"K" stands among numbers'):
+        prepared(path)
+    assert prepared(path, task="multiclass").target.classes == ("1", "2", "3", "K")
+    path = write(tmp_path, x=np.arange(ROWS) / 4, y=["no", "no ", " yes"] * (ROWS // 3))
+    assert prepared(path).target.classes == ("no", "yes")
+
+
+def test_dates_become_numbers_and_frequent_gaps_a_feature(tmp_path: Path) -> None:
+    from hpsearch.data import load_dataset
+
+    days = [f"{day % 28 + 1:02}/0{day % 9 + 1}/2018" for day in range(ROWS)]
+    gaps = [None if row % 5 == 0 else row / 4 for row in range(ROWS)]
+    path = write(tmp_path, when=days, x=gaps, y=LABELS)
+    dataset = load_dataset(DataSection.model_validate({"source": path.name, "target": "y"}), 0, tmp_path)
+    parts = [f"when ({part})" for part in ("year", "month", "weekday", "hour", "days")]
+    assert dataset.features == ("x", *parts, "x (missing)")
+    assert dataset.columns is not None
+    assert dataset.columns.needed == ("x", "when")
+    assert 'a feature says where numbers are missing in "x"' in dataset.notes
+    flags = np.concatenate([part.x[:, -1] for part in (dataset.train, dataset.valid, dataset.test)])
+    assert (flags > 0).sum() == ROWS / 5
+
+
+def test_codes_of_categories_are_told_from_numbers(tmp_path: Path) -> None:
+    """Against what made them: y follows no order of the codes, but that of the numbers."""
+    random = np.random.default_rng(0)
+    codes, scores = random.integers(0, 6, 900), random.integers(0, 12, 900)
+    odds = np.array([0.9, 0.1, 0.7, 0.2, 0.8, 0.1])[codes] * 0.5 + scores / 24
+    path = write(tmp_path, code=codes, score=scores, y=np.where(random.random(900) < odds, "b", "a"))
+    found = prepared(path)
+    assert found.coded == ["code"]
+    assert found.notes[-1].startswith('"code": numbers that look like codes of categories')
+    assert fact(facts(path), "code").instead == '"category"'
+    assert prepared(path, columns={"code": "number"}).coded == []
+    assert prepared(path, columns={"code": "category"}).notes == ()
+
+
+def test_a_split_column_or_the_target_is_never_taken_for_codes_or_ids(tmp_path: Path) -> None:
+    parts = ["train"] * 40 + ["valid"] * 10 + ["test"] * 10
+    path = write(tmp_path, part=parts, x=np.arange(ROWS) / 4, id=np.arange(ROWS))
+    found = prepared(path, target="id", split={"column": "part"})
+    assert found.columns == ["x"]
+    assert found.notes == ()
+
+
+# -- containers ----------------------------------------------------------------------------------
+
+FRAME = pd.DataFrame({"x": np.arange(ROWS) / 4, "colour": ["red", "blue"] * (ROWS // 2), "y": LABELS})
+
+
+def _zipped(path: Path, content: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("inner/t.csv", content)
+        archive.writestr("__MACOSX/t.csv", b"noise")
+
+
+WRITERS = {
+    "t.csv.gz": lambda path, content: path.write_bytes(gzip.compress(content)),
+    "gzipped.csv": lambda path, content: path.write_bytes(gzip.compress(content)),
+    "t.csv.xz": lambda path, content: path.write_bytes(lzma.compress(content)),
+    "t.csv.bz2": lambda path, content: path.write_bytes(bz2.compress(content)),
+    "t.csv.zst": lambda path, content: path.write_bytes(pa.compress(content, "zstd", asbytes=True)),
+    "t.csv.zip": _zipped,
+    "t.zip": _zipped,
+    "t.tsv": lambda path, content: path.write_bytes(content.replace(b",", b"\t")),
+    "bars.csv": lambda path, content: path.write_bytes(content.replace(b",", b"|")),
+    "crlf.csv": lambda path, content: path.write_bytes(content.replace(b"\n", b"\r\n")),
+    "bom.csv": lambda path, content: path.write_bytes(b"\xef\xbb\xbf" + content),
+    "t.jsonl": lambda path, content: FRAME.to_json(path, orient="records", lines=True),
+    "t.parquet": lambda path, content: FRAME.to_parquet(path),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_container_holds_the_same_table(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name, FRAME.to_csv(index=False).encode())
+    found = prepared(tmp_path / name).whole.frame
+    assert found["x"].tolist() == FRAME["x"].tolist()
+    assert found["colour"].tolist() == FRAME["colour"].tolist()
+    assert found["y"].tolist() == LABELS
+
+
+def test_a_folder_of_parquet_parts_and_an_index_with_a_name(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    FRAME.iloc[:20].set_index("x").to_parquet(folder / "a.parquet")
+    FRAME.iloc[20:].set_index("x").to_parquet(folder / "b.parquet")
+    (folder / "_SUCCESS").touch()
+    assert prepared(folder).whole.frame["x"].tolist() == FRAME["x"].tolist()
+
+
+def test_arff(tmp_path: Path) -> None:
+    rows = "".join(f"{row / 4},{'?' if row % 9 == 0 else row % 3},{LABELS[row]}\n" for row in range(ROWS))
+    head = "@relation t\n@attribute x numeric\n@attribute code {0,1,2}\n@attribute y {no,yes}\n@data\n"
+    (tmp_path / "t.arff").write_text(head + rows)
+    found = prepared(tmp_path / "t.arff")
+    assert found.whole.frame["x"].tolist() == FRAME["x"].tolist()
+    assert found.target.classes == ("no", "yes")
+    assert {column.name: column.kind for column in found.whole.schema}["code"] == "category"
+
+
+def test_exact_integers_survive_missing_ones(tmp_path: Path) -> None:
+    y = pa.array([10**18, 10**18 + 1, 10**18 + 2] * 20, pa.int64())
+    y = pa.concat_arrays([y, pa.array([None], pa.int64())])
+    pq.write_table(pa.table({"x": pa.array(np.arange(61) / 4), "y": y}), tmp_path / "t.parquet")
+    classes = prepared(tmp_path / "t.parquet").target.classes
+    assert classes == (str(10**18), str(10**18 + 1), str(10**18 + 2))
+
+
+def test_what_grows_beyond_measure_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(b"x,y\n" + b"1,a\n" * (17 << 20)))
+    with pytest.raises(HpsearchError, match="grows to more than 200 times its size"):
+        prepared(tmp_path / "bomb.csv.gz")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5.1,3.5,0\n4.9,3.0,1\n", "expected a header line with the names of the columns; found the numbers"),
+        ("# a title\nx,y\n1,a\n", "the first line must be the header, with no title or comment above it"),
+    ],
+)
+def test_a_file_without_its_header_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=expected):
+        facts(tmp_path / "t.csv", None)
+
+
+def test_what_is_read_without_a_target_and_the_likely_one(tmp_path: Path) -> None:
+    FRAME.rename(columns={"colour": "Label"}).to_csv(tmp_path / "t.csv", index=False)
+    found = facts(tmp_path / "t.csv", None)
+    assert (found.target, found.likely, found.rows) == (None, "Label", ROWS)
+    document = found.document()
+    assert document["format"] == "hpsearch.data/1"
+    assert document["columns"][0] == {
+        "name": "x",
+        "kind": "number",
+        "used": True,
+        "reason": None,
+        "missing": 0,
+        "distinct": ROWS,
+        "examples": ["0", "0.25", "0.5"],
+        "min": 0.0,
+        "max": 14.75,
+        "mean": pytest.approx(7.375),
+    }
+
+
+def test_unknown_columns_and_kinds_are_complained_about(tmp_path: Path) -> None:
+    path = write(tmp_path, x=np.arange(ROWS) / 4, y=LABELS)
+    with pytest.raises(HpsearchError, match='there is no column "X"'):
+        prepared(path, columns={"X": "ignore"})
+    with pytest.raises(HpsearchError, match='"y" is the target; it cannot be ignored'):
+        prepared(path, columns={"y": "ignore"})
