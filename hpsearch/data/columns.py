@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_BLOCK = 1 << 16
+"""Rows that are transformed at a time."""
+
 ISO = "ISO8601"
 """The format of dates such as 2018-01-31, with or without a time."""
 
@@ -123,12 +126,15 @@ class Columns:
         first = len(self.numeric)
         flat = [place for place in self.constant if place < first]
         x = np.zeros((len(numbers), self.size), np.float32)
+        medians, means, scales = map(np.array, (self.medians, self.means, self.scales))
         with np.errstate(over="raise", invalid="ignore"):
-            filled = np.where(np.isnan(numbers), np.array(self.medians), numbers)
-            filled -= np.array(self.means)
-            filled[:, flat] = 0
-            filled /= np.array(self.scales)
-            x[:, :first] = filled
+            for start in range(0, len(numbers), _BLOCK):  # all rows at once would take the memory of four x
+                some = numbers[start : start + _BLOCK]
+                filled = np.where(np.isnan(some), medians, some)
+                filled -= means
+                filled[:, flat] = 0
+                filled /= scales
+                x[start : start + _BLOCK, :first] = filled
         for column, own in zip(texts, self.categories, strict=True):
             places = {value: first + place for place, value in enumerate(own)}
             found = np.array([places.get(text, -1) for text in column], np.int64)

@@ -25,8 +25,8 @@ _BLOCK = 8 << 20
 """Bytes that Arrow parses at a time; a row must fit into one block."""
 
 
-def read_delimited(path: Path, content: bytes) -> pa.Table:
-    """The table in a text file, each value the text that was written, nothing missing but what is empty.
+def read_delimited(path: Path, content: bytes) -> tuple[pa.Table, bool]:
+    """The table in a text file, each value the text that was written, and whether none has blanks around it.
 
     The separator is the one of comma, semicolon, tab and bar that the header has most often; every row must
     have as many values as the header. Blanks around values don't count.
@@ -44,10 +44,10 @@ def read_delimited(path: Path, content: bytes) -> pa.Table:
         names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
         check_names(f"{path}:1", names)
         try:
-            return _by_arrow(content, separator, names)
+            return _by_arrow(content, separator, names), not has_blanks(content)
         except pa.ArrowInvalid:
             pass  # the slow reader knows the line
-    return _by_rows(path, content.decode(), separator)
+    return _by_rows(path, content.decode(), separator), False
 
 
 def line_of(content: bytes, row: int) -> int:
@@ -112,7 +112,10 @@ def _by_arrow(content: bytes, separator: str, names: list[str]) -> pa.Table:
         ),
         parse_options=pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=b'"' in content),
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types={str(place): pa.string() for place in range(len(names))}, strings_can_be_null=False
+            column_types={str(place): pa.string() for place in range(len(names))},
+            null_values=[""],
+            check_utf8=False,  # it is
+            strings_can_be_null=True,
         ),
     )
     return table.rename_columns(names)
@@ -156,7 +159,14 @@ def check_names(where: str, names: list[str]) -> None:
         )
 
 
+def has_blanks(content: bytes) -> bool:
+    """Whether a value may have blanks around it: most large files have none, and looking is quick."""
+    return any(blank in content for blank in (b" ", b"\t", b"\xc2\xa0", b"\xe2\x80", b"\xe3\x80\x80"))
+
+
 def stripped(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Texts without blanks around them; null where nothing is left."""
     column = pc.utf8_trim_whitespace(column)
+    if pc.min(pc.binary_length(column)).as_py() != 0:
+        return column
     return pc.if_else(pc.equal(pc.binary_length(column), 0), None, column)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,10 +173,13 @@ def _said(raw: Raw) -> tuple[str, ...]:
 
 def _columns(raw: Raw, coded: list[str] | tuple[()]) -> tuple[ColumnFacts, ...]:
     schema = {column.name: column for column in raw.schema}
-    return tuple(
-        _facts(schema.get(str(name)) or _typed(str(name), values), values, str(name) in coded)
-        for name, values in raw.frame.items()
-    )
+
+    def facts(name: str) -> ColumnFacts:
+        values = raw.frame[name]
+        return _facts(schema.get(name) or _typed(name, values), values, name in coded)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return tuple(threads.map(facts, raw.frame.columns))
 
 
 def _typed(name: str, values: pd.Series[Any]) -> Column:

@@ -111,7 +111,7 @@ def expanded(
     """[rows, numeric] as `Columns.numeric` has them, of columns of numbers [rows, names] and of dates."""
     parts = [part[:, None] for column in dates for part in features_of(column).values()]
     flags = [np.isnan(numbers[:, [names.index(name)]]).astype(np.float64) for name in flagged]
-    return np.hstack([numbers, *parts, *flags])
+    return np.hstack([numbers, *parts, *flags]) if parts or flags else numbers
 
 
 def _categories(source: str, column: pd.Series[Any]) -> pd.Series[Any]:

@@ -9,6 +9,7 @@ among numbers, is refused with its place and the line that settles it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,6 @@ from numpy.typing import NDArray
 
 from hpsearch.data import dates
 from hpsearch.data.columns import Column, Reading
-from hpsearch.data.delimited import stripped
 from hpsearch.data.raw import listed
 from hpsearch.data.texts import (
     COMMA,
@@ -100,7 +100,7 @@ def read_columns(
         return _Reader(name, table, own, marks, name == target, name == target and classes).read()
 
     wanted = [name for name in table.columns if asked.get(name, Asked()).kind != "ignore"]
-    with ThreadPoolExecutor() as threads:
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
         found = list(threads.map(read, wanted))
     frame = pd.DataFrame({column.name: values for column, values in found}, index=range(table.rows))
     return tuple(column for column, _ in found), frame
@@ -123,7 +123,9 @@ class _Marks:
         for other, column in self._table.columns.items():
             if other != name and is_text(column):
                 if other not in self._proven:
-                    self._proven[other] = _proven(distinct(minus(stripped(column))).without(NO_NUMBERS))
+                    self._proven[other] = _proven(
+                        distinct(minus(self._table.texts(other))).without(NO_NUMBERS)
+                    )
                 found |= self._proven[other]
         return found
 
@@ -157,7 +159,7 @@ class _Reader:
         column = self.table.columns[self.name]
         if not is_text(column):
             return self._typed(column)
-        text = stripped(column)
+        text = self.table.texts(self.name)
         kind = self.asked.kind
         if self.asked.missing is not None:
             gone = pc.is_in(text, value_set=pa.array(self.asked.missing, pa.string()))
@@ -167,7 +169,8 @@ class _Reader:
         numbers = plain_numbers(text) if self.asked.decimal != "," and kind != "date" else None
         if numbers is not None and not self._odd_points(text):
             return self._of_numbers(text, numbers, self._reading())
-        return self._searched(text, distinct(minus(text)))
+        values = distinct(text)
+        return self._searched(text, replace(values, values=minus(values.values)))
 
     def _reading(self, notation: Notation = POINT) -> Reading:
         return Reading("number", notation.decimal, notation.group, missing=self.asked.missing or ())
@@ -325,7 +328,9 @@ class _Reader:
             return self._column("empty", pd.Series(numbers), reading, "it has no value")
         whole = bool((known == np.floor(known)).all())
         if whole and not reading.unit and self.asked.kind is None:
-            padded = bool(matches(text, _PADDED).any())
+            # Few begin with 0, and a regular expression takes ten times as long.
+            zeros = text.filter(pc.or_(pc.starts_with(text, "0"), pc.starts_with(text, "-0")))
+            padded = bool(matches(zeros, _PADDED).any())
             if padded or (np.abs(known).max() >= _EXACT and bool(matches(text, _LONG).any())):
                 why = "begin with 0" if padded else "are too long to be exact"
                 self.notes.append(f"names, because its whole numbers {why}")
@@ -397,14 +402,16 @@ class _Reader:
         lower = {value.lower() for value in present.values.to_pylist()} if len(present) <= 4 else set()
         if len(lower) and lower <= {"true", "false"} and self.asked.kind != "category":
             return self._truths(text, len(present) == len(values))
-        marks = set(values.values.to_pylist()) - set(present.values.to_pylist())
-        gone = pc.is_in(text, value_set=pa.array(sorted(marks), pa.string()))
-        column = objects(pc.if_else(gone, None, text))
+        kept = {*present.values.to_pylist()}
+        names = [name if name in kept else None for name in values.values.to_pylist()]
+        column = pd.Series(np.array([*names, None], object)[values.codes], dtype=object)
         reading = Reading("category", missing=self.asked.missing or (), exact=self.asked.missing is not None)
         if not len(present):
             return self._column("empty", column.astype(np.float64), Reading("number"), "it has no value")
         if len(present) == 1:
             return self._column("constant", column, reading, "it has one value")
+        if not self.is_target:
+            self._check_count(present)
         most = max(FEW_CATEGORIES, min(len(column) // 2, MOST_CATEGORIES))
         named = len(present) == present.rows == len(column) >= FEWEST_ROWS
         if self.asked.kind is None and named and (_is_id(self.name)):
@@ -415,6 +422,16 @@ class _Reader:
             spoken = not named or bool(matches(present.values, r"\s").any())
             return self._column("text" if spoken else "id", column, reading, f"it has {found}")
         return self._column("category", column, reading)
+
+    def _check_count(self, present: Distinct) -> None:
+        """Refuse more different values than the kind that was asked for may have."""
+        most = {"boolean": 2, "category": MOST_CATEGORIES}.get(self.asked.kind or "", len(present))
+        if len(present) > most:
+            raise DataError(
+                f'{self.table.place(-1)}: column "{self.name}": expected at most {most:,} different '
+                f"values of a {self.asked.kind}; found {len(present):,}, the first "
+                f"{listed(present.values[:3].to_pylist())}; say another kind under [data.columns]"
+            )
 
     def _note_words(self, values: Distinct) -> None:
         """Say which words of a target count as missing, and which one, that often means so, is a class."""
@@ -466,7 +483,7 @@ class _Reader:
         if pa.types.is_integer(kind):
             return self._names(pc.cast(column, pa.string()))
         if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
-            numbers = pc.cast(column, pa.float64()).to_numpy().astype(np.float64)
+            numbers = pc.cast(column, pa.float64()).to_numpy()
             return self._of_numbers(pc.cast(column, pa.string()), numbers, Reading("number"))
         raise DataError(
             f'{self.table.place(-1)}: column "{self.name}": expected numbers or text; found {kind}; '

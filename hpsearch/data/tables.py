@@ -60,7 +60,7 @@ def read_table(path: Path, data: DataSection, refuse: Refuse) -> Raw:
     Raises:
         DataError: the content cannot be read. HpsearchError: no such file, suffix or column.
     """
-    table, content = read_texts(path, refuse)
+    table = read_texts(path, refuse)
     names = [name for name in table.columns if name]
     target, asked = data.target, data.asked_columns()
     if target is not None and target not in names:
@@ -81,48 +81,58 @@ def read_table(path: Path, data: DataSection, refuse: Refuse) -> Raw:
         path.name,
         frame,
         target or "",
-        hashlib.sha256(content).hexdigest(),
+        table.digest,
         notes=notes,
         schema=schema,
         ignored=ignored,
     )
 
 
-def read_texts(path: Path, refuse: Refuse) -> tuple[Table, bytes]:
-    """A table file's columns as they are written, and its uncompressed content.
+def read_texts(path: Path, refuse: Refuse) -> Table:
+    """A table file's columns as they are written.
 
     Raises:
         DataError: the content cannot be read. HpsearchError: no such file or suffix.
     """
+
+    def place(row: int) -> str:
+        if row < 0:
+            return f"{path}"
+        text = kind in (None, *_TEXT)  # which is read again, rather than kept for what is rarely asked
+        return f"{path}:{line_of(_content(path, refuse)[1], row)}" if text else f"{path}, row {row + 1:,}"
+
     if os.path.isdir(path):
-        return _parquet_folder(path)
+        kind: str | None = ".parquet"
+        return _parquet_folder(path, place)
     suffix, packed = _suffix(path.name)
     if suffix is None and packed != ".zip" and os.path.exists(path):
         others = "or a folder or .zip of images, .npz or IDX files"
         raise refuse("source", f"{path}: expected a name that ends in {', '.join(SUFFIXES)}; {others}")
-    content = file_content(path, refuse)
-    name = path.name
-    if zipfile.is_zipfile(io.BytesIO(content)) and suffix != ".parquet":
-        name, content = _only_member(path, content)
-        suffix = _suffix(name)[0]
-    content = _unpacked(path, content)
+    kind, content = _content(path, refuse)
     if not content:
         raise DataError(f"{path}: the file is empty; expected a header line and rows")
-    if suffix in (None, *_TEXT):
-        table = read_delimited(path, content)
-        return _table(
-            table, lambda row: f"{path}:{line_of(content, row)}" if row >= 0 else f"{path}"
-        ), content
-    read = {".parquet": _parquet, ".jsonl": _json, ".ndjson": _json, ".arff": _arff}[suffix]
-    return _table(
-        read(path, content), lambda row: f"{path}, row {row + 1:,}" if row >= 0 else f"{path}"
-    ), content
+    bare = False
+    if kind in (None, *_TEXT):
+        table, bare = read_delimited(path, content)
+    else:
+        table = {".parquet": _parquet, ".jsonl": _json, ".ndjson": _json, ".arff": _arff}[kind](path, content)
+    return _table(table, place, hashlib.sha256(content).hexdigest(), bare)
 
 
-def _table(table: pa.Table, place: Callable[[int], str]) -> Table:
+def _content(path: Path, refuse: Refuse) -> tuple[str | None, bytes]:
+    """The format of a file, and its content without compression."""
+    content, suffix = file_content(path, refuse), _suffix(path.name)[0]
+    if suffix != ".parquet" and zipfile.is_zipfile(io.BytesIO(content)):
+        name, content = _only_member(path, content)
+        suffix = _suffix(name)[0]
+    return suffix, _unpacked(path, content)
+
+
+def _table(table: pa.Table, place: Callable[[int], str], digest: str, bare: bool = False) -> Table:
     pairs = list(zip(map(str, table.column_names), table.columns, strict=True))
     named = frozenset(name for name, column in pairs if pa.types.is_dictionary(column.type))
-    return Table({name: decoded(column) for name, column in pairs}, place, table.num_rows, named)
+    columns = {name: decoded(column) for name, column in pairs}
+    return Table(columns, place, table.num_rows, named, bare, digest)
 
 
 def _suffix(name: str) -> tuple[str | None, str]:
@@ -224,19 +234,20 @@ def _only_member(path: Path, content: bytes) -> tuple[str, bytes]:
         raise DataError(f"{path}: {tables[0]} cannot be read ({error}); unpack it, or zip it again") from None
 
 
-def _parquet_folder(path: Path) -> tuple[Table, bytes]:
+def _parquet_folder(path: Path, place: Callable[[int], str]) -> Table:
     names = sorted(
         name for name in os.listdir(path) if name.lower().endswith(".parquet") and not is_hidden(name)
     )
-    contents = [(path / name).read_bytes() for name in names]
-    parts = [_parquet(path / name, content) for name, content in zip(names, contents, strict=True)]
+    digest, parts = hashlib.sha256(), []
+    for name in names:
+        content = (path / name).read_bytes()
+        digest.update(content)
+        parts.append(_parquet(path / name, content))
     try:
         whole = pa.concat_tables(parts, promote_options="default")
     except pa.ArrowException as error:
         raise DataError(f"{path}: its files have other columns or types ({_first_line(error)})") from None
-    return _table(whole, lambda row: f"{path}, row {row + 1:,}" if row >= 0 else f"{path}"), b"".join(
-        contents
-    )
+    return _table(whole, place, digest.hexdigest())
 
 
 def _parquet(path: Path, content: bytes) -> pa.Table:

@@ -95,7 +95,7 @@ def _checked(column: pd.Series[Any], raw: Raw) -> pd.Series[Any]:
             f'{expected} dates such as "{column.iloc[0]:%Y-%m-%d}"; turn them into numbers (days since …) '
             f'or say under [data.columns]: {raw.target} = "category"'
         )
-    kinds = {type(value).__name__ for value in column}
+    kinds = {type(value).__name__ for value in pd.unique(column)}
     if not (kinds <= {"str"} or kinds <= {"bool"}):
         raise DataError(f"{expected} {', '.join(sorted(kinds))}; convert the column")
     return column.astype(object)

@@ -66,12 +66,19 @@ class Table:
     """A table as it was read: texts that were written, or Arrow's types where the file has types.
 
     place: "data.csv:12" of a row, from 0, for messages. categories: columns that the file itself calls so.
+    bare: no text is empty or has blanks around it. digest: sha256 of the content.
     """
 
     columns: dict[str, pa.ChunkedArray]
     place: Callable[[int], str]
     rows: int
     categories: frozenset[str] = frozenset()
+    bare: bool = False
+    digest: str = ""
+
+    def texts(self, name: str) -> pa.ChunkedArray:
+        """A column's texts without blanks around them; null where nothing is left."""
+        return self.columns[name] if self.bare else stripped(self.columns[name])
 
 
 def numbers_of(text: pa.ChunkedArray, reading: Reading) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -92,7 +99,7 @@ def numbers_of(text: pa.ChunkedArray, reading: Reading) -> tuple[NDArray[np.floa
     for mark in reading.group:
         plain = pc.replace_substring(plain, mark, "")
     numbers = pc.cast(pc.replace_substring(plain, reading.decimal, "."), pa.float64())
-    return numbers.to_numpy().astype(np.float64), bad
+    return numbers.to_numpy(), bad
 
 
 def number_column(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
@@ -106,7 +113,7 @@ def number_column(table: Table, name: str, reading: Reading) -> NDArray[np.float
     if pa.types.is_boolean(kind):
         column = pc.cast(column, pa.int8())
     elif is_text(column):
-        text = stripped(column)
+        text = table.texts(name)
         if reading.kind == "boolean":
             lower = pc.utf8_lower(text)
             text = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", text))
@@ -128,7 +135,7 @@ def number_column(table: Table, name: str, reading: Reading) -> NDArray[np.float
         raise DataError(
             f'{table.place(-1)}: column "{name}": expected numbers, as in training; found {kind}; convert it'
         )
-    found: NDArray[np.float64] = pc.cast(column, pa.float64()).to_numpy().astype(np.float64)
+    found: NDArray[np.float64] = pc.cast(column, pa.float64()).to_numpy()
     return found
 
 
@@ -142,7 +149,7 @@ def date_column(table: Table, name: str, reading: Reading) -> pd.Series[Any]:
     if not is_text(column):
         return dates.parsed(column.to_pandas(), reading.format)
     gone = pa.array(sorted({*MISSING_MARKS, *reading.missing}), pa.string())
-    text = stripped(column)
+    text = table.texts(name)
     text = pc.if_else(pc.is_in(text, value_set=gone), None, text)
     found = dates.parsed(objects(text), reading.format)
     bad = found.isna().to_numpy() & truths(pc.is_valid(text))
@@ -263,7 +270,7 @@ def minus(values: Any) -> Any:
 def plain_numbers(text: pa.ChunkedArray) -> NDArray[np.float64] | None:
     """[rows] numbers, NaN where nothing is; None if not all texts are numbers with a decimal point."""
     try:
-        found: NDArray[np.float64] = pc.cast(text, pa.float64()).to_numpy().astype(np.float64)
+        found: NDArray[np.float64] = pc.cast(text, pa.float64()).to_numpy()
     except pa.ArrowInvalid:
         return None
     return found
