@@ -19,7 +19,7 @@ _FIRST = 1_000_003
 
 @dataclass(frozen=True)
 class Scores:
-    """Mean accuracies over the fresh seeds, at the epoch that the validation part chooses."""
+    """Mean accuracies over the fresh seeds, at the epoch that the validation set chooses."""
 
     valid: float
     test: float

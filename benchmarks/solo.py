@@ -33,7 +33,7 @@ class Data(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """Means over the mini-batches of an epoch and over the validation part, as scalar tensors."""
+    """Means over the mini-batches of an epoch and over the validation set, as scalar tensors."""
 
     train_loss: Tensor
     valid_loss: Tensor
@@ -87,7 +87,7 @@ def train_epoch(
 def train(
     model: nn.Module, optimizer: torch.optim.SGD, data: Data, epochs: int, batch: int
 ) -> Iterator[Epoch]:
-    """Train epoch by epoch, with one pass over the validation part at the end of each."""
+    """Train epoch by epoch, with one pass over the validation set at the end of each."""
     for _ in range(epochs):
         train_loss = train_epoch(model, optimizer, data, torch.randperm(len(data.x_train)), batch)
         with torch.no_grad():

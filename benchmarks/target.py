@@ -40,7 +40,7 @@ which is not its default and spares it an import of torch a trial; SMAC trains a
 weights at each budget, as it does.
 
 The winners (hpsearch's when it ended, the rival's after {SECONDS:.0f} s) are trained with {FRESH} fresh
-seeds each; the validation part chooses the epoch, and the test set, which no search has seen, is scored
+seeds each; the validation set chooses the epoch, and the test set, which no search has seen, is scored
 once, at that epoch. The difference is given with its standard error over the {len(SEEDS)} searches.
 """
 

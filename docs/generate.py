@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sys
+import tempfile
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 from docs.losses import losses_page
-from hpsearch.cli.app import app
+from hpsearch.cli.app import app, main
 from hpsearch.data.builtin import BUILT_IN
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 from hpsearch.study.methods import SAMPLERS, STOPPING, Method
@@ -159,6 +163,30 @@ def commands_page() -> str:
     return "".join(parts)
 
 
+def data_page() -> str:
+    """docs/data.md with the answers of its commands, about the files that it shows above them, renewed."""
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for name, content in re.findall(r"^```csv (\S+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+            Path(name).write_text(content, encoding="utf-8")
+        pattern = re.compile(r"(^```console\n\$ hpsearch (.*?)\n).*?(^```$)", re.DOTALL | re.MULTILINE)
+        return pattern.sub(lambda match: match[1] + _answer(match[2].split()) + match[3], text)
+
+
+def _answer(words: list[str]) -> str:
+    """What a command prints, its errors included."""
+    shown, argv = StringIO(), sys.argv
+    sys.argv = ["hpsearch", *words]
+    try:
+        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+            main()
+    except SystemExit:
+        pass
+    finally:
+        sys.argv = argv
+    return "".join(f"{line.rstrip()}\n" for line in shown.getvalue().splitlines())
+
+
 def readme() -> str:
     """README.md with its marked blocks renewed."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -192,6 +220,7 @@ PAGES = {
     ROOT / "docs/study-file.md": study_file_page,
     ROOT / "docs/commands.md": commands_page,
     ROOT / "docs/losses.md": lambda: losses_page(GENERATED),
+    ROOT / "docs/data.md": data_page,
     ROOT / "README.md": readme,
 }
 

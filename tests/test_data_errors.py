@@ -151,7 +151,7 @@ def test_targets_that_are_not_positive(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(rows([0] * 20 + [1.5] * 5, part=["train"] * 20 + ["valid"] * 5))
     split = SplitSection(column="part")
     text = message(tmp_path, "t.csv", task="positive_regression", split=split)
-    assert "the training part has only 0" in text
+    assert "the training set has only 0" in text
     (tmp_path / "t.csv").write_text(rows([1e308] * 29 + [0.5]))
     assert "too large to scale" in message(tmp_path, "t.csv", task="positive_regression")
 
@@ -227,12 +227,12 @@ def test_parquet_with_a_name_twice(tmp_path: Path) -> None:
         (
             "flat.csv",
             {"split": SplitSection(column="part")},
-            ('expected column "y" to vary; it is constant in the training part',),
+            ('expected column "y" to vary; it is constant in the training set',),
         ),
         (
             "gap.csv",
             {"split": SplitSection(column="part")},
-            ('"c" of column "y" is not in the training part',),
+            ('"c" of column "y" is not in the training set',),
         ),
     ],
 )

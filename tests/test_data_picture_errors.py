@@ -60,7 +60,7 @@ def files(folder: Path, names: list[str]) -> Path:
             ["train/cat/1.png", "train/dog/1.png", "test/1.png", "test/2.png"],
             ("2 of 4 images elsewhere", '"test" has no class folders: move it out', "predict it"),
         ),
-        (["test/cat/1.png", "test/dog/1.png", *(f"test/dog/{n}.png" for n in range(9))], ("training part",)),
+        (["test/cat/1.png", "test/dog/1.png", *(f"test/dog/{n}.png" for n in range(9))], ("training set",)),
     ],
 )
 def test_folders_that_are_laid_out_otherwise(
@@ -116,7 +116,7 @@ def test_a_rare_class_and_one_that_is_not_trained(tmp_path: Path) -> None:
     assert_says(message(tmp_path / "a"), 'class "dog" of the folders has 1 image; expected at least 3')
     class_folders(tmp_path / "b" / "train", {"cat": 20, "dog": 20})
     class_folders(tmp_path / "b" / "valid", {"cat": 20, "owl": 20})
-    assert_says(message(tmp_path / "b"), '"owl" of the folders is not in the training part')
+    assert_says(message(tmp_path / "b"), '"owl" of the folders is not in the training set')
     class_folders(tmp_path / "c", {"cat": 4, "dog": 4})
     assert_says(message(tmp_path / "c"), "at least 10 images with a target; found 8")
 
@@ -368,7 +368,7 @@ X, Y = noise(0, 20, 4, 4), np.arange(20) % 2
             {"x_train": X, "y_train": Y, "x_test": X[:, :3], "y_test": Y},
             ("one shape in all splits; found (3, 4)",),
         ),
-        ({"x_test": X, "y_test": Y}, ("training part has no image",)),
+        ({"x_test": X, "y_test": Y}, ("training set has no image",)),
     ],
 )
 def test_npz_arrays_that_cannot_be_used(

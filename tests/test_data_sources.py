@@ -172,7 +172,7 @@ def test_every_form_of_a_table_gives_the_same_arrays(tmp_path: Path) -> None:
     assert reference.hash == loaded["t.csv.gz"].hash == loaded["t.CSV.XZ"].hash
     assert loaded["t.parquet"].hash != reference.hash
     assert reference.notes == (
-        "2 missing numbers replaced by the training part's median",
+        "2 missing numbers replaced by the training set's median",
         '2 missing texts kept as the category "missing"',
     )
 

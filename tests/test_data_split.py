@@ -135,7 +135,7 @@ def test_features_that_are_constant_in_training_are_zero_everywhere(tmp_path: Pa
         assert (part.x[:, 1:] == 0).all()
         assert part.x[:, 0].any()
     assert dataset.notes[-1] == (
-        '3 features constant in the training part, counted as 0: "same", "empty", "word=a"'
+        '3 features constant in the training set, counted as 0: "same", "empty", "word=a"'
     )
 
 

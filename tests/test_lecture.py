@@ -80,7 +80,7 @@ def test_the_lectures_run_is_what_a_plain_torch_loop_computes(last_batch: str) -
 
 @pytest.mark.skipif(not PICTURES.exists(), reason="the pictures are not here: ../shared/data")
 def test_pictures_are_pixels_standardised_by_channel() -> None:
-    """Mean 0 and deviation 1 of each channel in the training part; a row is one of the zip's pictures."""
+    """Mean 0 and deviation 1 of each channel in the training set; a row is one of the zip's pictures."""
     overrides = [f'data.source="{PICTURES}"', "data.n_images=600"]
     _, dataset = prepare(load_study(ROOT / "studies/lecture.toml", overrides))
     channels = dataset.train.x.reshape(-1, 3).astype(np.float64)

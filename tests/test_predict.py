@@ -78,7 +78,7 @@ def test_the_studys_own_validation_rows_get_the_score_that_is_stored(
     rows = model.prepare(path)
     assert np.array_equal(rows.x[valid], trained.dataset.valid.x)
     assert np.array_equal(rows.x[(table["part"] == "test").to_numpy()], trained.dataset.test.x)
-    assert rows.notes[-1:] == ("23 missing numbers replaced by the training part's median",)
+    assert rows.notes[-1:] == ("23 missing numbers replaced by the training set's median",)
     outputs = model.outputs(rows.x)
     np.testing.assert_allclose(outputs, trained.reference(rows.x), rtol=1e-5, atol=1e-6)
     frame = model.predict(path)[valid].reset_index(drop=True)

@@ -207,7 +207,7 @@ def test_log_loss_is_scikit_learns() -> None:
 
 
 def _trained(problem: Problem, trial: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """A trial's curve, and its raw outputs on the validation part by the plain torch model."""
+    """A trial's curve, and its raw outputs on the validation set by the plain torch model."""
     from hpsearch.train import Lane, train_lanes
     from hpsearch.train.solo import build_model
 

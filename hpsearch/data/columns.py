@@ -1,4 +1,4 @@
-"""How a table's columns become features: what was fitted on the training part, as a plain value."""
+"""How a table's columns become features: what was fitted on the training set, as a plain value."""
 
 from __future__ import annotations
 

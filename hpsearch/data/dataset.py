@@ -104,7 +104,7 @@ class Image:
 class Dataset:
     """Three parts of one source.
 
-    target_mean, target_std: of the training part's targets, for regression (otherwise 0 and 1; for positive
+    target_mean, target_std: of the training set's targets, for regression (otherwise 0 and 1; for positive
     regression 0 and the mean); prediction · target_std + target_mean is in the target's own unit.
     hash: sha256 of the source's content, before any transformation or split.
     notes: sentences that the user should read (rows left out, a constant column …).

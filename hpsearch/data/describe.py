@@ -160,9 +160,16 @@ def describe(
 
 
 def likely_target(raw: Raw) -> str:
-    """The column that is probably predicted: one that is called so, or the last."""
+    """The column that is probably predicted: one that is called so, or the last that could be."""
     names = [str(name) for name in raw.frame.columns]
-    return next((name for name in names if _TARGET.fullmatch(name)), names[-1])
+    called = [name for name in names if _TARGET.fullmatch(name)]
+    fitting = [column.name for column in raw.schema if column.unused is None and column.kind != "date"]
+    repeated = [name for name in fitting if not _all_different_names(raw.frame[name])]
+    return [*names[-1:], *fitting[-1:], *repeated[-1:], *called[:1]][-1]
+
+
+def _all_different_names(values: pd.Series[Any]) -> bool:
+    return not pd.api.types.is_numeric_dtype(values) and values.is_unique
 
 
 def _said(raw: Raw) -> tuple[str, ...]:

@@ -187,7 +187,7 @@ def _numbers(
         mean, std = float(y[train].mean()), float(y[train].std())
         standardised = ((y - mean) / (std or 1)).astype(np.float32)
     if not std:
-        raise DataError(f"{raw.name}: expected {raw.where} to vary; it is constant in the training part")
+        raise DataError(f"{raw.name}: expected {raw.where} to vary; it is constant in the training set")
     if not (np.isfinite(std) and np.isfinite(standardised).all()):
         raise DataError(f"{raw.name}: {raw.where}: found values too large to standardise; use another unit")
     return standardised, mean, std
@@ -196,12 +196,12 @@ def _numbers(
 def _positive(
     raw: Raw, y: NDArray[np.float64], train: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], float, float]:
-    """Targets divided by their mean in the training part, so that 0 stays 0."""
+    """Targets divided by their mean in the training set, so that 0 stays 0."""
     with np.errstate(over="ignore"):
         mean = float(y[train].mean())
         scaled = (y / (mean or 1)).astype(np.float32)
     if not mean:
-        raise DataError(f"{raw.name}: {raw.where}: expected positive numbers; the training part has only 0")
+        raise DataError(f"{raw.name}: {raw.where}: expected positive numbers; the training set has only 0")
     if not (np.isfinite(mean) and np.isfinite(scaled).all()):
         raise DataError(f"{raw.name}: {raw.where}: found values too large to scale; use another unit")
     return scaled, 0.0, mean

@@ -66,7 +66,7 @@ def read_rows(source: Path | str | pd.DataFrame, expected: Expected, advance: Ad
     """Rows of a file or folder of any kind that training takes, of one image, or of a frame.
 
     The target need not be there. Further columns are left out; a text that training had not is 0 in every
-    category; a number that is missing is the training part's median. Images may lie in any folders.
+    category; a number that is missing is the training set's median. Images may lie in any folders.
 
     Args:
         advance: is told how many of how many images are decoded.
@@ -191,7 +191,7 @@ def _table_notes(
     if extra := [name for name in table.columns if name not in known]:
         notes.append(f"{plural(len(extra), 'column')} that the model does not know left out: {listed(extra)}")
     if holes:
-        notes.append(f"{plural(holes, 'missing number')} replaced by the training part's median")
+        notes.append(f"{plural(holes, 'missing number')} replaced by the training set's median")
     for name, own, words in zip(columns.textual, columns.categories, texts, strict=True):
         if strange := Counter(word for word in words if word not in set(own)):
             notes.append(

@@ -43,8 +43,8 @@ def split_rows(raw: Raw, target: Target, how: SplitSection, seed: int, refuse: R
     same proportion, to within one row, and has at least one row in each part.
 
     A source that has its own parts keeps them. If it has none for validation, that is taken from its
-    training part by chance, as large a share of it as `how.valid` says; the test likewise, but only if
-    the source has a training part alone.
+    training set by chance, as large a share of it as `how.valid` says; the test likewise, but only if
+    the source has a training set alone.
 
     Raises:
         DataError: too few rows, or too few of a class.
@@ -61,7 +61,7 @@ def split_rows(raw: Raw, target: Target, how: SplitSection, seed: int, refuse: R
         return _by_chance(raw, target, how, np.arange(rows), True, seed)
     given = Split(*(np.flatnonzero(raw.parts == part) for part in (TRAIN, VALID, TEST)))
     if not len(given.train):
-        raise DataError(f"{raw.name}: its training part has no {'row' if raw.pictures is None else 'image'}")
+        raise DataError(f"{raw.name}: its training set has no {'row' if raw.pictures is None else 'image'}")
     if not len(given.valid):
         drawn = _by_chance(raw, target, how, given.train, not len(given.test), seed)
         given = drawn if not len(given.test) else drawn._replace(test=given.test)
@@ -72,7 +72,7 @@ def split_rows(raw: Raw, target: Target, how: SplitSection, seed: int, refuse: R
 def choose_rows(raw: Raw, target: Target, count: int, seed: int, refuse: Refuse) -> Indices:
     """`data.n_images`: so many rows by chance, of each class in proportion and at least one, ascending.
 
-    Where the source has its own parts, they are chosen from its training part and the others stay whole.
+    Where the source has its own parts, they are chosen from its training set and the others stay whole.
 
     Raises:
         HpsearchError: there are not so many, or more classes.
@@ -80,7 +80,7 @@ def choose_rows(raw: Raw, target: Target, count: int, seed: int, refuse: Refuse)
     rows = np.arange(len(raw.frame))
     pool = rows if raw.parts is None else np.flatnonzero(raw.parts == TRAIN)
     if count > len(pool):
-        part = "" if raw.parts is None else " in its training part"
+        part = "" if raw.parts is None else " in its training set"
         raise refuse("n_images", f"{count:,} are more than {raw.name} has{part}: {len(pool):,}; leave it out")
     random = generator(seed, "data.n_images")
     if target.classes:
@@ -201,6 +201,6 @@ def _check_classes(raw: Raw, target: Target, split: Split) -> None:
     untrained = [name for label, name in enumerate(target.classes) if label not in trained]
     if target.classes and untrained:
         raise DataError(
-            f"{raw.name}: {listed(untrained)} of {raw.where} is not in the training part; "
+            f"{raw.name}: {listed(untrained)} of {raw.where} is not in the training set; "
             "every class needs to be"
         )

@@ -35,7 +35,7 @@ _LINES: tuple[tuple[Literal["-", "--", ":"], str], ...] = (
 class Variance:
     """What was measured of one trial.
 
-    rows: N, of the training part. parameters: numbers in a gradient. batch_size: rows of the trial's own
+    rows: N, of the training set. parameters: numbers in a gradient. batch_size: rows of the trial's own
     mini-batches, of which velocities are made. notes: what the reader should know.
     frame: one row a measured value, with the columns epoch; varied ("batch_size" or "momentum"); batch_size;
     momentum; draws; variance, the mean of ‖… − g‖² over the draws; standard_error; independent, the law for

@@ -41,7 +41,7 @@ class Panel:
 class Plane:
     """The plane of a data set's two features.
 
-    axes: their names. extent: left, right, bottom, top. points: [rows, 2] of the training part, of the
+    axes: their names. extent: left, right, bottom, top. points: [rows, 2] of the training set, of the
     classes labels: [rows].
     """
 

@@ -24,7 +24,7 @@ from hpsearch.text import (
 )
 
 NO_TEST = (
-    "There is no test set: the scores are from the validation part, on which the trials were chosen, too, "
+    "There is no test set: the scores are from the validation set, on which the trials were chosen, too, "
     "and flatter."
 )
 _CLAIMED = 5

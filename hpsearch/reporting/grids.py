@@ -191,7 +191,7 @@ def best_few(report: Report) -> list[int]:
 
 
 def curves_grid(report: Report, numbers: Sequence[int], epochs: int = _SHOWN_EPOCHS) -> Grid:
-    """The ranked metric on the validation part: epochs down (so many at most), trials across.
+    """The ranked metric on the validation set: epochs down (so many at most), trials across.
 
     The first row holds sparklines.
     """

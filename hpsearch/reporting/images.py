@@ -150,7 +150,7 @@ def _wrong_pictures(study: Study, problem: Problem, dataset: Dataset, trial: Tri
 
 
 def _most_wrong(dataset: Dataset, represented: FloatArray) -> Iterator[tuple[int, str]]:
-    """Rows of the validation part with captions, the worst first.
+    """Rows of the validation set with captions, the worst first.
 
     The worst are those whose class is given the least probability; for numbers, those that are farthest off.
     """

@@ -53,7 +53,7 @@ class Result(Protocol[S_co]):
     """A lane after training.
 
     curve: [epochs, columns] float64, up to and including the epoch of a failure. failure: why the lane
-    diverged, or None; it has no state then. evaluating: seconds that went into the validation part.
+    diverged, or None; it has no state then. evaluating: seconds that went into the validation set.
     """
 
     @property

@@ -116,7 +116,7 @@ class Step:
         self.logits = aligned(data.x_train, T, batch, O)
 
     def __call__(self, rows: Tensor) -> None:
-        """rows: [B] of the training part."""
+        """rows: [B] of the training set."""
         self._rows.copy_(rows)
         torch.index_select(self._data.x_train, 0, self._rows, out=self._x)
         torch.index_select(self._data.y_train, 0, self._rows, out=self.targets)
@@ -163,7 +163,7 @@ class Sums:
 
 
 class Evaluation:
-    """Loss and metric of all lanes on the validation part, in large batches, and who is dead there."""
+    """Loss and metric of all lanes on the validation set, in large batches, and who is dead there."""
 
     def __init__(self, data: Tensors, network: Network) -> None:
         self._data, self._network = data, network

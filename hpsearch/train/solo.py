@@ -85,7 +85,7 @@ def _training_figures(data: Tensors, outputs: list[tuple[Tensor, Tensor, float]]
 
 @torch.no_grad()
 def _validation_figures(data: Tensors, model: nn.Sequential) -> tuple[tuple[float, float], list[float]]:
-    """(loss, metric) on the validation part, and the share of units of each hidden layer that are 0 there."""
+    """(loss, metric) on the validation set, and the share of units of each hidden layer that are 0 there."""
     h, dead = data.x_valid, []
     for layer in model:
         h = layer(h)

@@ -137,7 +137,7 @@ def _best_rows(report: Report, best: list[int], names: list[str]) -> Iterator[di
 
 
 def _best_layers(names: list[str], metric: str, long: bool) -> list[Spec]:
-    """Lines of the validation part, dashed ones of the training part (at first unseen), points to hover."""
+    """Lines of the validation set, dashed ones of the training set (at first unseen), points to hover."""
     colours = [series(place) for place in range(len(names))]
     colour = word(
         "s",
@@ -168,7 +168,7 @@ def _best_layers(names: list[str], metric: str, long: bool) -> list[Spec]:
 def _switches(
     report: Report, domain: tuple[float, float], losses: tuple[float, float], shown: FloatArray
 ) -> tuple[Switch, ...]:
-    """Log axes, the loss in place of the metric, and the training part; see `curves_chart`'s layers."""
+    """Log axes, the loss in place of the metric, and the training set; see `curves_chart`'s layers."""
     metric, y = report.record.metric, ("encoding", "y")
     found = [LOG_EPOCHS]
     positive = shown[np.isfinite(shown)]

@@ -95,12 +95,12 @@ class LaneStruct(ctypes.Structure):
         "float *velocity",
         "float *second",  # Adam's alone
         # [epochs, 3 + layers]: sums of training losses and contributions over the rows of the mini-batches,
-        # the same over the validation part, and for each hidden layer the share of units that are 0 on all
+        # the same over the validation set, and for each hidden layer the share of units that are 0 on all
         # of that part.
         "double *curve",
         "float *logits",  # null, or of one epoch: [rows of the mini-batches + validation rows, outputs]
         "int32_t done",  # epochs trained: up to the first with a sum of losses that is not finite
-        "double evaluating",  # seconds of the tile that went into the validation part, this lane's share
+        "double evaluating",  # seconds of the tile that went into the validation set, this lane's share
     )
     _fields_: ClassVar = _fields(declared)
 
