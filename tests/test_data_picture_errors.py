@@ -430,7 +430,7 @@ def test_the_command_line_trains_on_pictures_and_refuses_broken_ones(tmp_path: P
     database = tmp_path / "a.db"
     done = hpsearch("run", path, "--storage", url(database))
     assert done.returncode == 0, done.stderr
-    assert "40 pictures of 4 × 6 × 3 → 2 classes (binary)" in done.stderr
+    assert "40 images of 4 × 6 × 3 → 2 classes (binary)" in done.stderr
     before = database.read_bytes()
     (tmp_path / "pets" / "cat" / "003.png").write_bytes(b"broken")
     done = hpsearch("run", path, "--storage", url(database))
