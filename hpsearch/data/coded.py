@@ -57,9 +57,10 @@ def _responses(target: Target, train: Indices) -> NDArray[np.float64]:
 
 def _codes(values: pd.Series[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
     """[rows] places among the few different whole numbers of a column, and these; None if it has others."""
-    if pd.api.types.is_float_dtype(values) and not (values.dropna() % 1 == 0).all():
+    present = values.dropna()
+    if pd.api.types.is_float_dtype(present) and not (np.floor(present) == present).all():
         return None
-    distinct = values.dropna().unique()
+    distinct = present.unique()
     if not FEWEST_CODES <= len(distinct) <= MOST_CODES or len(distinct) * 2 > len(values):
         return None
     numbers = np.sort(distinct.astype(np.float64))

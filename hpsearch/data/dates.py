@@ -45,6 +45,8 @@ def looks_dated(texts: pd.Series[Any], counts: NDArray[np.int64]) -> bool:
     """Whether nearly all of some different texts, each there so often, have the shape of dates."""
     if not len(texts):
         return False
+    if not texts.iloc[:_TRIED].str.contains(r"\d").mean() >= _LEAST:
+        return False
     fits = texts.str.fullmatch(_DATED).fillna(False).to_numpy(bool)
     if counts[fits].sum() < _LEAST * counts.sum():
         return False

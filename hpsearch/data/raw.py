@@ -101,7 +101,9 @@ class Raw:
     ignored: tuple[str, ...] = ()
 
     def take(self, rows: Indices) -> Raw:
-        """Some of the rows."""
+        """Some of the rows, ascending."""
+        if len(rows) == len(self.frame):
+            return self
         return replace(
             self,
             frame=self.frame.iloc[rows].reset_index(drop=True),

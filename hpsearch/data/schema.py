@@ -102,7 +102,9 @@ def read_columns(
     wanted = [name for name in table.columns if asked.get(name, Asked()).kind != "ignore"]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         found = list(threads.map(read, wanted))
-    frame = pd.DataFrame({column.name: values for column, values in found}, index=range(table.rows))
+    frame = pd.DataFrame(
+        {column.name: values for column, values in found}, index=range(table.rows), copy=False
+    )
     return tuple(column for column, _ in found), frame
 
 
@@ -169,14 +171,13 @@ class _Reader:
         numbers = plain_numbers(text) if self.asked.decimal != "," and kind != "date" else None
         if numbers is not None and not self._odd_points(text):
             return self._of_numbers(text, numbers, self._reading())
-        values = distinct(text)
-        return self._searched(text, replace(values, values=minus(values.values)))
+        return self._searched(text, replace(found := distinct(text), values=minus(found.values)), found)
 
     def _reading(self, notation: Notation = POINT) -> Reading:
         return Reading("number", notation.decimal, notation.group, missing=self.asked.missing or ())
 
-    def _searched(self, text: pa.ChunkedArray, values: Distinct) -> _Found:
-        """Numbers, dates or names, in this order."""
+    def _searched(self, text: pa.ChunkedArray, values: Distinct, written: Distinct) -> _Found:
+        """Numbers, dates or names, in this order; written: the values with their own minus signs."""
         present = values.without(MISSING_MARKS)
         kind = self.asked.kind
         if not len(present) and self.is_target:
@@ -190,7 +191,7 @@ class _Reader:
             return self._with_unit(text, present, unit)
         if dates.looks_dated(present.values.to_pandas(), present.counts):
             return self._dated(text, present)
-        return self._names(text)
+        return self._names(text, written)
 
     # -- numbers -------------------------------------------------------------------------------------
 
@@ -392,9 +393,9 @@ class _Reader:
         self.doubt = self.doubt or toml_value({"kind": "date", "format": found[0]})
         return self._column("date", dates.parsed(objects(text), found[0]), reading)
 
-    def _names(self, text: pa.ChunkedArray) -> _Found:
+    def _names(self, text: pa.ChunkedArray, written: Distinct | None = None) -> _Found:
         """Texts as they were written, marks of missing values left out."""
-        values = distinct(text)
+        values = distinct(text) if written is None else written
         present = values if self.asked.missing is not None else values.without(MISSING_MARKS)
         if self.is_target and self.asked.missing is None:
             present = values.without(MISSING_MARKS - WORDS if len(present) else ())
