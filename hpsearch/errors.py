@@ -18,7 +18,13 @@ class HpsearchError(Exception):
 
 
 class DataError(HpsearchError):
-    """The data cannot be read, or cannot be used for the task."""
+    """The data cannot be read, or cannot be used for the task.
+
+    Its text is one line whatever the data hold: what no terminal should obey is shown as U+FFFD.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__("".join(each if each.isprintable() else "\ufffd" for each in text))
 
 
 class StorageError(HpsearchError):

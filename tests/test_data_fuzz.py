@@ -1,7 +1,8 @@
-"""Damaged image sources end in one line of complaint, or are read; never in a traceback."""
+"""Damaged images, arrays and tables end in one line of complaint, or are read; never in a traceback."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import lzma
@@ -13,13 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image as PillowImage
 
+from hpsearch.data.columns import Columns
+from hpsearch.data.describe import describe
+from hpsearch.data.features import read_features
+from hpsearch.data.prepare import read_and_split
 from hpsearch.data.raw import Form
 from hpsearch.data.rows import Expected, Image, read_rows
 from hpsearch.data.sources import kind_of
 from hpsearch.errors import HpsearchError
+from hpsearch.study.schema import DataSection
 from tests.pictures import noise, write_picture
 
 COUNT = int(os.environ.get("HPSEARCH_FUZZ", "120"))
@@ -96,6 +104,69 @@ def test_whatever_is_damaged_ends_in_one_line(tmp_path: Path, name: str) -> None
             if (complaint := complaint_of(read, source)) is not None:
                 assert place
                 assert complaint.isprintable()
+
+
+TABLE = pd.DataFrame(
+    {
+        "x": np.arange(40) / 4,
+        "price": [f"1.{n:03},50 €" for n in range(40)],
+        "when": [f"{n % 28 + 1}.{n % 12 + 1}.2018" for n in range(40)],
+        "colour": ["red", "blü", "NA", "-"] * 10,
+        "y": ["no", "yes"] * 20,
+    }
+)
+
+
+def text(separator: str = ",", **keys: Any) -> bytes:
+    return TABLE.to_csv(index=False, sep=separator, **keys).encode()
+
+
+def zipped() -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("t.csv", text())
+    return target.getvalue()
+
+
+ARFF = b"@relation t\n@attribute x numeric\n@attribute c {a,b}\n@attribute y {no,yes}\n@data\n" + b"".join(
+    b"%d,%s,%s\n" % (n, b"ab"[n % 2 : n % 2 + 1], (b"no", b"yes")[n % 2]) for n in range(40)
+)
+TABLES: dict[str, Callable[[], bytes]] = {
+    "comma.csv": text,
+    "quoted.csv": lambda: text(quoting=1),
+    "semicolon.csv": lambda: text(";"),
+    "tab.tsv": lambda: text("\t"),
+    "t.csv.gz": lambda: gzip.compress(text()),
+    "t.csv.xz": lambda: lzma.compress(text()),
+    "t.csv.bz2": lambda: bz2.compress(text()),
+    "t.csv.zst": lambda: pa.compress(text(), "zstd", asbytes=True),
+    "t.csv.zip": zipped,
+    "t.jsonl": lambda: TABLE.to_json(orient="records", lines=True).encode(),
+    "t.parquet": lambda: saved(TABLE.assign(when=pd.Timestamp(0)).set_index("x").to_parquet),
+    "t.arff": lambda: ARFF,
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_whatever_table_is_damaged_ends_in_one_line(tmp_path: Path, name: str) -> None:
+    path, section = tmp_path / name, DataSection.model_validate({"source": name, "target": "y"})
+    made: list[Columns] = []
+
+    def train(source: Path) -> None:
+        found = read_and_split(section, 0, tmp_path, refuse)
+        made.append(read_features(found.raw, found.columns, found.split.train).columns)
+
+    def look(source: Path) -> None:
+        describe(DataSection.model_validate({"source": name}), tmp_path)
+
+    def new_rows(source: Path) -> None:
+        read_rows(source, Expected(made[0], "y", ("no", "yes")))
+
+    for place, mutant in enumerate((TABLES[name](), *mutants(TABLES[name](), COUNT, 1))):
+        path.write_bytes(mutant)
+        for read in (train, look, new_rows):
+            complaint = complaint_of(read, path)
+            assert complaint is None or (place and complaint.isprintable())
 
 
 def complaint_of(read: Callable[[Path], None], source: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import lzma
@@ -229,6 +230,7 @@ def _only_member(path: Path, content: bytes) -> tuple[str, bytes]:
         zlib.error,
         lzma.LZMAError,
         RuntimeError,
+        ValueError,
         NotImplementedError,
     ) as error:
         raise DataError(f"{path}: {tables[0]} cannot be read ({error}); unpack it, or zip it again") from None
@@ -257,6 +259,7 @@ def _parquet(path: Path, content: bytes) -> pa.Table:
         file = pq.ParquetFile(io.BytesIO(content))
         check_names(f"{path}", file.schema_arrow.names)
         table = file.read()
+        table.validate(full=True)  # that texts are UTF-8, too
     except (pa.ArrowException, OSError, ValueError, TypeError, NotImplementedError, OverflowError) as error:
         raise DataError(
             f"{path}: not a readable Parquet file ({_first_line(error)}); write or copy it again"
@@ -274,6 +277,7 @@ def _json(path: Path, content: bytes) -> pa.Table:
             io.BytesIO(content),
             read_options=pyarrow.json.ReadOptions(block_size=max(1 << 20, min(len(content), 1 << 28))),
         )
+        table.validate(full=True)  # that texts are UTF-8, too
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"{path}: expected one JSON object a line; {_first_line(error)}; mend or write it again"
@@ -289,6 +293,7 @@ def _arff(path: Path, content: bytes) -> pa.Table:
         rows, meta = arff.loadarff(io.StringIO(content.decode()))
     except (
         arff.ArffError,
+        csv.Error,
         ValueError,
         NotImplementedError,
         IndexError,
