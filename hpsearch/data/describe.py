@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hpsearch.data.columns import Column
+from hpsearch.data.glance import likely_target
 from hpsearch.data.load import load_dataset
 from hpsearch.data.prepare import Complain, read_and_split, read_whole, refusal
 from hpsearch.data.raw import Advance, Raw
@@ -18,7 +18,6 @@ from hpsearch.study.schema import DataSection
 
 FORMAT = "hpsearch.data/1"
 _EXAMPLES = 3
-_TARGET = re.compile(r"(target|label|labels|class|classes|y|outcome|response|output)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def describe(
             len(raw.frame),
             _columns(raw, ()),
             notes=(*raw.notes, *_said(raw)),
-            likely=likely_target(raw),
+            likely=likely_target([str(name) for name in raw.frame.columns]),
             asks_target=True,
         )
     found = read_and_split(data, 0, base, refuse, raw)
@@ -155,12 +154,6 @@ def describe(
         notes,
         asks_target=bool(raw.schema),
     )
-
-
-def likely_target(raw: Raw) -> str:
-    """The column that is probably predicted: one that is called so, or the last."""
-    names = [str(name) for name in raw.frame.columns]
-    return next((name for name in names if _TARGET.fullmatch(name)), names[-1])
 
 
 def _said(raw: Raw) -> tuple[str, ...]:
