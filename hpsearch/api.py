@@ -485,7 +485,10 @@ def predict(model: Model | str | Path, data: Path | str | DataFrame) -> DataFram
     Raises:
         HpsearchError: it is no model, or the data cannot be read or lack a column.
     """
-    return predictions(model, data).frame
+    from hpsearch.model.files import load_model
+
+    loaded = load_model(model) if isinstance(model, str | Path) else model
+    return loaded.predict(data)
 
 
 def predictions(
