@@ -25,7 +25,7 @@ from hpsearch.cli.app import app, main
 from hpsearch.data.builtin import BUILT_IN
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 from hpsearch.study.methods import SAMPLERS, STOPPING, Method
-from hpsearch.study.schema import SECTIONS, Section, SplitSection
+from hpsearch.study.schema import SECTIONS, ColumnSection, Section, SplitSection
 from hpsearch.study.starter import template
 from hpsearch.text import toml_value
 
@@ -76,6 +76,7 @@ def study_file_page() -> str:
         parts += _rows(model)
         if name == "data":
             parts.append(_data_notes())
+            parts.append(_columns_notes())
         if name == "search":
             parts.append(_SEARCH_NOTES)
         if name == "compare":
@@ -103,10 +104,24 @@ def _default(field: FieldInfo) -> str:
 
 
 def _choices(field: FieldInfo) -> str:
-    values: list[Any] = re.findall(r"'([a-z_0-9]+)'", str(field.annotation))
+    values: list[Any] = re.findall(r"'([a-z_0-9.,]+)'", str(field.annotation))
     if "Literal" not in str(field.annotation):
         return ""
     return f" ({', '.join(f'`{value}`' for value in values)})"
+
+
+def _columns_notes() -> str:
+    rows = "".join(_rows(ColumnSection))
+    return (
+        "\n### [data.columns]\n\nHow a column of a table is read, where the inferred kind is wrong: "
+        '`COLUMN = "KIND"`, or a table with these keys. `hpsearch data FILE` shows what is inferred, and '
+        "`hpsearch init` writes a line for each column in doubt. `predict` reads new rows the same way.\n\n"
+        f"| key | default | what it is |\n|---|---|---|\n{rows}\n"
+        '```toml\n[data.columns]\nzip = "category"                    # digits that are names\n'
+        'row = "ignore"\n"net price" = { decimal = "," }       # 1.234,56\n'
+        'sold = { kind = "date", format = "%d/%m/%Y" }\nrooms = { kind = "number", missing = ["?", "-"] }\n'
+        'country = { kind = "category", missing = [] }  # NA is Namibia\n```\n'
+    )
 
 
 def _data_notes() -> str:

@@ -62,7 +62,8 @@ def run(
     """Create or resume a study and train it; of a complete one, confirm the best and answer its question.
 
     Args:
-        study: from `load_study`, a study file's path or a stored study's name. storage: an SQLAlchemy URL.
+        study: from `load_study`, a study file's path, or a name: a stored study's, or that of one that comes
+            with hpsearch, such as "xor". storage: an SQLAlchemy URL.
         device: auto, cpu, cuda or mps. workers: training threads, by default one a core.
         time_limit: seconds, instead of the study file's own; training ends at the next rung.
         fork: start a new study of this name from the finished trials of the stored one that fit it.
@@ -88,7 +89,7 @@ def run(
     # Made when something is to be trained: where there is a GPU it takes torch's import.
     machine = cache(lambda: Machine.of(device, workers))
     if not isinstance(study, Study):
-        study = find_study(study, storage)
+        study = find_study(study, storage, say=watch.says)
     study, dataset = prepare(study, watch.reads)
     with open_storage(storage, create=True) as database:
         if fork is not None:
@@ -141,7 +142,7 @@ def estimate(
     from hpsearch.running.resume import check_unchanged, is_complete
 
     if not isinstance(study, Study):
-        study = find_study(study, storage)
+        study = find_study(study, storage, say=watch.says)
     study, dataset = prepare(study, watch.reads)
     machine = Machine.of(device, workers)
     with open_storage(storage, create=True) as database:
@@ -484,7 +485,10 @@ def predict(model: Model | str | Path, data: Path | str | DataFrame) -> DataFram
     Raises:
         HpsearchError: it is no model, or the data cannot be read or lack a column.
     """
-    return predictions(model, data).frame
+    from hpsearch.model.files import load_model
+
+    loaded = load_model(model) if isinstance(model, str | Path) else model
+    return loaded.predict(data)
 
 
 def predictions(
@@ -544,7 +548,8 @@ def init(
         out: the file, by default named after the study. force: overwrite it.
 
     Raises:
-        HpsearchError: the data cannot be read, or the file exists already or cannot be written.
+        HpsearchError: there are no such data, they cannot be read, or do not say what is predicted; or the
+            file exists already or cannot be written.
     """
     from hpsearch.running.first_study import first_study
 

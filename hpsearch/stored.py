@@ -1,7 +1,8 @@
-"""Stored studies: found, listed, shown, deleted, dumped and checked. Nothing here trains or reads data."""
+"""Stored studies: found, listed, shown, deleted, dumped and checked. Nothing here trains."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from hpsearch.study.file import Study, load_study, study_from_document
 
 if TYPE_CHECKING:
     from hpsearch.running.checkup import Finding
+    from hpsearch.running.shipped import Shipped
     from hpsearch.store import Contents, Database, StudySummary
 
 
@@ -39,27 +41,88 @@ def shown_url(storage: str) -> str:
     return shown_url(storage)
 
 
-def find_study(study: str | Path, storage: str = DEFAULT_STORAGE, overrides: Iterable[str] = ()) -> Study:
-    """The study of a file, or the stored one of that name.
+def find_study(
+    study: str | Path,
+    storage: str = DEFAULT_STORAGE,
+    overrides: Iterable[str] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> Study:
+    """The study of a file, or of a name.
 
-    overrides: "key=value" pairs such as "space.width=32", applied on top.
+    A name is that of a stored study, else of NAME.toml here or in studies/, else of one that comes with
+    hpsearch.
+
+    Args:
+        overrides: "key=value" pairs such as "space.width=32", applied on top. say: is told which file a name
+            stands for.
 
     Raises:
         StudyFileError: with everything that is wrong in the file. UnknownStudyError: there is neither.
     """
     text = str(study)
-    if text.endswith(".toml") or Path(text).is_file():
+    if _is_study_file(text):
         return load_study(text, overrides)
     try:
         with open_storage(storage) as database:
             record = database.study(text).record
     except (UnknownStudyError, StorageError) as error:
-        files = [str(path) for folder in (Path(), Path("studies")) for path in sorted(folder.glob("*.toml"))]
-        near = nearest(text, [*files, *(Path(file).stem for file in files)])
-        raise UnknownStudyError(
-            f"{text}: no such study file{near}; nor is it a stored study ({error})"
-        ) from None
-    return study_from_document(record.document, record.origin, overrides)
+        missing = error
+    else:
+        return study_from_document(record.document, record.origin, overrides)
+    return load_study(_file_of(text, missing, say), overrides)
+
+
+def _is_study_file(text: str) -> bool:
+    if text.endswith(".toml") or not os.path.isfile(text):
+        return text.endswith(".toml")
+    from hpsearch.data.glance import is_data_file  # takes pyarrow's import
+
+    return not is_data_file(Path(text))
+
+
+def _file_of(name: str, missing: HpsearchError, say: Callable[[str], None]) -> Path:
+    """The study file that a name stands for. missing: why no stored study has that name.
+
+    Raises:
+        UnknownStudyError: there is none, with what the name may mean.
+    """
+    for path in (Path(f"{name}.toml"), Path("studies", f"{name}.toml")):
+        if os.path.isfile(path):
+            say(f"study    {path}")
+            return path
+    if os.path.exists(name):
+        from hpsearch.data.glance import glance
+
+        found = glance(name)
+        step = f". To write a study file for it:  {found.command}" if found.command else ""
+        raise UnknownStudyError(f"{name} is {found.what}; expected a study file or a stored study{step}")
+    own = {each.name: each.path for each in shipped_studies()}
+    if name in own:
+        say(f"study    {name}, which comes with hpsearch ({own[name]})")
+        return own[name]
+    raise UnknownStudyError(_no_study(name, [*own], missing))
+
+
+def _no_study(name: str, known: Iterable[str], missing: HpsearchError) -> str:
+    """What to say of a name that no file and no study has."""
+    from hpsearch.data.builtin import BUILT_IN
+    from hpsearch.data.glance import init_command, is_data_name
+    from hpsearch.data.tables import no_such_file
+
+    if name in BUILT_IN:
+        return f'"{name}" is built-in data, not a study. To write a study file for it:  {init_command(name)}'
+    if is_data_name(name):
+        return no_such_file(Path(name))
+    files = [str(path) for folder in (Path(), Path("studies")) for path in sorted(folder.glob("*.toml"))]
+    near = nearest(name, [*files, *(Path(file).stem for file in files), *known])
+    return f"{name}: no such study file{near}; nor is it a stored study ({missing})"
+
+
+def shipped_studies() -> list[Shipped]:
+    """The studies that come with hpsearch: `run` takes their names."""
+    from hpsearch.running.shipped import shipped
+
+    return shipped()
 
 
 def study_name(study: Study | str | Path) -> str:
@@ -71,7 +134,7 @@ def study_name(study: Study | str | Path) -> str:
     if isinstance(study, Study):
         return study.name
     text = str(study)
-    return load_study(text).name if text.endswith(".toml") or Path(text).is_file() else text
+    return load_study(text).name if _is_study_file(text) else text
 
 
 def studies(*, storage: str = DEFAULT_STORAGE) -> list[StudySummary]:

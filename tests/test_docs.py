@@ -14,6 +14,7 @@ import pytest
 
 from docs.generate import PAGES
 from hpsearch.cli.app import app
+from hpsearch.study.file import load_study
 from tests.studies import command
 
 ROOT = Path(__file__).parents[1]
@@ -86,3 +87,12 @@ def test_make_alone_lists_its_targets() -> None:
     )
     for target in ("demo", "test", "check", "bench", "report"):
         assert f"make {target} " in done.stdout
+
+
+def test_the_example_of_columns_is_a_study_file(tmp_path: Path) -> None:
+    page = (ROOT / "docs/study-file.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(\[data.columns\]\n.*?)```", page, re.DOTALL)
+    (tmp_path / "s.toml").write_text(f'[data]\nsource = "t.csv"\ntarget = "y"\n{example}', encoding="utf-8")
+    columns = load_study(tmp_path / "s.toml").data.asked_columns()
+    assert columns["net price"] == {"decimal": ","}
+    assert columns["row"] == {"kind": "ignore"}

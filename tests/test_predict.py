@@ -449,3 +449,31 @@ def test_accents_of_folders_are_compared_when_predicting(tmp_path: Path) -> None
     rows = read_rows(tmp_path / "a", Expected(Image(4, 5, (0.0,), (1.0,)), "folder", ("caf\u00e9", "the")))
     assert rows.truth is not None
     assert rows.truth.tolist() == [0, 0, 1]
+
+
+def _priced(folder: Path, name: str, prices: list[str], kinds: list[str]) -> Path:
+    lines = [
+        "rooms;rent;kind",
+        *(f"{at % 5 + 1};{p};{k}" for at, (p, k) in enumerate(zip(prices, kinds, strict=True))),
+    ]
+    (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / name
+
+
+def test_new_rows_have_the_decimal_mark_of_training(tmp_path: Path) -> None:
+    prices = [f"{1 + at % 2}.{300 + 7 * at},50" for at in range(60)]
+    kinds = ["cheap" if price < "2" else "dear" for price in prices]
+    _priced(tmp_path, "t.csv", prices, kinds)
+    model = run_study(tmp_path, "t.csv", 'target = "kind"').export(tmp_path / "m")
+    assert len(repr(model).splitlines()) == 3
+    assert 'binary model of "kind": 2 classes (cheap, dear)' in repr(model)
+    assert "features: 2 features (rooms, rent)" in repr(model)
+    assert len(model.predict(_priced(tmp_path, "good.csv", ["1.400,50"], ["cheap"]))) == 1
+    with pytest.raises(DataError, match=r'new.csv:3: column "rent".*"999.99"'):
+        model.predict(_priced(tmp_path, "new.csv", ["1.400,50", "999.99"], ["cheap", "dear"]))
+    strange = _priced(tmp_path, "strange.csv", ["1.400,50"] * 30, ["other"] * 30)
+    done = call("predict", tmp_path / "m", strange)
+    assert "30 labels of 30 that the model does not know" in done.stderr
+    assert "accuracy" not in done.stderr
+    with pytest.warns(UserWarning, match="30 labels of 30"):
+        model.predict(strange)

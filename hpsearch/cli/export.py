@@ -51,6 +51,7 @@ def export(
     for path in exported.files:
         typer.echo(f"wrote {path}", err=True)
     typer.echo(summary_of(exported.model.about), err=True)
+    typer.echo(f"in Python:  hpsearch.load_model({str(exported.folder)!a}).predict(frame)", err=True)
     write_out(exported.snippet)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hpsearch.cli.common import reading
+from hpsearch.cli.common import reading, write_out
 
 
 def init(
@@ -34,12 +34,29 @@ def init(
         Path | None, typer.Option(metavar="FILE", help="Write this file.", show_default="NAME.toml")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the studies that come with hpsearch, and write nothing.")
+    ] = False,
 ) -> None:
     """Write a commented study file: a template, or one that suits DATA."""
     from hpsearch import api
 
+    if list_:
+        _list()
+        return
     with reading() as watch:
         made = api.init(name, target=target, task=task, out=out, force=force, watch=watch)
     typer.echo(f"wrote {made.path}", err=True)
     verb = "look at it" if made.of_data else "edit it"
     typer.echo(f"next: {verb}, then  hpsearch run {made.path}", err=True)
+
+
+def _list() -> None:
+    """The studies that come with hpsearch, one a line."""
+    from hpsearch import stored
+
+    found = stored.shipped_studies()
+    width = max((len(each.name) for each in found), default=0)
+    write_out("".join(f"{each.name:<{width}}  {each.about}\n" for each in found))
+    for folder in {each.path.parent for each in found}:
+        typer.echo(f"run one:  hpsearch run NAME   (the files are in {folder})", err=True)

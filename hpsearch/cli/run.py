@@ -10,7 +10,6 @@ import typer
 from hpsearch.cli.common import (
     DeviceOption,
     StorageOption,
-    StudyArgument,
     WorkersOption,
     make_console,
     show,
@@ -23,7 +22,15 @@ _SHOWN = 10
 
 
 def run(
-    study: StudyArgument,
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="A study file, the name of a stored study, or of one that comes with hpsearch "
+            "(hpsearch init --list).",
+            show_default=False,
+        ),
+    ],
     trials: Annotated[
         int | None,
         typer.Option(
@@ -78,9 +85,9 @@ def run(
     overrides = list(set_ or [])
     overrides += [f"search.trials={trials}"] if trials is not None else []
     limit, url = _duration(time), storage_url(storage)
-    found = stored.find_study(study, url, overrides)
     err = make_console(sys.stderr)
     with TerminalWatch(err, study, storage) as watch:
+        found = stored.find_study(study, url, overrides, watch.says)
         if dry_run:
             from hpsearch.cli.headers import dry_run_view, header_lines
 

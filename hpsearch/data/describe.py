@@ -16,11 +16,12 @@ from hpsearch.data.columns import Column
 from hpsearch.data.load import load_dataset
 from hpsearch.data.prepare import Complain, read_and_split, read_whole, refusal
 from hpsearch.data.raw import Advance, Raw
+from hpsearch.data.schema import is_id
 from hpsearch.study.schema import DataSection
 
 FORMAT = "hpsearch.data/1"
 _EXAMPLES = 3
-_TARGET = re.compile(r"(target|label|labels|class|classes|y|outcome|response|output)", re.IGNORECASE)
+TARGET = re.compile(r"(target|label|labels|class|classes|y|outcome|response|output)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,9 @@ def describe(
 def likely_target(raw: Raw) -> str:
     """The column that is probably predicted: one that is called so, or the last that could be."""
     names = [str(name) for name in raw.frame.columns]
-    called = [name for name in names if _TARGET.fullmatch(name)]
-    fitting = [column.name for column in raw.schema if column.unused is None and column.kind != "date"]
+    called = [name for name in names if TARGET.fullmatch(name)]
+    used = [column for column in raw.schema if column.unused is None and not is_id(column.name)]
+    fitting = [column.name for column in used if column.kind != "date"]
     repeated = [name for name in fitting if not _all_different_names(raw.frame[name])]
     return [*names[-1:], *fitting[-1:], *repeated[-1:], *called[:1]][-1]
 

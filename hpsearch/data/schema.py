@@ -108,7 +108,8 @@ def read_columns(
     return tuple(column for column, _ in found), frame
 
 
-def _is_id(name: str) -> bool:
+def is_id(name: str) -> bool:
+    """Whether a column's name says that it names or numbers the rows."""
     return any(_ID.fullmatch(each) for each in (name, name.lower()))
 
 
@@ -353,7 +354,7 @@ class _Reader:
             and rows >= FEWEST_ROWS
             and values.is_unique
         ):
-            if _is_id(self.name):
+            if is_id(self.name):
                 return self._column("id", values, reading, "it names the rows, a different value in each")
             if high - low == rows - 1 and (values.is_monotonic_increasing or values.is_monotonic_decreasing):
                 self.notes.append("numbers that count the rows")
@@ -368,7 +369,7 @@ class _Reader:
             if pd.to_datetime(values.astype(str), format="%Y%m%d", errors="coerce").notna().all():
                 self.notes.append(f"numbers that look like dates, such as {values.iloc[0]}")
                 self.instead = toml_value({"kind": "date", "format": "%Y%m%d"})
-        elif _is_id(self.name) and values.nunique() > FEW_CODES:
+        elif is_id(self.name) and values.nunique() > FEW_CODES:
             self.notes.append("numbers, although the name says that they name something")
             self.instead = toml_value("ignore")
 
@@ -415,7 +416,7 @@ class _Reader:
             self._check_count(present)
         most = max(FEW_CATEGORIES, min(len(column) // 2, MOST_CATEGORIES))
         named = len(present) == present.rows == len(column) >= FEWEST_ROWS
-        if self.asked.kind is None and named and (_is_id(self.name)):
+        if self.asked.kind is None and named and (is_id(self.name)):
             return self._column("id", column, reading, "it names the rows, a different value in each")
         if len(present) > most and self.asked.kind is None:
             self.doubt = self.doubt or toml_value("ignore")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from hpsearch.data import Image
 from hpsearch.data.columns import Columns
 from hpsearch.records import FloatArray, Task
+from hpsearch.text import plain
 from hpsearch.train.layers import Layer, build, raw_outputs
 from hpsearch.train.predicting import Goal
 from hpsearch.train.problem import Floats
@@ -26,9 +28,17 @@ if TYPE_CHECKING:
     from hpsearch.data.rows import Rows
 
 NO_CLASS = -1
+_MOST_SHOWN = 6
 
 
-@dataclass(frozen=True, eq=False)
+def _short(names: Sequence[str], noun: str) -> str:
+    """How many there are, and the first of them."""
+    more = ", …" if len(names) > _MOST_SHOWN else ""
+    count = f"{len(names):,} {noun}{'' if len(names) == 1 else 'es' if noun.endswith('s') else 's'}"
+    return f"{count} ({', '.join(map(plain, names[:_MOST_SHOWN]))}{more})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """One trial of a study, ready to predict.
 
@@ -45,6 +55,22 @@ class Model:
     layers: tuple[Layer, ...]
     arrays: Mapping[str, Floats]
     about: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        classes = f": {_short(self.classes, 'class')}" if self.classes else ""
+        layers = ", ".join(
+            f"Linear {each.arguments[0]} → {each.arguments[1]}" if each.module == "Linear" else each.module
+            for each in self.layers
+        )
+        if isinstance(self.form, Columns):
+            features = _short(self.features, "feature")
+        else:
+            features = f"images of {self.form.height} × {self.form.width} × {self.form.channels}"
+        return (
+            f'{self.task} model of "{plain(self.target)}"{classes}\n'
+            f"features: {features}\n"
+            f"network: {layers} ({sum(each.size for each in self.arrays.values()):,} numbers)"
+        )
 
     @property
     def task(self) -> Task:
@@ -66,10 +92,14 @@ class Model:
         Columns: row, from 1, or file; predicted, a class's name or a number in the target's own unit; in a
         classification p_<class>, the probability of each class.
 
+        Warns of what the user should know of the data, such as unknown categories and columns.
+
         Raises:
             DataError: the data cannot be read, or lack a column.
         """
         rows = self.prepare(data)
+        for note in rows.notes:
+            warnings.warn(note, stacklevel=2)
         return self.frame(rows, self.outputs(rows.x))
 
     def prepare(

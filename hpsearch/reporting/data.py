@@ -99,7 +99,6 @@ def _notes(found: DataFacts) -> Iterator[Block]:
 
 def next_step(found: DataFacts, source: str) -> str:
     """The command to type next."""
-    from shlex import quote
+    from hpsearch.data.glance import init_command
 
-    target = f" --target {quote(found.target or found.likely or '')}" if found.asks_target else ""
-    return f"hpsearch init {quote(source)}{target}"
+    return init_command(source, (found.target or found.likely) if found.asks_target else None)

@@ -53,6 +53,10 @@ def first_study(
 ) -> FirstStudy:
     """Write a commented study file; the arguments are those of `api.init`."""
     of_data = _is_data(name)
+    if not of_data and _is_missing_data(name):
+        from hpsearch.data.tables import no_such_file
+
+        raise HpsearchError(no_such_file(Path(name)))
     if of_data:
         path = out or Path(f"{name_from(Path(os.path.abspath(name)).name.split('.')[0])}.toml")
         text = _suited(name, target, task, path, watch)
@@ -83,15 +87,27 @@ def _is_data(name: str) -> bool:
     return name in BUILT_IN
 
 
+def _is_missing_data(name: str) -> bool:
+    """Whether a name that is none of data ends as one."""
+    if "." not in name or name.endswith(".toml"):
+        return False
+    from hpsearch.data.glance import is_data_name  # takes pyarrow's import
+
+    return is_data_name(name)
+
+
 def _suited(
     source: str, target: str | None, task: str | None, path: Path, watch: Callable[[int, int], None]
 ) -> str:
     """A study of the data at `source`, which are read for it."""
     from hpsearch.data import load_dataset
     from hpsearch.data.describe import describe
+    from hpsearch.data.glance import glance
 
     def complain(key: tuple[str, ...], text: str) -> Complaint:
         asked = f"--{key[-1]}" if key[-1] in ("target", "task") else key[-1]
+        if asked == "--target" and target is None and (seen := glance(source)).target:
+            text += f'; "{seen.target}" is likely:  {seen.command}'
         return Complaint(f"hpsearch init {source}", asked, text)
 
     tasks = [str(known) for known in Task]
