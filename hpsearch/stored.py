@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ def find_study(study: str | Path, storage: str = DEFAULT_STORAGE, overrides: Ite
         StudyFileError: with everything that is wrong in the file. UnknownStudyError: there is neither.
     """
     text = str(study)
-    if text.endswith(".toml") or Path(text).is_file():
+    if _is_file(text):
         return load_study(text, overrides)
     try:
         with open_storage(storage) as database:
@@ -71,7 +72,12 @@ def study_name(study: Study | str | Path) -> str:
     if isinstance(study, Study):
         return study.name
     text = str(study)
-    return load_study(text).name if text.endswith(".toml") or Path(text).is_file() else text
+    return load_study(text).name if _is_file(text) else text
+
+
+def _is_file(study: str) -> bool:
+    """Whether a study file is meant, and no stored study. Also of names that no file system takes."""
+    return study.endswith(".toml") or os.path.isfile(study)
 
 
 def studies(*, storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
@@ -156,7 +162,7 @@ def dump(study: Study | str | Path, out: str | Path, *, storage: str = DEFAULT_S
     from hpsearch.store.transfer import dump_json, dump_tables
 
     out = Path(out)
-    if out.exists() or out.is_symlink():
+    if os.path.lexists(out):
         raise HpsearchError(f"{out}: exists already; choose another file or folder, or delete it")
     with open_storage(storage) as database:
         store = database.study(study_name(study))
