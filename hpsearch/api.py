@@ -5,6 +5,7 @@ Each command of the command line parses, calls one of these functions or of thos
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -81,7 +82,7 @@ def run(
     from hpsearch.results.stored import CONFIRMATION
     from hpsearch.running.machine import Machine
     from hpsearch.running.pool import StopFlag
-    from hpsearch.running.prepare import prepare, train
+    from hpsearch.running.prepare import first_sampler, prepare, train
     from hpsearch.running.provenance import run_provenance
     from hpsearch.running.resume import is_complete, open_study
 
@@ -92,6 +93,8 @@ def run(
         study = find_study(study, storage, say=watch.says)
     study, dataset = prepare(study, watch.reads)
     with open_storage(storage, create=True) as database:
+        new = database.find(fork or study.name) is None
+        asks = first_sampler(study, sampler) if new else sampler
         if fork is not None:
             study = _forked(database, study, dataset, fork, machine().device, watch).study
         asked, store = study.search.trials, database.find(study.name)
@@ -115,7 +118,7 @@ def run(
             warn=watch.warns,
             provenance=said,
             checkpoints=checkpoints,
-            sampler=sampler,
+            sampler=asks,
         )
         watch.ends(Ending(study, store.counts(), database.url, outcome.enough))
         if outcome.complete:
@@ -209,8 +212,11 @@ def enqueue(study: Study | str | Path, *points: Mapping[str, Any], storage: str 
 
 def _point(study: Study, given: Mapping[str, Any]) -> Params:
     from hpsearch.study.points import read_point
+    from hpsearch.study.toml import unusable
 
-    complaints: list[Complaint] = []
+    complaints = [Complaint("hpsearch enqueue", ".".join(key), text) for key, text in unusable(given)]
+    if complaints:
+        raise StudyFileError(complaints)
     point = read_point(
         given,
         study.space,
@@ -403,7 +409,7 @@ def compare(
 def _subject(given: Study | str | Path) -> tuple[str, int | None]:
     """The study, and of "digits:17" or "digits#17" the number of the trial."""
     found = re.fullmatch(r"(.+)[:#]([0-9]+)", str(given), re.ASCII)
-    if isinstance(given, Study) or found is None or Path(given).is_file():
+    if isinstance(given, Study) or found is None or os.path.isfile(given):
         return study_name(given), None
     return study_name(found[1]), int(found[2])
 

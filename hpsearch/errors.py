@@ -7,14 +7,53 @@ The command line prints it without a traceback and exits with `exit_code`.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_PORT = r"(?!\s|\d{1,5}(?:[/?][^\s@]*)?(?:\s|$))"
+_SECRETS = (
+    # A URL's user:password@, also where the URL stands in the wrong place or lacks a slash or its scheme.
+    (
+        re.compile(rf"(:/{{1,3}}[^\s:/@'\"]{{0,200}}):{_PORT}[^\n@]{{0,1000}}@(?:[^\s@]{{0,1000}}@)*"),
+        r"\1:***@",
+    ),
+    (
+        re.compile(r"((?<![^\s:/@'\"])[^\s:/@'\"]{1,200}):[^\s/@][^\s@]{0,1000}@(?:[^\s@]{0,1000}@)*"),
+        r"\1:***@",
+    ),
+    # password = '…', PWD=…;, ?token=…, ?options=password%3D…
+    (
+        re.compile(
+            r"((?:pass\w{0,20}|pwd|token|secret\w{0,20}|api_?key)(?:\s|%20|\+){0,9}(?:=|%3D)(?:\s|%20|\+){0,9})"
+            r"(?:'(?:[^'\\\n]|\\.)*'?|\"[^\"\n]*\"?|\{[^}\n]*\}?|[^&;\s]+)",
+            re.IGNORECASE,
+        ),
+        r"\1***",
+    ),
+)
+
+
+def without_secrets(text: str) -> str:
+    """The text without passwords and tokens of database URLs and connection strings in it.
+
+    All that is said of what a user typed goes through here: a URL may be typed in any place and form.
+    """
+    for pattern, masked in _SECRETS:
+        text = pattern.sub(masked, text)
+    return text
+
 
 class HpsearchError(Exception):
-    """Base of all errors that are the user's to mend; the command line exits with 2."""
+    """Base of all errors that are the user's to mend; the command line exits with 2.
+
+    Its text holds no password.
+    """
 
     exit_code = 2
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(without_secrets(text))
 
 
 class DataError(HpsearchError):
@@ -71,12 +110,19 @@ class Complaint:
         return f"{self.where}: {self.key}: {self.text}" if self.key else f"{self.where}: {self.text}"
 
 
+_MOST_SHOWN = 50
+"""Complaints about one file that are shown."""
+
+
 class StudyFileError(HpsearchError):
     """All complaints about one study file at once."""
 
     def __init__(self, complaints: Iterable[Complaint]) -> None:
         self.complaints = tuple(complaints)
-        super().__init__("\n".join(str(complaint) for complaint in self.complaints))
+        lines = [str(complaint) for complaint in self.complaints[:_MOST_SHOWN]]
+        if more := len(self.complaints) - len(lines):
+            lines.append(f"… and {more:,} more")
+        super().__init__("\n".join(lines))
 
 
 def plural(count: int, noun: str) -> str:

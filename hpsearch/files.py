@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,11 @@ def write_files(contents: Mapping[Path, bytes], option: str = "--out", parents: 
         HpsearchError: a file cannot be written.
     """
     for path, content in contents.items():
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        if not path.name or os.path.isdir(path):
+            raise HpsearchError(
+                f"{path}: expected a file to write; found a folder. Name another with {option}"
+            )
+        beside = unfinished(path)
         try:
             if parents:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,3 +37,20 @@ def write_files(contents: Mapping[Path, bytes], option: str = "--out", parents: 
             raise HpsearchError(
                 f"{path}: cannot be written: {error.strerror}. Choose another place with {option}"
             ) from None
+
+
+def unfinished(path: Path) -> Path:
+    """Where this process writes a file before it is whole: beside it, hidden, named after the process.
+
+    Removes what killed processes have left there.
+    """
+    import psutil
+
+    named = re.compile(re.escape(f".{path.name}.") + r"(\d{1,9})(-journal|-wal|-shm)?")
+    with suppress(OSError):
+        left = [(entry.path, named.fullmatch(entry.name)) for entry in os.scandir(path.parent)]
+        for place, match in left:
+            if match and not psutil.pid_exists(int(match.group(1))):
+                with suppress(OSError):
+                    os.unlink(place)
+    return path.with_name(f".{path.name}.{os.getpid()}")

@@ -219,7 +219,7 @@ def dump(study: Study | str | Path, out: str | Path, *, storage: str = DEFAULT_S
     from hpsearch.store.transfer import dump_json, dump_tables
 
     out = Path(out)
-    if out.exists() or out.is_symlink():
+    if os.path.lexists(out):
         raise HpsearchError(f"{out}: exists already; choose another file or folder, or delete it")
     with open_storage(storage) as database:
         store = database.study(study_name(study))

@@ -1,10 +1,11 @@
-"""Writes single values for people: numbers, durations, states, sparklines."""
+"""Writes single values for people: numbers, durations, states, sparklines; and reads those that they type."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -150,6 +151,14 @@ def toml_value(value: Any) -> str:
 def toml_key(name: str) -> str:
     """A key as TOML writes it."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml_value(name)
+
+
+def typed_value(text: str) -> Any:
+    """A value typed at a command line, as TOML reads it, or the text itself if TOML can't."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text.strip()
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

@@ -25,7 +25,7 @@ from hpsearch.cli.report import report
 from hpsearch.cli.run import run
 from hpsearch.cli.stored import compact, delete, dump, list_studies, load, show
 from hpsearch.cli.variance import variance
-from hpsearch.errors import HpsearchError, nearest
+from hpsearch.errors import HpsearchError, nearest, without_secrets
 
 app = typer.Typer(
     name="hpsearch",
@@ -104,7 +104,9 @@ def _usage_text(error: Any) -> str:
         near = nearest(typed, choices.split(", "))
         name = error.param.opts[0] if error.param.opts[0].startswith("-") else error.param.metavar
         return f'{name}: expected {expected}; found "{typed}"{near}'
-    text = error.format_message().rstrip(".").replace("'", "").replace(". Did you", "; did you")
+    text = (
+        without_secrets(error.format_message()).rstrip(".").replace("'", "").replace(". Did you", "; did you")
+    )
     text = re.sub(r" \(Possible options: (.*)\)$", r"; did you mean \1?", text)
     command = "hpsearch" if error.ctx is None else error.ctx.command_path
     return f"{text[0].lower()}{text[1:]}; see {command} --help"
@@ -134,7 +136,7 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception:
-        traceback.print_exc()
+        print(without_secrets(traceback.format_exc()), end="", file=sys.stderr)
         _complain(
             "failed unexpectedly (see above); whatever was finished is stored, "
             "and the same command resumes from there"
@@ -146,4 +148,4 @@ def _complain(text: str) -> None:
     """Say what is wrong; what comes from files cannot control the terminal."""
     from hpsearch.text import plain
 
-    print("hpsearch: " + "\n".join(map(plain, text.split("\n"))), file=sys.stderr)
+    print("hpsearch: " + "\n".join(map(plain, without_secrets(text).split("\n"))), file=sys.stderr)

@@ -116,7 +116,7 @@ def _judge(found: Contrast, strict: bool) -> None:
     if found.regression is None:
         return
     if found.regression.tripped:
-        raise RegressionError(gate_sentence(found))
+        raise RegressionError(gate_sentence(found) or "")
     if strict and not found.regression.excluded:
         raise RegressionError(f"{strict_sentence(found)} {advice_for_strict(found)}")
     if undecided(found):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +15,7 @@ from hpsearch.cli.common import (
     write_out,
 )
 from hpsearch.errors import HpsearchError, plural
+from hpsearch.text import typed_value
 
 _EXAMPLE = "NAME=VALUE such as learning_rate=0.1"
 
@@ -62,8 +62,5 @@ def _parsed(values: list[str]) -> dict[str, Any]:
             raise HpsearchError(f"hpsearch enqueue: expected {_EXAMPLE}; found {typed}")
         if name in point:
             raise HpsearchError(f"hpsearch enqueue: expected each name once; found {name} twice")
-        try:
-            point[name] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            point[name] = text
+        point[name] = typed_value(text)
     return point

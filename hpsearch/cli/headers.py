@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import plural
 from hpsearch.text import parameter_text, plain, seconds_text, toml_value
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _SAMPLES = 5
 _RUNGS = 8
+_SIZES = 6
 
 
 def header_lines(study: Study, dataset: Dataset, where: str = "") -> list[str]:
@@ -38,13 +41,24 @@ def header_lines(study: Study, dataset: Dataset, where: str = "") -> list[str]:
         f"search   {searched or 'nothing varies'}   {study.search.sampler} + {study.search.stopping}"
     )
     lines += [f"note     {plain(note)}" for note in dataset.notes]
-    train, sizes = len(dataset.train), study.space.values("batch_size") or ()
-    if large := [str(size) for size in sizes if isinstance(size, int) and size > train]:
-        shown = ", ".join(large)
+    train = len(dataset.train)
+    if large := _larger(study.space.values("batch_size") or (), train):
         lines.append(
-            f"note     batch_size {shown} exceeds the {train:,} training rows: all rows form one batch"
+            f"note     batch_size {large} exceeds the {train:,} training rows: all rows form one batch"
         )
     return lines
+
+
+def _larger(sizes: Sequence[Any], rows: int) -> str:
+    """The batch sizes above so many rows, of many the first and the last."""
+    large = (
+        sizes[bisect_right(sizes, rows) :]
+        if isinstance(sizes, range)
+        else [size for size in sizes if isinstance(size, int) and size > rows]
+    )
+    if len(large) > _SIZES:
+        return f"{large[0]} to {large[-1]}" if isinstance(large, range) else f"{min(large)} to {max(large)}"
+    return ", ".join(map(str, large))
 
 
 def dry_run_view(plan: Plan) -> RenderableType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -79,7 +80,7 @@ def variance(
     )
     if out is not None and out.suffix.lower() != ".png":
         raise HpsearchError(f"--out: expected a file name that ends in .png; found {out}")
-    if out is not None and not out.parent.is_dir():
+    if out is not None and not os.path.isdir(out.parent):
         raise HpsearchError(f"--out: expected a file in an existing folder; found {out}")
     found = variance(
         study, trial, sweep, storage=storage_url(storage), say=lambda text: typer.echo(text, err=True)

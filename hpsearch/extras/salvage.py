@@ -23,6 +23,7 @@ from pathlib import Path
 
 from hpsearch.defaults import DEFAULT_STORAGE
 from hpsearch.errors import StorageError
+from hpsearch.files import unfinished
 from hpsearch.records import Cohort, Run, Scoring, Segment, State, Trial
 from hpsearch.running.checkup import Finding, storage_findings
 from hpsearch.store.audit import Audit, Damage, Examined, audit
@@ -77,7 +78,7 @@ def copy_sound(audit: Audit, path: Path) -> list[Salvaged]:
         StorageError: the file exists or cannot be written, or no study has a sound record.
     """
     shown = f"sqlite:///{path}"
-    if path.exists():
+    if os.path.lexists(path):
         raise StorageError(f"{shown}: expected a new file; found an existing one. Name another.")
     check_place(path, shown, create=True)
     studies = [study for study in audit.studies if study.record is not None]
@@ -85,7 +86,7 @@ def copy_sound(audit: Audit, path: Path) -> list[Salvaged]:
         raise StorageError(
             f"{audit.shown}: expected a study with a sound record; found none, so nothing can be salvaged"
         )
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = unfinished(path)
     try:
         with Database.open(f"sqlite:///{beside}", create=True) as database:
             salvaged = [_copy(database, study) for study in studies]

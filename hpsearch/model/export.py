@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -185,7 +186,7 @@ def write_model(model: Model, folder: Path, onnx: bool = False) -> Exported:
     if onnx:
         contents = {ONNX: onnx_bytes(model), **contents}
     notes = []
-    outdated = not onnx and (folder / ABOUT).is_file() and (folder / ONNX).is_file()
+    outdated = not onnx and all(os.path.isfile(folder / name) for name in (ABOUT, ONNX))
     write_files({folder / name: content for name, content in contents.items()}, parents=True)
     if outdated:
         (folder / ONNX).unlink()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpsearch.errors import Complaint, HpsearchError, nearest
+from hpsearch.errors import Complaint, HpsearchError, nearest, without_secrets
 from hpsearch.records import Task
 from hpsearch.study.file import FITTING_LOSSES, FITTING_METRICS, name_from
 from hpsearch.study.schema import DataSection
@@ -52,6 +52,8 @@ def first_study(
     watch: Callable[[int, int], None],
 ) -> FirstStudy:
     """Write a commented study file; the arguments are those of `api.init`."""
+    if without_secrets(name) != name:  # a file of this name would show it for good
+        raise HpsearchError(f"{name}: expected a study's name or its data; found a database's password")
     of_data = _is_data(name)
     if not of_data and _is_missing_data(name):
         from hpsearch.data.tables import no_such_file

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hpsearch.running.pool import StopFlag
     from hpsearch.running.profile import Profile
     from hpsearch.running.workload import AnyWorkload
-    from hpsearch.search import SamplerFactory
+    from hpsearch.search import CohortSampler, SamplerFactory
     from hpsearch.train import Problem
 
 _LAST_PATIENCE = 1.0
@@ -66,11 +66,11 @@ def _check_last_batch(study: Study, dataset: Dataset) -> None:
     """
     if study.train.last_batch != "keep" or True not in (study.space.values("batch_norm") or ()):
         return
-    sizes = study.space.values("batch_size") or ()
-    lonely = [size for size in sizes if isinstance(size, int) and len(dataset.train) % size == 1]
-    if lonely:
+    sizes, rows = study.space.values("batch_size") or (), len(dataset.train)
+    lonely = next((size for size in range(2, rows) if rows % size == 1 and size in sizes), None)
+    if lonely is not None:
         text = (
-            f"batch size {lonely[0]} leaves a last mini-batch of one row of {len(dataset.train):,}, which "
+            f"batch size {lonely} leaves a last mini-batch of one row of {rows:,}, which "
             'has no variance for batch_norm; use last_batch = "drop" or another batch size'
         )
         raise StudyFileError([study.source.complaint(("train", "last_batch"), text)])
@@ -119,6 +119,21 @@ def make_workload(name: str, study: Study, dataset: Dataset, machine: Machine) -
     return WORKLOADS[name](study, dataset, machine)
 
 
+def first_sampler(study: Study, sampler: SamplerFactory | None = None) -> CohortSampler:
+    """The sampler of a study that is new; what it refuses is refused before anything is stored.
+
+    Raises:
+        HpsearchError: it cannot search this space, or finds no point that is allowed.
+    """
+    from hpsearch.search import History, make_sampler
+
+    made, search = make_sampler(study, sampler), study.search
+    if study.forbidden:
+        count = min(search.cohort, search.trials)
+        made(study.seed, 0, count, History(study.space, (), len(search.objectives)), study.enqueue[:count])
+    return made
+
+
 def train(
     study: Study,
     dataset: Dataset,
@@ -132,19 +147,20 @@ def train(
     warn: Callable[[str], None] = lambda text: None,
     provenance: Mapping[str, Any] | None = None,
     checkpoints: bool = True,
-    sampler: SamplerFactory | None = None,
+    sampler: SamplerFactory | CohortSampler | None = None,
 ) -> Outcome:
     """Train a stored study until it is complete or `stop` is set; everything finished is stored.
 
     workload, pool: names of what is trained (`WORKLOADS`) and where (`running.pool.make_pool`).
     provenance: of this run, to be stored. checkpoints: store weights at rungs. sampler: makes an Optuna
-    sampler from a seed, in place of the one the study names.
+    sampler from a seed, in place of the one the study names; or the one that `first_sampler` made.
     """
     from hpsearch.running.loop import Runner
     from hpsearch.running.pool import make_pool
-    from hpsearch.search import make_sampler, make_stopping
+    from hpsearch.search import CohortSampler, make_sampler, make_stopping
 
-    proposals, rule = make_sampler(study, sampler), make_stopping(study)
+    proposals = sampler if isinstance(sampler, CohortSampler) else make_sampler(study, sampler)
+    rule = make_stopping(study)
     trained = make_workload(workload, study, dataset, machine)
     with closing(make_pool(pool, trained, machine.workers, warn)) as place:
         store.begin(provenance)

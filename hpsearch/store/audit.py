@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -114,7 +115,7 @@ def audit(url: str) -> Audit:
             bulk = database.bulk
         trouble = None
     except StorageError as error:
-        if connector.path is None or connector.missing:
+        if connector.path is None or not os.path.isfile(connector.path):
             raise
         trouble = error
     if connector.path is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
-from hpsearch.errors import StorageError
+from hpsearch.errors import StorageError, without_secrets
 from hpsearch.store.optuna_calls import Calls
 
 BUSY_SECONDS = 30.0
@@ -47,9 +47,14 @@ def shown_url(url: str) -> str:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
         masked = re.sub(r"^([A-Za-z][\w+.-]*://)?.*@", r"\1***@", url, flags=re.DOTALL)
-        return re.sub(r"(?i)(pass\w*\s*=\s*)[^&\s]*", r"\1***", masked)
-    secret = [key for key in parsed.query if "pass" in key.lower()]
-    return parsed.difference_update_query(secret).render_as_string(hide_password=True)
+        return without_secrets(masked)
+    shown = parsed.difference_update_query(_secret_keys(parsed)).render_as_string(hide_password=True)
+    return without_secrets(shown)
+
+
+def _secret_keys(url: URL) -> list[str]:
+    """Keys of the URL's query whose values are secrets."""
+    return [key for key in url.query if without_secrets(f"{key}=x") != f"{key}=x"]
 
 
 class Connector:
@@ -90,11 +95,11 @@ class Connector:
     @property
     def missing(self) -> bool:
         """The database is a file that does not exist yet."""
-        return self.path is not None and not self.path.exists()
+        return self.path is not None and not os.path.exists(self.path)
 
     @property
     def _empty(self) -> bool:
-        return self.path is not None and self.path.exists() and self.path.stat().st_size == 0
+        return self.path is not None and os.path.exists(self.path) and self.path.stat().st_size == 0
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -162,7 +167,7 @@ class Connector:
         """Remove a file that was created for a transaction that stored nothing."""
         bare = False
         with suppress(sa.exc.SQLAlchemyError, sqlite3.Error):
-            if self.path is not None and self.path.exists():
+            if self.path is not None and os.path.exists(self.path):
                 with self._engine.connect() as connection:
                     bare = not sa.inspect(connection).get_table_names()
         self._engine.dispose()
@@ -197,7 +202,7 @@ class Connector:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         secrets = [
             self._url.password,
-            *(self._url.query[key] for key in self._url.query if "pass" in key.lower()),
+            *(self._url.query[key] for key in _secret_keys(self._url)),
         ]
         for secret in secrets:
             if secret:
@@ -250,15 +255,17 @@ def check_place(path: Path, shown: str, create: bool) -> None:
     Raises:
         StorageError: it cannot; says why.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise StorageError(f"{shown}: expected a database file; found a folder. Add the file's name.")
-    if path.exists():
+    if os.path.exists(path):
+        if not os.path.isfile(path):  # opening a pipe would wait for whoever writes into it
+            raise StorageError(f"{shown}: expected a database file; found a pipe or a device. Name a file.")
         return
     if not create:
         raise not_there(shown)
     folder = path.absolute().parent
-    if not folder.is_dir():
-        found = "is not a folder" if folder.exists() else "does not exist"
+    if not os.path.isdir(folder):
+        found = "is not a folder" if os.path.exists(folder) else "does not exist"
         raise StorageError(f"{shown}: the folder {folder} {found}; create it, or name another file")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StorageError(f"{shown}: the folder {folder} is not writable; name a file in another one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,7 +35,7 @@ def arm_values(space: Space, by: Sequence[str]) -> list[Arm]:
     return list(itertools.product(*(_values(space, name) for name in by)))
 
 
-def _values(space: Space, name: str) -> tuple[Value, ...]:
+def _values(space: Space, name: str) -> Sequence[Value]:
     return (LINEAR, DEEP) if name == LINEAR else space.values(name) or ()
 
 
@@ -95,10 +96,11 @@ def check_compare(compare: CompareSection, space: Space, complain: Callable[[str
         wrong.append("expected one hyper-parameter, or a list of different ones")
     for text in wrong:
         complain("by", text)
-    arms = [] if wrong else arm_values(space, by)
-    if len(arms) > _MOST_ARMS:
-        complain("by", f"makes {len(arms)} arms; expected at most {_MOST_ARMS}: compare fewer at once")
+    count = 0 if wrong else math.prod(len(_values(space, name)) for name in by)
+    if count > _MOST_ARMS:
+        complain("by", f"makes {count:,} arms; expected at most {_MOST_ARMS}: compare fewer at once")
         return
+    arms = arm_values(space, by) if count else []
     baseline = baseline_arm(compare)
     if not wrong and baseline is not None and baseline not in arms:
         several = len(by) > 1

@@ -21,5 +21,5 @@ def _distribution(entry: Choice | Range) -> BaseDistribution:
     if isinstance(entry, Choice):
         return CategoricalDistribution(entry.values)
     if entry.integer:
-        return IntDistribution(int(entry.low), int(entry.high), entry.log, int(entry.step or 1))
-    return FloatDistribution(entry.low, entry.high, entry.log, entry.step)
+        return IntDistribution(int(entry.low), int(entry.last), entry.log, int(entry.step or 1))
+    return FloatDistribution(entry.low, entry.last, entry.log, entry.step)

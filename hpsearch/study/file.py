@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from hpsearch.errors import Complaint, HpsearchError, StudyFileError, nearest
+from hpsearch.errors import Complaint, StudyFileError, nearest
 from hpsearch.records import Params, Task
 from hpsearch.study.arms import check_compare
 from hpsearch.study.methods import exhaustive
-from hpsearch.study.points import Forbidden, check_points, read_forbidden, read_points
+from hpsearch.study.points import Forbidden, check_forbidden, check_points, read_forbidden, read_points
 from hpsearch.study.positions import Positions
 from hpsearch.study.schema import (
     OPTIONAL,
@@ -31,6 +30,8 @@ from hpsearch.study.schema import (
 )
 from hpsearch.study.search import check_search, check_train
 from hpsearch.study.space import Space, read_space
+from hpsearch.study.toml import parse, read_text, unusable
+from hpsearch.text import typed_value
 
 _OF_CLASSES = ("accuracy", "error", "balanced_accuracy", "f1", "auc", "log_loss", "loss")
 _OF_NUMBERS = ("rmse", "mae", "r2", "loss")
@@ -168,23 +169,8 @@ def load_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
         StudyFileError: with everything that is wrong in it.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise HpsearchError(f"{path}: no such study file; `hpsearch init` writes one") from None
-    except IsADirectoryError:
-        raise HpsearchError(f"{path}: expected a study file; found a folder") from None
-    except UnicodeDecodeError as error:
-        raise HpsearchError(
-            f"{path}: expected UTF-8 text; "
-            f"found byte {error.object[error.start]:#04x} at offset {error.start}"
-        ) from None
-    except OSError as error:
-        raise HpsearchError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        written = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise StudyFileError([_syntax_complaint(str(path), text, str(error))]) from None
+    text = read_text(path)
+    written = parse(text, str(path))
     source = Source(path, str(path), Positions(text))
     return _read(written, replace(source, overrides=_apply(written, overrides)), path.stem)
 
@@ -199,16 +185,6 @@ def study_from_document(
     return _read(written, replace(source, overrides=_apply(written, overrides)), name)
 
 
-def _syntax_complaint(path: str, text: str, error: str) -> Complaint:
-    message, _, position = error.partition(" (at ")
-    numbers = [int(word) for word in position.replace(",", " ").replace(")", " ").split() if word.isdigit()]
-    if len(numbers) == 2:
-        line, column = numbers
-    else:
-        line, column = max(1, len(text.splitlines())), 1
-    return Complaint(f"{path}:{line}:{column}", "", f"not valid TOML: {message[0].lower()}{message[1:]}")
-
-
 def _apply(written: dict[str, Any], overrides: Iterable[str]) -> dict[tuple[str, ...], str]:
     """Apply "key=value" pairs to a parsed file; returns the paths that they set."""
     applied = {}
@@ -219,17 +195,13 @@ def _apply(written: dict[str, Any], overrides: Iterable[str]) -> dict[tuple[str,
             raise StudyFileError(
                 [Complaint(f"--set {override}", "", "expected SECTION.KEY=VALUE such as space.width=32")]
             )
-        try:
-            parsed = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            parsed = value.strip()
         table = written
         for part in path[:-1]:
             inner = table.get(part)
             if not isinstance(inner, dict):
                 inner = table[part] = {}
             table = inner
-        table[path[-1]] = parsed
+        table[path[-1]] = typed_value(value)
         applied[path] = override
     return applied
 
@@ -240,6 +212,10 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
     def complain(path: tuple[str, ...], text: str) -> None:
         complaints.append(source.complaint(path, text))
 
+    for path, text in unusable(written):
+        complain(path, text)
+    if complaints:  # of values that the checks below could not even show
+        raise StudyFileError(sorted(complaints, key=lambda c: _order(c.where)))
     known = (*SECTIONS, "space", *POINTS)
     for name, table in written.items():
         if name not in known:
@@ -262,6 +238,7 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
         if compare := sections.get("compare"):
             check_compare(compare, space, lambda key, text: complain(("compare", key), text))
         forbidden = read_forbidden(written.get("forbidden", []), space, _below("forbidden", complain))
+        check_forbidden(forbidden, space, _below("forbidden", complain))
         enqueue = read_points(written.get("enqueue", []), space, _below("enqueue", complain))
         check_points(enqueue, forbidden, space, _below("enqueue", complain))
         if search:

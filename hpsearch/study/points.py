@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +11,11 @@ from typing import Any
 from hpsearch.errors import nearest
 from hpsearch.records import Params
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS, HyperParameter, Value
-from hpsearch.study.space import Choice, Complain, Fixed, Space, layer_lists
+from hpsearch.study.space import Choice, Complain, Fixed, Range, Space, layer_lists
 
 MOST_POINTS = 100_000
+_MOST_LOOKS = 1_000_000
+"""At a combination, to find out whether all of them leave a trial; the sampler finds out otherwise."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,42 @@ def check_points(
                 break
 
 
+def check_forbidden(forbidden: Sequence[Forbidden], space: Space, complain: Complain) -> None:
+    """Complain of combinations that leave no trial, before anything of the study is stored."""
+    if not forbidden:
+        return
+    names = {name for combination in forbidden for name in combination.conditions}
+    names |= {applies[0] for name in space.entries if (applies := HYPER_PARAMETERS[name].applies)}
+    axes = {name: _kinds(e, name, forbidden if name in names else ()) for name, e in space.searched.items()}
+    axes = {name: values if name in names else values[:1] for name, values in axes.items()}
+    if len(forbidden) * math.prod(map(len, axes.values())) > _MOST_LOOKS:
+        return
+    for values in itertools.product(*axes.values()):
+        described = space.described(dict(zip(axes, values, strict=True)))
+        if not any(combination.holds(described) for combination in forbidden):
+            return
+    complain("", "forbid every trial together; forbid less, or widen [space]")
+
+
+def _kinds(entry: Choice | Range, name: str, forbidden: Sequence[Forbidden]) -> Sequence[Value]:
+    """Values of a hyper-parameter such that every other is treated by the conditions as one of them is.
+
+    Of a continuous range: one from each piece between the ends of conditions, which are drawn never.
+    """
+    if isinstance(entry, Choice):
+        return entry.values
+    conditions = [combination.conditions[name] for combination in forbidden if name in combination.conditions]
+    ends = {end for c in conditions for end in (c.low, c.high, *c.values) if isinstance(end, (int, float))}
+    if not entry.integer and entry.step is None:
+        inner = sorted({entry.low, entry.high, *(end for end in ends if entry.low < end < entry.high)})
+        return [low / 2 + high / 2 for low, high in itertools.pairwise(inner)]
+    step = entry.step or 1
+    near = {int((min(max(end, entry.low), entry.last) - entry.low) // step) for end in ends}
+    most = int((entry.last - entry.low) // step) + (not entry.integer)
+    places = {place for at in near for place in (at - 1, at, at + 1, at + 2) if 0 <= place <= most}
+    return [min(entry.low + step * place, entry.last) for place in sorted(places or {0})]
+
+
 def _condition(parameter: HyperParameter, written: Any, complain: Complain) -> Condition | None:
     if isinstance(written, dict):
         unknown = [key for key in written if key not in ("low", "high")]
@@ -141,7 +181,7 @@ def _condition(parameter: HyperParameter, written: Any, complain: Complain) -> C
 
 
 def _number(end: Any, key: str, complain: Complain) -> bool:
-    if isinstance(end, (int, float)) and not isinstance(end, bool):
+    if isinstance(end, (int, float)) and not isinstance(end, bool) and end == end:
         return True
     complain(key, f"expected a number; found {_shown(end)}")
     return False
@@ -171,7 +211,7 @@ def _dotted(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _inside(entry: Any, value: Value) -> bool:
     if isinstance(entry, Choice):
         return value in entry.values
-    if isinstance(value, str) or not entry.low <= value <= entry.high:
+    if isinstance(value, str) or not entry.low <= value <= entry.last:
         return False
     return entry.step is None or abs(((value - entry.low) / entry.step + 0.5) % 1 - 0.5) < 1e-9
 

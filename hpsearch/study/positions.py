@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 
 _HEADER = re.compile(r"^\s*(\[\[?)([^\[\]]+)\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(r"""([A-Za-z0-9_.-]+|"[^"]*"|'[^']*')\s*=""")
-_STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|#.*$")
+# No search begins inside a word or takes anything back, so that long words and blanks take linear time.
+_KEY = re.compile(r"""((?<![A-Za-z0-9_.-])[A-Za-z0-9_.-]++|"[^"]*"|'[^']*')\s*+=""")
+_STRING = re.compile(r"\"(?:[^\"\\]|\\.)*+(?:\"|\\?$)|'[^']*+(?:'|$)|#.*$")
 
 
 class Positions:
@@ -24,7 +25,7 @@ class Positions:
         open_path: tuple[str, ...] = ()
         depth = 0
         arrays: dict[tuple[str, ...], int] = {}
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(text.split("\n"), start=1):
             header = _HEADER.match(line) if depth == 0 else None
             if header:
                 table = _split(header.group(2))
@@ -35,10 +36,12 @@ class Positions:
                 self._known.setdefault(table, (number, line.index("[") + 1))
                 continue
             bare = _STRING.sub(lambda match: " " * len(match.group()), line)
+            inside, counted = depth, 0
             for match in _KEY.finditer(line):
                 if not bare[match.start() : match.end()].rstrip().endswith("="):
                     continue
-                inside = depth + _balance(bare[: match.start()])
+                inside += _balance(bare[counted : match.start()])
+                counted = match.start()
                 path = (table if inside == 0 else open_path) + _split(match.group(1))
                 if inside == 0:
                     open_path = path

@@ -116,7 +116,9 @@ class DataSection(Section):
         None, description="inferred from the target when absent; positive_regression only on request"
     )
     split: SplitSection = Field(SplitSection(), description="how rows are split")  # type: ignore[call-arg]
-    rows: int | None = Field(None, ge=10, description="xor, spiral and paws: how many points to generate")
+    rows: int | None = Field(
+        None, ge=10, le=10_000_000, description="xor, spiral and paws: how many points to generate"
+    )
     noise: float | None = Field(
         None, ge=0, description="xor, spiral and paws: standard deviation of the noise"
     )
@@ -241,7 +243,7 @@ class SearchSection(Section):
     min_delta: float = Field(
         0.0, ge=0, description="patience: an improvement of the metric is more than this"
     )
-    cohort: int = Field(64, ge=1, description="trials that the sampler is asked for at once")
+    cohort: int = Field(64, ge=1, le=100_000, description="trials that the sampler is asked for at once")
 
 
 class CompareSection(Section):
@@ -255,7 +257,7 @@ class CompareSection(Section):
         None,
         description="the value (for a list, the values) to compare the others with; by default the best",
     )
-    seeds: int = Field(10, ge=3, description="how often each value's best trial is retrained")
+    seeds: int = Field(10, ge=3, le=100_000, description="how often each value's best trial is retrained")
 
 
 SECTIONS: dict[str, type[Section]] = {

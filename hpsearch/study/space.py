@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from hpsearch.errors import nearest
@@ -18,6 +19,8 @@ from hpsearch.study.hyperparameters import (
 )
 
 _MOST_NAMED = 6
+_MOST_STEPS = 10**15
+"""Of a range: more are finer than its numbers."""
 
 Complain = Callable[[str, str], None]
 """Called with the key and the text of a complaint."""
@@ -66,8 +69,17 @@ class Range:
             document["step"] = self.step
         return document
 
+    @property
+    def last(self) -> float:
+        """The largest value: `high`, or the last that whole steps reach from `low`."""
+        if self.step is None:
+            return self.high
+        low, high, step = (Decimal(str(number)) for number in (self.low, self.high, self.step))
+        last = (high - low) // step * step + low  # in decimals, as Optuna counts
+        return int(last) if self.integer else float(last)
+
     def __str__(self) -> str:
-        text = f"{self.low:g}…{self.high:g}"
+        text = f"{self.low:g}…{self.last:g}"
         return text + (" log" if self.log else "") + (f" step {self.step:g}" if self.step else "")
 
 
@@ -123,8 +135,11 @@ class Space:
             if name in values and parameter.matters(values)
         ]
 
-    def values(self, name: str) -> tuple[Value, ...] | None:
-        """The finitely many values of a hyper-parameter, or None for a continuous range."""
+    def values(self, name: str) -> Sequence[Value] | None:
+        """The finitely many values of a hyper-parameter, or None for a continuous range.
+
+        Those of a whole-number range are a `range`: it may have more than fit the memory.
+        """
         entry = self.entries.get(name)
         if entry is None:
             default = HYPER_PARAMETERS[name].default
@@ -134,7 +149,7 @@ class Space:
         if isinstance(entry, Choice):
             return entry.values
         if entry.integer and not entry.log:
-            return tuple(range(int(entry.low), int(entry.high) + 1, int(entry.step or 1)))
+            return range(int(entry.low), int(entry.high) + 1, int(entry.step or 1))
         return None
 
     def document(self) -> dict[str, Any]:
@@ -148,7 +163,7 @@ class Space:
         applies = HYPER_PARAMETERS[name].applies
         if self.replaced(name):
             return False
-        return applies is None or not set(self.values(applies[0]) or ()).isdisjoint(applies[1])
+        return applies is None or any(value in (self.values(applies[0]) or ()) for value in applies[1])
 
     def replaced(self, name: str) -> bool:
         """Whether every optimiser that trials have has its own, such as `sgd.learning_rate`."""
@@ -208,7 +223,8 @@ def _check_use(space: Space, complain: Complain) -> None:
 def _some(values: Sequence[Value]) -> str:
     """ "a" or "b"; of many numbers, from the least to the greatest."""
     if len(values) > _MOST_NAMED:
-        return f"{min(values)} to {max(values)}"
+        ends = (values[0], values[-1]) if isinstance(values, range) else (min(values), max(values))
+        return f"{ends[0]} to {ends[1]}"
     return " or ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in values)
 
 
@@ -326,4 +342,6 @@ def _range_problems(
             problems.append((".step", "a log range cannot have a step; leave out one of the two"))
         elif low < high and step > high - low:
             problems.append((".step", f"{step:g} is larger than the range {low:g}…{high:g}"))
+        elif low < high and high - low > _MOST_STEPS * step:
+            problems.append((".step", f"{step:g} is too fine for the range {low:g}…{high:g}; leave it out"))
     return problems

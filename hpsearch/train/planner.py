@@ -52,7 +52,9 @@ def pads_widths(space: Space) -> bool:
             return True
         for value in values:
             widths.update(int(width) for width in str(value or "").split("-") if width.isdigit())
-    return len(widths) > _MOST_EXACT_WIDTHS
+            if len(widths) > _MOST_EXACT_WIDTHS:
+                return True
+    return False
 
 
 def bucket(width: int) -> int:
