@@ -10,7 +10,7 @@ from time import perf_counter
 import pytest
 
 from hpsearch.errors import HpsearchError
-from hpsearch.study.file import load_study
+from hpsearch.study.file import load_study, study_from_document
 from hpsearch.study.space import Range
 from tests.fuzzing import said
 from tests.studies import url
@@ -202,3 +202,11 @@ def test_names_too_long_for_the_file_system(tmp_path: Path, words: tuple[str, ..
     assert "Traceback" not in found.err, found.err
     assert found.code in ((0, 1, 2) if words[0] == "doctor" else (2,)), found
     assert os.listdir(tmp_path) == ["s.toml"]
+
+
+def test_what_is_stored_stays_readable_though_it_forbids_everything(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(DATA + "[space]\ndepth = [1, 2]\n[[forbidden]]\ndepth = 1", encoding="utf-8")
+    document = load_study(path).document()
+    document["forbidden"].append({"depth": 2})
+    assert len(study_from_document(document).forbidden) == 2

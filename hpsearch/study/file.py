@@ -61,6 +61,7 @@ class Source:
     shown: str = "study"
     positions: Positions = field(default_factory=lambda: Positions(""), compare=False)
     overrides: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+    stored: bool = False
 
     def complaint(self, path: tuple[str, ...], text: str) -> Complaint:
         """A complaint about the key at `path`, such as ("space", "momentum")."""
@@ -181,7 +182,7 @@ def study_from_document(
     """The study whose `document()` was stored; `origin` is the path of the file it came from."""
     name = document["study"]["name"]
     written = copy.deepcopy(dict(document))
-    source = Source(Path(origin) if origin else None, f"stored study {name}")
+    source = Source(Path(origin) if origin else None, f"stored study {name}", stored=True)
     return _read(written, replace(source, overrides=_apply(written, overrides)), name)
 
 
@@ -238,7 +239,8 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
         if compare := sections.get("compare"):
             check_compare(compare, space, lambda key, text: complain(("compare", key), text))
         forbidden = read_forbidden(written.get("forbidden", []), space, _below("forbidden", complain))
-        check_forbidden(forbidden, space, _below("forbidden", complain))
+        if not source.stored:  # what is stored stays readable
+            check_forbidden(forbidden, space, _below("forbidden", complain))
         enqueue = read_points(written.get("enqueue", []), space, _below("enqueue", complain))
         check_points(enqueue, forbidden, space, _below("enqueue", complain))
         if search:
