@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults check format bench report guide docs lock clean
+.PHONY: help setup demo test faults fuzz check format bench report guide docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -32,6 +32,9 @@ faults: setup ## break it on purpose for a quarter of an hour: 20,000 kills, 10,
 	@echo "killing, filling disks, flipping bits: what the tests do, ten times as often"
 	@HPSEARCH_KILLS=20000 HPSEARCH_RUNS=360 HPSEARCH_FLIPS=10000 HPSEARCH_LOCKED=60 \
 		$(BIN)/python -m pytest -n auto --dist worksteal tests/faults tests/test_bitflips.py
+
+fuzz: setup ## break study files, arguments, data, databases, dumps and models 100,000 times
+	@HPSEARCH_FUZZ=3500 $(BIN)/python -m pytest -n auto --dist worksteal tests/test_fuzz.py tests/test_data_fuzz.py
 
 check: setup ## format check, lint, strict types and all tests: what CI runs
 	@$(BIN)/ruff format --check .

@@ -1,8 +1,4 @@
-"""Input that is broken at random, from a seed, and what the command line says of it, in this process.
-
-A kind of input is a `Kind`: what is sound, how it is broken, and the commands that read it. Another kind,
-such as files of data, is one more entry of `KINDS`.
-"""
+"""Input that is broken at random, from a seed, and what the command line says of it, in this process."""
 
 from __future__ import annotations
 
@@ -11,11 +7,36 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from hpsearch.cli.app import main
+
+COUNT = int(os.environ.get("HPSEARCH_FUZZ", "120"))
+"""Broken versions of each kind of input."""
+
+
+def mutants(whole: bytes, count: int, seed: int) -> Iterator[bytes]:
+    """So many damaged versions: bytes changed, cut out or put in, and ends cut off."""
+    random = np.random.default_rng(seed)
+    for _ in range(count):
+        mutant = bytearray(whole)
+        for _ in range(random.integers(1, 4)):
+            at = int(random.integers(len(mutant)))
+            match random.integers(5):
+                case 0 | 1:
+                    mutant[at] = random.integers(256)
+                case 2:
+                    mutant[at] ^= 1 << int(random.integers(8))
+                case 3:
+                    del mutant[at : at + int(random.integers(1, 9))]
+                case _:
+                    mutant[at:at] = random.bytes(int(random.integers(1, 9)))
+        end = int(random.integers(len(mutant))) if random.random() < 0.1 else len(mutant)
+        yield bytes(mutant[:end])
 
 
 @dataclass(frozen=True)
@@ -30,7 +51,7 @@ class Said:
 
 def said(words: Sequence[str], folder: Path) -> Said:
     """What a command says in a folder. Python's own warnings are part of what it says."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     before, argv, code = Path.cwd(), sys.argv, 0
     os.chdir(folder)
     sys.argv = ["hpsearch", *words]
@@ -44,4 +65,5 @@ def said(words: Sequence[str], folder: Path) -> Said:
     finally:
         sys.argv, sys.stdin = argv, stdin
         os.chdir(before)
-    return Said(words, code, out.getvalue(), err.getvalue())
+    out.seek(0)
+    return Said(words, code, out.read(), err.getvalue())

@@ -119,12 +119,11 @@ def run_study(folder: Path, source: str, data: str = "", train: str = "", databa
     """Run a study of `source`, a path below `folder`."""
     path = folder / "model.toml"
     path.write_text(STUDY.format(source=repr(source), data=data, train=train), encoding="utf-8")
-    hpsearch.run(path, storage=url(folder / database), confirm=False)
+    best = hpsearch.run(path, storage=url(folder / database), confirm=False).best_trial
     with Database.open(url(folder / database)) as opened:
         store = opened.study("model")
         record, trials = store.record, store.trials()
-    best = max if record.direction == "maximize" else min
-    trial = best((each for each in trials if each.value is not None), key=lambda each: each.value or 0.0)
+    (trial,) = (each for each in trials if each.number == best)
     return Trained(folder / database, record, *reload(record), trial)
 
 

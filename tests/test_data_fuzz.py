@@ -6,10 +6,9 @@ import bz2
 import gzip
 import io
 import lzma
-import os
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,33 +27,11 @@ from hpsearch.data.rows import Expected, Image, read_rows
 from hpsearch.data.sources import kind_of
 from hpsearch.errors import HpsearchError
 from hpsearch.study.schema import DataSection
+from tests.fuzzing import COUNT, mutants
 from tests.pictures import noise, write_picture
-
-COUNT = int(os.environ.get("HPSEARCH_FUZZ", "120"))
-"""Damaged files of each kind."""
 
 X, Y = noise(0, 20, 4, 4), np.arange(20) % 2
 IDX = b"\0\0\x08\x03" + struct.pack(">3I", 20, 4, 4) + X.tobytes()
-
-
-def mutants(whole: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """So many damaged versions: bytes changed, cut out or put in, and ends cut off."""
-    random = np.random.default_rng(seed)
-    for _ in range(count):
-        mutant = bytearray(whole)
-        for _ in range(random.integers(1, 4)):
-            at = int(random.integers(len(mutant)))
-            match random.integers(5):
-                case 0 | 1:
-                    mutant[at] = random.integers(256)
-                case 2:
-                    mutant[at] ^= 1 << int(random.integers(8))
-                case 3:
-                    del mutant[at : at + int(random.integers(1, 9))]
-                case _:
-                    mutant[at:at] = random.bytes(int(random.integers(1, 9)))
-        end = int(random.integers(len(mutant))) if random.random() < 0.1 else len(mutant)
-        yield bytes(mutant[:end])
 
 
 def saved(save: Callable[..., None], **keys: Any) -> bytes:

@@ -290,7 +290,7 @@ def changed(folder: Path, *keys: Any, value: Any) -> None:
         (("preprocessing", "constant"), [99], "constant: expected places of features"),
         (("preprocessing", "kind"), "pictures", "preprocessing.height is missing"),
         (("network", "layers", 0, "module"), "Embedding", "module: expected one of BatchNorm1d"),
-        (("network", "layers", 0, "arguments"), [10**12, 8], "expected a layer for 15 units"),
+        (("network", "layers", 0, "arguments"), [10**12, 8], "expected a layer for 16 units"),
         (("network", "layers", 0, "arguments"), [], "expected the arguments of torch.nn.Linear"),
         (("network", "layers"), [], "layers that end in a Linear with 3 outputs"),
         (("weights", "file"), "../m/model.safetensors", "the name of a file beside this one"),

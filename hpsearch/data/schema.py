@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -405,6 +405,7 @@ class _Reader:
         if len(lower) and lower <= {"true", "false"} and self.asked.kind != "category":
             return self._truths(text, len(present) == len(values))
         kept = {*present.values.to_pylist()}
+        self._note_case(kept)
         names = [name if name in kept else None for name in values.values.to_pylist()]
         column = pd.Series(np.array([*names, None], object)[values.codes], dtype=object)
         reading = Reading("category", missing=self.asked.missing or (), exact=self.asked.missing is not None)
@@ -424,6 +425,15 @@ class _Reader:
             spoken = not named or bool(matches(present.values, r"\s").any())
             return self._column("text" if spoken else "id", column, reading, f"it has {found}")
         return self._column("category", column, reading)
+
+    def _note_case(self, names: Collection[str]) -> None:
+        """Say which of a few names differ in upper and lower case alone."""
+        spelt: dict[str, list[str]] = {}
+        for name in sorted(names) if len(names) <= FEW_CATEGORIES else ():
+            spelt.setdefault(name.casefold(), []).append(name)
+        twice = [name for same in spelt.values() if len(same) > 1 for name in same]
+        if twice and {*spelt} != {"true", "false"}:
+            self.notes.append(f"names that differ in upper and lower case are different: {listed(twice)}")
 
     def _check_count(self, present: Distinct) -> None:
         """Refuse more different values than the kind that was asked for may have."""

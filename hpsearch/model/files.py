@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -58,7 +59,14 @@ def model_files(model: Model) -> dict[str, bytes]:
     from safetensors.numpy import save
 
     weights: bytes = save(dict(model.arrays))
-    return {WEIGHTS: weights, ABOUT: _text(model_document(model, weights)).encode()}
+    document = model_document(model, weights)
+    return {WEIGHTS: weights, ABOUT: _text({**document, "sha256": _checksum(document)}).encode()}
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    """Of all keys but the checksum's own, whatever their order and the blanks between them."""
+    values = {key: value for key, value in document.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def output_of(model: Model) -> str:
@@ -218,6 +226,7 @@ class _About(_Part):
     network: _Network
     weights: _Weights
     provenance: dict[str, Any]
+    sha256: str | None = None
 
 
 _KINDS: dict[str, Any] = {
@@ -287,6 +296,8 @@ def load_model(path: Path | str) -> Model:
     )
     arrays = _arrays(file, about.weights, shapes_of(layers))
     ignored = tuple(about.ignored_columns)
+    if about.sha256 not in (None, _checksum(document)):  # last, so that what is plainly wrong is named
+        raise HpsearchError(f"{file}: the content does not match its checksum: it was changed. {_AGAIN}")
     return Model(goal, about.target.name, classes, form, ignored, layers, arrays, about.provenance)
 
 
