@@ -15,7 +15,6 @@ from hpsearch.cli.common import (
     write_out,
 )
 from hpsearch.errors import HpsearchError, plural
-from hpsearch.text import typed_value
 
 _EXAMPLE = "NAME=VALUE such as learning_rate=0.1"
 
@@ -55,6 +54,8 @@ def enqueue(
 
 def _parsed(values: list[str]) -> dict[str, Any]:
     """The typed values by name; what is not TOML is a string."""
+    from hpsearch.text import typed_value
+
     point: dict[str, Any] = {}
     for typed in values:
         name, equals, text = typed.partition("=")
