@@ -78,7 +78,7 @@ def test_a_file_in_the_folder_s_place_is_one_clear_error(tmp_path: Path) -> None
 
 def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    with pytest.raises(HpsearchError, match="cannot be written"):
+    with pytest.raises(HpsearchError, match="expected a file to write; found a folder"):
         write_files({tmp_path / "taken": b"x"})
     with pytest.raises(HpsearchError, match="cannot be written"):
         write_files({tmp_path / "missing" / "file": b"x"})

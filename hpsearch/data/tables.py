@@ -278,11 +278,11 @@ def _json(path: Path, content: bytes) -> pa.Table:
             read_options=pyarrow.json.ReadOptions(block_size=max(1 << 20, min(len(content), 1 << 28))),
         )
         table.validate(full=True)  # that texts are UTF-8, too
-    except (pa.ArrowException, OSError) as error:
+        check_names(f"{path}", table.column_names)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: expected one JSON object a line; {_first_line(error)}; mend or write it again"
         ) from None
-    check_names(f"{path}", table.column_names)
     return table
 
 

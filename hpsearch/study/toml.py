@@ -39,16 +39,15 @@ def read_text(path: Path) -> str:
             raise HpsearchError(
                 f"{path}: expected a study file; found a pipe or a device. Write it to a file"
             )
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        if os.path.getsize(path) > MOST_BYTES:
+            raise HpsearchError(
+                f"{path}: expected a study file of at most {MOST_BYTES >> 20} MB; found a larger one"
+            )
+        data = path.read_bytes()
     except FileNotFoundError:
         raise HpsearchError(f"{path}: no such study file; `hpsearch init` writes one") from None
     except (OSError, ValueError) as error:
         raise HpsearchError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
-    if len(data) > MOST_BYTES:
-        raise HpsearchError(
-            f"{path}: expected a study file of at most {MOST_BYTES >> 20} MB; found a larger one"
-        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
