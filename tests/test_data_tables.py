@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -403,3 +404,26 @@ def test_unknown_columns_and_kinds_are_complained_about(tmp_path: Path) -> None:
         prepared(path, columns={"X": "ignore"})
     with pytest.raises(HpsearchError, match='"y" is the target; it cannot be ignored'):
         prepared(path, columns={"y": "ignore"})
+
+
+def test_a_study_that_was_read_otherwise_is_not_resumed(tmp_path: Path) -> None:
+    """As one that was begun before ids were left out: its trials saw other features."""
+    import hpsearch
+    from hpsearch.errors import StudyChangedError
+    from hpsearch.store import Database
+
+    write(tmp_path, x=np.arange(ROWS) / 4, y=LABELS)
+    text = '[data]\nsource = "t.csv"\ntarget = "y"\n[train]\nepochs = 2\n[search]\ntrials = 2\n'
+    (tmp_path / "s.toml").write_text(text)
+    storage = f"sqlite:///{tmp_path}/x.db"
+    hpsearch.run(tmp_path / "s.toml", storage=storage, confirm=False)
+    with Database.open(storage) as database:
+        store = database.study("s")
+        summary = {**store.record.data_summary, "features": 2}
+        store.update_record(replace(store.record, data_summary=summary))
+    for call in (
+        lambda: hpsearch.run(tmp_path / "s.toml", storage=storage),
+        lambda: hpsearch.confirm("s", storage=storage),
+    ):
+        with pytest.raises(StudyChangedError, match=r"2 features, 2 classes then; 1 features, 2 classes now"):
+            call()

@@ -8,6 +8,7 @@ from hpsearch.data import Dataset
 from hpsearch.errors import HpsearchError, StudyChangedError
 from hpsearch.records import StudyRecord, Trial
 from hpsearch.running.prepare import prepare
+from hpsearch.running.resume import read_otherwise
 from hpsearch.study.file import Study, study_from_document
 from hpsearch.train import Lane, LaneState, Problem, initial_state, train_lanes
 
@@ -16,7 +17,7 @@ def reload(record: StudyRecord) -> tuple[Study, Dataset]:
     """The stored study, and the data it started with.
 
     Raises:
-        StudyChangedError: the data have other content now.
+        StudyChangedError: the data have other content now, or are read otherwise.
         HpsearchError: they are gone, or cannot be read.
     """
     try:
@@ -29,6 +30,10 @@ def reload(record: StudyRecord) -> tuple[Study, Dataset]:
         raise StudyChangedError(
             f"study {record.name}: {study.data.source} has changed since the study started "
             f"(sha256 {record.data_hash[:12]}… then, {dataset.hash[:12]}… now). Restore the data"
+        )
+    if said := read_otherwise(record, dataset):
+        raise StudyChangedError(
+            f"study {record.name}: {said} Retrain it with the hpsearch that it was run with"
         )
     return study, dataset
 

@@ -68,6 +68,25 @@ def check_unchanged(record: StudyRecord, url: str, study: Study, dataset: Datase
             f"(sha256 {record.data_hash[:12]}… then, {dataset.hash[:12]}… now).\nRestore the data, or rename "
             f"the new study (study.name, or --set study.name={study.name}-2)."
         )
+    if said := read_otherwise(record, dataset):
+        raise StudyChangedError(
+            f'study "{study.name}": {said}\nStart the study anew: --set study.name={study.name}-2'
+        )
+
+
+def read_otherwise(record: StudyRecord, dataset: Dataset) -> str:
+    """How the same file was read when a study started, where this hpsearch makes other features; or ""."""
+    now = data_summary(dataset)
+    then = {**now, **record.data_summary}
+    if (then["features"], then["classes"]) == (now["features"], now["classes"]):
+        return ""
+    before, after = (
+        f"{each['features']:,} features, {len(each['classes']):,} classes" for each in (then, now)
+    )
+    return (
+        f"an earlier hpsearch read {dataset.name} otherwise ({before} then; {after} now), so its trials "
+        "do not compare with new ones."
+    )
 
 
 def is_complete(study: Study, store: StudyStore) -> str | None:
