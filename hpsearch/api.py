@@ -79,7 +79,7 @@ def run(
     Raises:
         HpsearchError: with a message for the user; nothing is left half-written.
     """
-    from hpsearch.results.stored import CONFIRMATION
+    from hpsearch.results.scorings import CONFIRMATION
     from hpsearch.running.machine import Machine
     from hpsearch.running.pool import StopFlag
     from hpsearch.running.prepare import first_sampler, prepare, train
@@ -240,7 +240,7 @@ def report(study: Study | str | Path, *, storage: str = DEFAULT_STORAGE, images:
     Raises:
         NothingToShowError: no trial is finished. HpsearchError: there is no such study.
     """
-    from hpsearch.results.stored import report_of
+    from hpsearch.results.scorings import report_of
     from hpsearch.running.resume import is_complete
 
     with open_storage(storage) as database:
@@ -263,7 +263,7 @@ def with_images(report: Report, trials: Sequence[Trial]) -> tuple[Report, dict[s
         return report, {}
     from hpsearch.reporting.images import illustrations
     from hpsearch.results.frames import with_note
-    from hpsearch.retrain.stored import reload
+    from hpsearch.retrain.reload import reload
     from hpsearch.train import choose_device
 
     try:
@@ -285,7 +285,7 @@ def read_report(
 
     only: numbers of the trials that are wanted, all when empty; the ranks are then none of the study's.
     """
-    from hpsearch.results.stored import report_of
+    from hpsearch.results.scorings import report_of
 
     with open_storage(storage) as database:
         return report_of(database.study(study_name(study)), only=only, curves=curves)
@@ -335,7 +335,7 @@ def confirm(
         HpsearchError: there is no such study, or its data cannot be read or have changed.
     """
     from hpsearch.retrain.fresh_seeds import confirm_stored
-    from hpsearch.retrain.stored import reload
+    from hpsearch.retrain.reload import reload
     from hpsearch.running.machine import Machine
 
     _check_least(top=(top, 1), seeds=(seeds, LEAST_SEEDS))
@@ -466,7 +466,7 @@ def export(
     """
     from hpsearch.model.export import choose_trial, make_model, write_model
     from hpsearch.model.onnx_graph import check_onnx
-    from hpsearch.retrain.stored import reload
+    from hpsearch.retrain.reload import reload
     from hpsearch.train import choose_device
 
     if onnx:
@@ -655,7 +655,7 @@ def _finish(
 def _report_so_far(store: StudyStore) -> Report:
     """The report of a study, of which perhaps nothing is finished."""
     from hpsearch.results.frames import Report, trials_frame
-    from hpsearch.results.stored import report_of
+    from hpsearch.results.scorings import report_of
 
     try:
         return report_of(store)[0]

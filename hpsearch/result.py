@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from hpsearch.data import Dataset
-    from hpsearch.data.rows import Rows
+    from hpsearch.data.new_rows import Rows
     from hpsearch.model.model import Model
     from hpsearch.reporting.charts.spec import Chart
     from hpsearch.results.frames import Report

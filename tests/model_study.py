@@ -13,7 +13,7 @@ import hpsearch
 from hpsearch.data import Dataset
 from hpsearch.model.export import make_model, write_model
 from hpsearch.records import StudyRecord, Trial
-from hpsearch.retrain.stored import reload, retrain
+from hpsearch.retrain.reload import reload, retrain
 from hpsearch.running.prepare import make_problem
 from hpsearch.store import Database
 from hpsearch.study.file import Study

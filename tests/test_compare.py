@@ -20,7 +20,7 @@ from hpsearch.records import State, Trial
 from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, remarks
 from hpsearch.results.contrast import Arm, Contrast
 from hpsearch.results.frames import Report
-from hpsearch.results.stored import COMPARISON, comparison_of, store_comparison, uses_of
+from hpsearch.results.scorings import COMPARISON, comparison_of, store_comparison, uses_of
 from hpsearch.retrain.contrast import answer, compare_arms
 from hpsearch.retrain.fresh_seeds import fresh_seed
 from hpsearch.running.machine import Machine

@@ -102,7 +102,7 @@ def test_studies_stand_for_their_best_trials_on_seeds_that_nothing_was_chosen_on
 
 def test_a_trial_is_scored_as_if_it_were_trained_on_its_own(database: Path) -> None:
     from hpsearch.retrain.fresh_seeds import fresh_seed
-    from hpsearch.retrain.stored import reload
+    from hpsearch.retrain.reload import reload
     from hpsearch.train.lanes import Lane
     from hpsearch.train.solo import train_solo
 

@@ -21,9 +21,9 @@ from PIL import Image as PillowImage
 from hpsearch.data.columns import Columns
 from hpsearch.data.describe import describe
 from hpsearch.data.features import read_features
+from hpsearch.data.new_rows import Expected, Image, read_rows
 from hpsearch.data.prepare import read_and_split
 from hpsearch.data.raw import Form
-from hpsearch.data.rows import Expected, Image, read_rows
 from hpsearch.data.sources import kind_of
 from hpsearch.errors import HpsearchError
 from hpsearch.study.schema import DataSection

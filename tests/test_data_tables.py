@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.data.describe import ColumnFacts, DataFacts, describe
+from hpsearch.data.kinds import Asked, read_columns
 from hpsearch.data.prepare import Prepared, read_and_split, refusal
-from hpsearch.data.schema import Asked, read_columns
 from hpsearch.data.texts import Table
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.study.schema import DataSection

@@ -27,7 +27,7 @@ from hpsearch.model.files import ABOUT, ONNX, WEIGHTS
 from hpsearch.model.model import Model
 from hpsearch.model.onnx_graph import onnx_bytes
 from hpsearch.records import Task
-from hpsearch.results.stored import confirmation_of
+from hpsearch.results.scorings import confirmation_of
 from hpsearch.store import Database
 from hpsearch.study.hyperparameters import ACTIVATIONS, Configuration
 from hpsearch.train import Lane, train_lanes

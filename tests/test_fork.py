@@ -15,7 +15,7 @@ from hpsearch.cli.app import app
 from hpsearch.data import Dataset
 from hpsearch.errors import HpsearchError, StorageError, StudyChangedError, UnknownStudyError
 from hpsearch.records import Progress, State, Trial
-from hpsearch.retrain.stored import reload, retrain
+from hpsearch.retrain.reload import reload, retrain
 from hpsearch.running.fork import Forked, fork
 from hpsearch.running.machine import Machine
 from hpsearch.running.pool import StopFlag

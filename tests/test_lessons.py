@@ -16,8 +16,8 @@ from hpsearch.reporting.lessons import alone_blocks, importances_blocks, pair_bl
 from hpsearch.results.confirmation import Confirmation, Finalist, finalist_curves
 from hpsearch.results.frames import Report
 from hpsearch.results.lessons import Lessons, basis_of, lessons
+from hpsearch.results.lessons.additive import factors, fit, holm
 from hpsearch.results.lessons.effects import MATTERS, NOTHING_SEEN, SMALL, TOO_FEW, _tested
-from hpsearch.results.lessons.model import factors, fit, holm
 from hpsearch.results.lessons.roles import _expected, best_weights, verdicts
 from tests.lessons_cases import SPACE, planted
 from tests.report_study import RECORD, example

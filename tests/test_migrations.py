@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import StorageError
-from hpsearch.store import Database, migrations, schema
+from hpsearch.store import Database, ddl, migrations
 from hpsearch.store.audit import audit
 from hpsearch.study.file import study_from_document
 from tests.data.make import numbers
@@ -44,15 +44,15 @@ def assert_golden(path: Path, version: int) -> None:
 
 
 def test_every_released_schema_has_its_fixture() -> None:
-    assert [path.stem for path in FIXTURES] == [f"schema-{n}" for n in range(FIRST, schema.VERSION + 1)]
-    assert sorted(migrations.MIGRATIONS) == list(range(FIRST, schema.VERSION))
+    assert [path.stem for path in FIXTURES] == [f"schema-{n}" for n in range(FIRST, ddl.VERSION + 1)]
+    assert sorted(migrations.MIGRATIONS) == list(range(FIRST, ddl.VERSION))
 
 
 def test_the_numbers_are_those_that_were_stored(fixture: tuple[Path, int]) -> None:
     path, version = fixture
     assert execute(path, VERSION) == [(version,)]
     assert_golden(path, version)
-    assert execute(path, VERSION) == [(schema.VERSION,)]
+    assert execute(path, VERSION) == [(ddl.VERSION,)]
     found = audit(url(path))
     assert found.sound, [str(damage) for study in found.studies for damage in study.damages]
     states = {trial[3].value for trial in stored(path, NAME)[0]}  # type: ignore[attr-defined]
@@ -89,12 +89,12 @@ Database.open(sys.argv[1])
 
 def test_a_process_that_is_killed_in_an_upgrade_leaves_the_old_version(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
-    path.write_bytes((DATA / f"schema-{schema.VERSION}.db").read_bytes())
+    path.write_bytes((DATA / f"schema-{ddl.VERSION}.db").read_bytes())
     before = content(path)
     done = subprocess.run([sys.executable, "-c", KILLED, url(path)], check=False)
     assert done.returncode == 9
     assert content(path) == before
-    assert_golden(path, schema.VERSION)
+    assert_golden(path, ddl.VERSION)
 
 
 def content(path: Path) -> list[object]:
@@ -118,7 +118,7 @@ def test_a_schema_that_was_never_released_is_refused_and_left_alone(
 
 def test_a_newer_schema_is_refused_and_left_alone(fixture: tuple[Path, int]) -> None:
     path, _ = fixture
-    execute(path, "UPDATE hpsearch_schema SET version = ?", schema.VERSION + 1)
+    execute(path, "UPDATE hpsearch_schema SET version = ?", ddl.VERSION + 1)
     before = path.read_bytes()
     for look in (Database.open, audit):
         with pytest.raises(StorageError, match="a newer hpsearch wrote the database"):

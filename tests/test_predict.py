@@ -23,8 +23,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import hpsearch
 from hpsearch.data import Image
 from hpsearch.data.features import FREQUENT, read_features
+from hpsearch.data.new_rows import Expected, read_rows
 from hpsearch.data.raw import Raw
-from hpsearch.data.rows import Expected, read_rows
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.records import Task
 from hpsearch.reporting.predictions import predictions_bytes

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from hpsearch.errors import StorageError
 from hpsearch.records import Cohort
-from hpsearch.store import Database, connection, migrations, schema, shown_url
+from hpsearch.store import Database, connection, ddl, migrations, shown_url
 from tests.store_study import all_states, execute, filled_file, new_trial, record
 
 
@@ -156,7 +156,7 @@ def test_an_older_hpsearchs_database_is_brought_up_to_date(
         connection.execute(sa.text("INSERT INTO nowhere VALUES (1)"))
 
     notes = "SELECT count(*) FROM sqlite_master WHERE name = 'hpsearch_notes'"
-    newer = schema.VERSION + 1
+    newer = ddl.VERSION + 1
     monkeypatch.setattr(migrations, "VERSION", newer)
     monkeypatch.setitem(migrations.MIGRATIONS, newer - 1, fail)
     assert "no such table: nowhere" in refused(f"sqlite:///{path}")

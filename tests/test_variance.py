@@ -34,7 +34,7 @@ from hpsearch.extras.gradients import (
 )
 from hpsearch.extras.variance import choose_epochs
 from hpsearch.records import FloatArray, State, Trial
-from hpsearch.retrain.stored import reload, retrain
+from hpsearch.retrain.reload import reload, retrain
 from hpsearch.running.prepare import make_problem
 from hpsearch.store import Database
 from hpsearch.study.hyperparameters import Configuration

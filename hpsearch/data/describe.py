@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from hpsearch.data.columns import Column
+from hpsearch.data.kinds import is_id
 from hpsearch.data.load import load_dataset
 from hpsearch.data.prepare import Complain, read_and_split, read_whole, refusal
 from hpsearch.data.raw import Advance, Raw
-from hpsearch.data.schema import is_id
 from hpsearch.study.schema import DataSection
 
 FORMAT = "hpsearch.data/1"

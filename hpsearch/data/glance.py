@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from hpsearch.data.delimited import read_delimited
 from hpsearch.data.describe import TARGET, describe
-from hpsearch.data.files import is_idx, is_image, shown
-from hpsearch.data.layout import class_of
+from hpsearch.data.folders import class_of
+from hpsearch.data.paths import is_idx, is_image, shown
 from hpsearch.data.sources import IMAGES, SOURCES, Kind, kind_of
-from hpsearch.data.tables import is_table, read_texts
+from hpsearch.data.table_files import is_table, read_texts
 from hpsearch.data.trees import open_tree
 from hpsearch.errors import DataError, HpsearchError, plural
 from hpsearch.study.schema import DataSection

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpsearch.data.arrays import ArrayImages
-from hpsearch.data.files import MOST_TIMES, IdxPair, check_unpacked, idx_pairs, idx_starts
+from hpsearch.data.paths import MOST_TIMES, IdxPair, check_unpacked, idx_pairs, idx_starts
 from hpsearch.data.pixels import check_memory
 from hpsearch.data.raw import TEST, TRAIN, Pixels, Raw, Refuse, class_task, listed
 from hpsearch.errors import DataError

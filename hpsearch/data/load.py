@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hpsearch import cache
 from hpsearch.data.columns import Columns
 from hpsearch.data.dataset import Dataset, Image, Part
-from hpsearch.data.files import key_parts
+from hpsearch.data.paths import key_parts
 from hpsearch.errors import Complaint
 from hpsearch.records import Task
 from hpsearch.study.schema import DataSection

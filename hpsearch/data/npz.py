@@ -20,7 +20,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from hpsearch.data.arrays import ArrayImages
-from hpsearch.data.files import check_unpacked
+from hpsearch.data.paths import check_unpacked
 from hpsearch.data.pixels import check_memory
 from hpsearch.data.raw import Raw, class_task, listed, split_of
 from hpsearch.data.scaling import pixels_of

@@ -14,12 +14,12 @@ from hpsearch.data.builtin import BUILT_IN, GENERATED, read_built_in
 from hpsearch.data.coded import coded_columns
 from hpsearch.data.dataset import Dataset, Part
 from hpsearch.data.features import read_features, schema_notes, used_columns
-from hpsearch.data.files import is_idx
+from hpsearch.data.paths import is_idx
 from hpsearch.data.raw import Advance, Form, Raw, Refuse, listed
 from hpsearch.data.scaling import fitted_image
 from hpsearch.data.sources import kind_of
 from hpsearch.data.split import Split, choose_rows, split_rows
-from hpsearch.data.tables import SUFFIXES, no_such_file
+from hpsearch.data.table_files import SUFFIXES, no_such_file
 from hpsearch.data.target import Target, read_target
 from hpsearch.errors import Complaint, DataError, HpsearchError, StudyFileError, nearest
 from hpsearch.records import Task

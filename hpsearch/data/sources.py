@@ -14,11 +14,11 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.data.files import check_regular, idx_starts, is_idx, is_image
 from hpsearch.data.idx import read_idx, read_rows_of_idx
 from hpsearch.data.npz import read_npz, read_rows_of_npz
+from hpsearch.data.paths import check_regular, idx_starts, is_idx, is_image
 from hpsearch.data.raw import Pixels, Raw, Refuse
-from hpsearch.data.tables import is_table_source, read_table, read_texts
+from hpsearch.data.table_files import is_table_source, read_table, read_texts
 from hpsearch.data.texts import Table
 from hpsearch.data.trees import Tree, open_tree, read_tree
 from hpsearch.study.schema import DataSection

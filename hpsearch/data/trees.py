@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.data.files import IMAGE_SUFFIXES, check_unpacked, files_below, is_hidden, is_image, shown
-from hpsearch.data.layout import layout_of
+from hpsearch.data.folders import layout_of
+from hpsearch.data.paths import IMAGE_SUFFIXES, check_unpacked, files_below, is_hidden, is_image, shown
 from hpsearch.data.pixels import (
     Look,
     UnreadableError,

@@ -25,7 +25,7 @@ from hpsearch.extras.gradients import (
 )
 from hpsearch.extras.variance_output import BATCH_SIZE, MOMENTUM, Variance
 from hpsearch.records import State, Trial
-from hpsearch.retrain.stored import reload, retrain_through
+from hpsearch.retrain.reload import reload, retrain_through
 from hpsearch.running.prepare import make_problem
 from hpsearch.stored import open_storage, study_name
 from hpsearch.study.file import Study

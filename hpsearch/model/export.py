@@ -16,7 +16,7 @@ from hpsearch.model.model import Model
 from hpsearch.model.onnx_graph import onnx_bytes
 from hpsearch.records import StudyRecord, Trial
 from hpsearch.results.confirmation import Confirmation
-from hpsearch.retrain.stored import retrain
+from hpsearch.retrain.reload import retrain
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem
 from hpsearch.running.provenance import run_provenance

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import nn
 
-    from hpsearch.data.rows import Rows
+    from hpsearch.data.new_rows import Rows
 
 NO_CLASS = -1
 _MOST_SHOWN = 6
@@ -106,7 +106,7 @@ class Model:
         self, data: Path | str | DataFrame, advance: Callable[[int, int], None] | None = None
     ) -> Rows:
         """The rows, prepared as in training. advance: see data.rows.read_rows."""
-        from hpsearch.data.rows import Expected, read_rows
+        from hpsearch.data.new_rows import Expected, read_rows
 
         return read_rows(data, Expected(self.form, self.target, self.classes, self.ignored), advance)
 

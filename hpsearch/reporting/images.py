@@ -11,7 +11,7 @@ from hpsearch.data import Dataset
 from hpsearch.records import FloatArray, Task, Trial
 from hpsearch.reporting.sections import BOUNDARY, TRAINING, WRONG
 from hpsearch.results.frames import Report
-from hpsearch.retrain.stored import retrain
+from hpsearch.retrain.reload import retrain
 from hpsearch.running.prepare import make_problem
 from hpsearch.study.arms import DEEP, LINEAR, kind_of
 from hpsearch.study.file import Study

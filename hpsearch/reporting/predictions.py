@@ -17,7 +17,7 @@ from hpsearch.text import json_value, metric_text, plain
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from hpsearch.data.rows import Rows
+    from hpsearch.data.new_rows import Rows
 
 PREDICTIONS_FORMAT = "hpsearch.predictions/1"
 

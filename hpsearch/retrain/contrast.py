@@ -16,7 +16,7 @@ from hpsearch.records import State, StudyRecord, Task, Trial
 from hpsearch.results.confirmation import Retrained
 from hpsearch.results.contrast import Arm, Choice, Contrast, Margin, Pairing, anytime, gate_rows
 from hpsearch.results.frames import Report, trials_frame
-from hpsearch.results.stored import (
+from hpsearch.results.scorings import (
     COMPARISON,
     TEST,
     comparison_of,
@@ -33,7 +33,7 @@ from hpsearch.retrain.fresh_seeds import (
     scored_part,
     train_fresh,
 )
-from hpsearch.retrain.stored import reload
+from hpsearch.retrain.reload import reload
 from hpsearch.running.machine import Machine
 from hpsearch.store import StudyStore
 from hpsearch.study.arms import Arm as ArmValues

@@ -15,7 +15,7 @@ from hpsearch.errors import NothingToShowError
 from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, Params, Trial
 from hpsearch.results.confirmation import Confirmation, Retrained
 from hpsearch.results.frames import trials_frame
-from hpsearch.results.stored import CONFIRMATION, TEST, VALIDATION, confirmation_of, pack
+from hpsearch.results.scorings import CONFIRMATION, TEST, VALIDATION, confirmation_of, pack
 from hpsearch.running.machine import Machine
 from hpsearch.running.pool import StopFlag, make_pool
 from hpsearch.running.prepare import make_problem

@@ -12,7 +12,7 @@ import numpy as np
 
 from hpsearch.errors import NothingToShowError, check_trial
 from hpsearch.records import FloatArray, Segment, State, Trial
-from hpsearch.retrain.stored import reload
+from hpsearch.retrain.reload import reload
 from hpsearch.running.machine import Machine
 from hpsearch.running.networks import Networks
 from hpsearch.running.pool import StopFlag, make_pool

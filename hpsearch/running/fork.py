@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from hpsearch.data import Dataset
 from hpsearch.errors import HpsearchError, StorageError, StudyChangedError, plural
 from hpsearch.records import Cohort, Params, Run, State, StudyRecord, Trial
-from hpsearch.results.stored import inherited
+from hpsearch.results.scorings import inherited
 from hpsearch.running.prepare import make_problem
 from hpsearch.running.provenance import changes, plain
 from hpsearch.running.resume import new_record

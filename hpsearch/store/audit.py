@@ -16,6 +16,7 @@ from hpsearch.records import Segment, StudyRecord, Trial, time_of
 from hpsearch.store import reading, rows
 from hpsearch.store.connection import Connector
 from hpsearch.store.database import Database
+from hpsearch.store.ddl import VERSION, Tally, checkpoints, curves, studies, tallies, trials, versions
 from hpsearch.store.optuna_tables import (
     optuna_attributes,
     optuna_directions,
@@ -28,7 +29,6 @@ from hpsearch.store.optuna_tables import (
 )
 from hpsearch.store.reading import KINDS, MISFIT, Kind, T
 from hpsearch.store.rescue import FileSource, SelectSource, Source, Values
-from hpsearch.store.schema import VERSION, Tally, checkpoints, curves, studies, tallies, trials, versions
 from hpsearch.store.study import target_of
 from hpsearch.store.writing import Target
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from hpsearch.errors import StudyBusyError
-from hpsearch.store.schema import claims
+from hpsearch.store.ddl import claims
 
 STALE = timedelta(minutes=10)
 """A claim from another host, whose processes are invisible here, expires this long after its last commit."""

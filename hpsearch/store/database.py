@@ -16,6 +16,7 @@ from hpsearch.records import State, StudyRecord
 from hpsearch.store import claims, reading, rows, writing
 from hpsearch.store.bulk import insert
 from hpsearch.store.connection import Connector, check_place
+from hpsearch.store.ddl import OF_STUDY, Tally, studies, tallies, trials
 from hpsearch.store.migrations import bring_up, read_layout, unknown_revision
 from hpsearch.store.optuna_calls import Calls
 from hpsearch.store.optuna_tables import (
@@ -26,7 +27,6 @@ from hpsearch.store.optuna_tables import (
     optuna_study_attributes,
     optuna_trials,
 )
-from hpsearch.store.schema import OF_STUDY, Tally, studies, tallies, trials
 from hpsearch.store.study import Contents, StudyStore
 
 _NAMES_SHOWN = 8

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import StorageError
+from hpsearch.store.ddl import VERSION, metadata, versions
 from hpsearch.store.optuna_tables import OPTUNA_HEAD, create_tables, newest_revision
-from hpsearch.store.schema import VERSION, metadata, versions
 
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
 """By version: upgrades own tables to the next one, within a transaction. No release wrote versions 1 to 3, so

@@ -31,7 +31,7 @@ from hpsearch.records import (
 )
 from hpsearch.store import rows
 from hpsearch.store.bulk import chunks
-from hpsearch.store.schema import (
+from hpsearch.store.ddl import (
     Tally,
     checkpoints,
     cohorts,

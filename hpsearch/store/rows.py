@@ -35,8 +35,7 @@ from hpsearch.records import (
     microseconds,
     time_of,
 )
-from hpsearch.store.optuna_tables import stored_intermediate, stored_value
-from hpsearch.store.schema import (
+from hpsearch.store.ddl import (
     CHECKED,
     OF_STUDY,
     Tally,
@@ -51,6 +50,7 @@ from hpsearch.store.schema import (
     tallies,
     trials,
 )
+from hpsearch.store.optuna_tables import stored_intermediate, stored_value
 
 OPTUNA_STATE = {
     State.RUNNING: TrialState.RUNNING,

@@ -31,8 +31,8 @@ from hpsearch.records import (
 from hpsearch.store import claims, reading, rows, writing
 from hpsearch.store.bulk import insert
 from hpsearch.store.connection import Connector
+from hpsearch.store.ddl import Tally, runs, studies
 from hpsearch.store.reading import COHORTS, QUEUE, RUNS, SCORINGS, Kind, Place, T
-from hpsearch.store.schema import Tally, runs, studies
 from hpsearch.study.distributions import optuna_distributions
 from hpsearch.study.file import study_from_document
 

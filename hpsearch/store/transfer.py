@@ -23,8 +23,8 @@ import numpy as np
 
 from hpsearch.errors import StorageError
 from hpsearch.records import Cohort, FloatArray, Run, Scoring, Segment, State, StudyRecord, Trial
+from hpsearch.store.ddl import Tally
 from hpsearch.store.rows import record_of
-from hpsearch.store.schema import Tally
 from hpsearch.store.study import Contents
 
 FORMAT = "hpsearch.study/1"
@@ -44,7 +44,7 @@ def dump_json(record: StudyRecord, contents: Contents) -> bytes:
 
 def dump_tables(record: StudyRecord, contents: Contents) -> dict[str, bytes]:
     """The study as files by name, manifest last: without it a folder is incomplete."""
-    from hpsearch.store.tables import curves_table, trials_table
+    from hpsearch.store.parquet import curves_table, trials_table
 
     document = _document(record, contents)
     tables = {"trials": trials_table(contents.trials), "curves": curves_table(contents.segments)}
@@ -63,7 +63,7 @@ def read_dump(path: Path) -> tuple[StudyRecord, Contents]:
     document = _checked(file, _read(file))
     try:
         if isinstance(document["trials"], dict):
-            from hpsearch.store.tables import segments_of, trials_of
+            from hpsearch.store.parquet import segments_of, trials_of
 
             trials = trials_of(_table(file, document["trials"]))
             segments = segments_of(_table(file, document["curves"]))

@@ -19,15 +19,7 @@ from hpsearch.errors import StorageError, plural
 from hpsearch.records import CURVE_COLUMNS, Cohort, Params, Scoring, Segment, State, Trial
 from hpsearch.store import rows
 from hpsearch.store.bulk import chunks, insert
-from hpsearch.store.optuna_tables import (
-    optuna_attributes,
-    optuna_intermediate,
-    optuna_params,
-    optuna_studies,
-    optuna_trials,
-    optuna_values,
-)
-from hpsearch.store.schema import (
+from hpsearch.store.ddl import (
     Tally,
     checkpoints,
     cohorts,
@@ -37,6 +29,14 @@ from hpsearch.store.schema import (
     studies,
     tallies,
     trials,
+)
+from hpsearch.store.optuna_tables import (
+    optuna_attributes,
+    optuna_intermediate,
+    optuna_params,
+    optuna_studies,
+    optuna_trials,
+    optuna_values,
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpsearch.results.frames import Report
+from hpsearch.results.lessons.additive import Basis, basis_of, factors, fit
 from hpsearch.results.lessons.effects import (
     Importance,
     Interaction,
@@ -16,7 +17,6 @@ from hpsearch.results.lessons.effects import (
     interactions,
     isolations,
 )
-from hpsearch.results.lessons.model import Basis, basis_of, factors, fit
 from hpsearch.results.lessons.roles import Verdict, verdicts
 
 

@@ -13,7 +13,7 @@ from hpsearch import seeds
 from hpsearch.errors import plural
 from hpsearch.records import FloatArray, State
 from hpsearch.results.frames import PARAM, Report
-from hpsearch.results.lessons.model import RIDGE, Basis, Factor, Model, Part, f_test, holm
+from hpsearch.results.lessons.additive import RIDGE, Basis, Factor, Model, Part, f_test, holm
 from hpsearch.stats import LEVEL
 
 MATTERS, NOTHING_SEEN, TOO_FEW = "matters", "no effect seen", "too few to say"

@@ -13,7 +13,7 @@ from hpsearch import seeds
 from hpsearch.records import FloatArray, IntArray, State
 from hpsearch.results.confirmation import Confirmation
 from hpsearch.results.frames import Report
-from hpsearch.results.lessons.model import Factor
+from hpsearch.results.lessons.additive import Factor
 from hpsearch.stats import EQUAL, LEVEL, UNCLEAR, WORSE, rank_arms
 from hpsearch.stats import verdict as verdict_of
 from hpsearch.text import listed, metric_text, signed_texts

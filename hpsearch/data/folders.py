@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
-from hpsearch.data.files import readable, shown
+from hpsearch.data.paths import readable, shown
 from hpsearch.data.raw import listed, split_of
 from hpsearch.errors import DataError
 

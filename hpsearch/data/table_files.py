@@ -18,9 +18,9 @@ from typing import Any
 import pyarrow as pa
 
 from hpsearch.data.delimited import check_names, line_of, read_delimited
-from hpsearch.data.files import is_hidden
+from hpsearch.data.kinds import Asked, read_columns
+from hpsearch.data.paths import is_hidden
 from hpsearch.data.raw import Raw, Refuse, listed, unknown_column
-from hpsearch.data.schema import Asked, read_columns
 from hpsearch.data.texts import Table, decoded
 from hpsearch.errors import DataError, nearest
 from hpsearch.study.schema import CLASSES, DataSection
