@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hpsearch import cache
@@ -185,3 +186,16 @@ assert missing_kernel() or not heavy, heavy
             return
         code = code.replace("a.db", "b.db")
     pytest.fail(done.stderr)
+
+
+def test_a_folder_of_parquet_files_is_prepared_anew_when_one_changes(folder: Path) -> None:
+    parts = folder / "parts"
+    parts.mkdir()
+    frame = pd.DataFrame({"x": np.arange(60) / 4, "y": ["no", "yes"] * 30})
+    frame.iloc[:30].to_parquet(parts / "a.parquet")
+    frame.iloc[30:].to_parquet(parts / "b.parquet")
+    data = DataSection(source="parts", target="y")
+    first = load_dataset(data, 0, folder)
+    assert_equal(load_dataset(data, 0, folder), first)
+    frame.iloc[30:].assign(x=7.5).to_parquet(parts / "b.parquet")
+    assert load_dataset(data, 0, folder).hash != first.hash

@@ -149,7 +149,8 @@ def key_parts(path: Path) -> Iterator[bytes]:
     if path.is_dir():
         for name in files_below(path):
             yield f"{name}\0".encode(errors="surrogateescape")
-            if (is_image(name) or "idx" in name) and (path / name).is_file():  # a pipe would never end
+            read = is_image(name) or "idx" in name or name.lower().endswith(".parquet")
+            if read and (path / name).is_file():  # a pipe would never end
                 yield file_hash(path / name)
     elif is_idx(path.name) and path.is_file():
         for pair in idx_pairs(path):
