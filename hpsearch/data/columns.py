@@ -57,6 +57,11 @@ class Column:
     doubt: str | None = None
     instead: str | None = None
 
+    @property
+    def left_out(self) -> bool:
+        """Whether it is no feature at all; constant and empty columns are features that are always 0."""
+        return self.unused is not None and self.kind in ("id", "text")
+
 
 @dataclass(frozen=True)
 class Columns:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpsearch.data.columns import Column
+from hpsearch.data.columns import Column, Reading
+from hpsearch.data.features import schema_notes
 from hpsearch.data.kinds import is_id
 from hpsearch.data.load import load_dataset
 from hpsearch.data.prepare import Complain, read_and_split, read_whole, refusal
@@ -134,7 +135,7 @@ def describe(
             raw.name,
             len(raw.frame),
             _columns(raw, ()),
-            notes=(*raw.notes, *_said(raw)),
+            notes=(*raw.notes, *schema_notes(raw)),
             likely=likely_target(raw),
             asks_target=True,
         )
@@ -174,12 +175,6 @@ def _all_different_names(values: pd.Series[Any]) -> bool:
     return not pd.api.types.is_numeric_dtype(values) and values.is_unique
 
 
-def _said(raw: Raw) -> tuple[str, ...]:
-    from hpsearch.data.features import schema_notes
-
-    return schema_notes(raw)
-
-
 def _columns(raw: Raw, coded: list[str] | tuple[()]) -> tuple[ColumnFacts, ...]:
     schema = {column.name: column for column in raw.schema}
 
@@ -193,8 +188,6 @@ def _columns(raw: Raw, coded: list[str] | tuple[()]) -> tuple[ColumnFacts, ...]:
 
 def _typed(name: str, values: pd.Series[Any]) -> Column:
     """A column of a source that is no table file: its type says what it is."""
-    from hpsearch.data.columns import Reading
-
     number = pd.api.types.is_numeric_dtype(values)
     return Column(name, "number" if number else "category", Reading("number" if number else "category"))
 

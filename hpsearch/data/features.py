@@ -19,8 +19,6 @@ from hpsearch.data.dates import features_of
 from hpsearch.data.raw import Raw, listed
 from hpsearch.errors import DataError, plural
 
-_LEFT_OUT = ("id", "text")
-"""Kinds of columns that are no features. Constant and empty ones are, and always 0."""
 FREQUENT = 0.05
 """Share of the training rows from which missing numbers get a feature that says so."""
 
@@ -36,7 +34,7 @@ class Features:
 
 def used_columns(raw: Raw, *others: str | None) -> list[str]:
     """The columns of a table that are features: neither the target, nor of no use, nor one of `others`."""
-    unused = {column.name for column in raw.schema if column.unused and column.kind in _LEFT_OUT}
+    unused = {column.name for column in raw.schema if column.left_out}
     return [name for name in raw.frame.columns if name not in {raw.target, *others, *unused}]
 
 
@@ -45,8 +43,7 @@ def schema_notes(raw: Raw, *others: str | None) -> tuple[str, ...]:
     own = [column for column in raw.schema if column.name not in others]
     said: dict[str, list[str]] = {}
     for column in own:
-        left_out = column.unused is not None and column.kind in _LEFT_OUT
-        for note in (*column.notes, *((f"left out: {column.unused}",) if left_out else ())):
+        for note in (*column.notes, *((f"left out: {column.unused}",) if column.left_out else ())):
             said.setdefault(note, []).append(column.name)
     return tuple(f"{listed(names)}: {note}" for note, names in said.items())
 

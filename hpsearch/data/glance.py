@@ -32,6 +32,7 @@ _MOST_CLASSES = 6
 
 _NOTES = (".txt", ".data")
 """Endings that study files may have, too."""
+_PLAIN = (".csv", ".tsv", *_NOTES)
 _TOML = re.compile(r"\[{1,2}\s*[\w.\"' -]+\]{1,2}\s*(#.*)?|[\w.\"'-]+\s*=.*")
 """A first line of TOML that is not a comment."""
 
@@ -99,28 +100,30 @@ def _by_name(kind: Kind, path: Path) -> str:
 
 
 def _table(path: Path) -> tuple[str, str | None]:
-    """What a table is, in words, and its likely target."""
+    """What a table is, in words, and its likely target: by its values if it is small, else by the names."""
+    if _bytes(path) <= WHOLE_BYTES:
+        with suppress(HpsearchError):  # what is read in two ways has rows and names all the same
+            found = describe(DataSection.model_validate({"source": str(path)}))
+            return (
+                f"a table: {plural(found.rows, 'row')}, {plural(len(found.columns), 'column')}",
+                found.likely,
+            )
     try:
         rows, names = _size(path)
     except (HpsearchError, OSError, ValueError, pa.ArrowException):
         return "a table by its name", None
     names = [name for name in names if name]
     columns = plural(len(names), "column")
-    if rows is not None:
-        what = f"a table: {plural(rows, 'row')}, {columns}"
-    else:
-        what = f"a table: {columns}, {bytes_text(os.path.getsize(path))}"
+    what = f"{columns}, {bytes_text(_bytes(path))}" if rows is None else f"{plural(rows, 'row')}, {columns}"
     called = next((name for name in names if TARGET.fullmatch(name)), None)
-    if called is None and names:
-        called = names[-1] if rows is None else _likely(path, names)
-    return what, called
+    return f"a table: {what}", called or (names[-1] if names else None)
 
 
-def _likely(path: Path, names: list[str]) -> str:
-    """The likely target of a table that is read in a moment; of one that cannot be read, the last column."""
-    with suppress(HpsearchError):
-        return describe(DataSection.model_validate({"source": str(path)})).likely or names[-1]
-    return names[-1]
+def _bytes(path: Path) -> int:
+    """Bytes of a table, about as many as it has as text."""
+    if os.path.isdir(path):
+        return sum(map(_bytes, path.glob("*.parquet")))
+    return os.path.getsize(path) * (1 if path.suffix.lower() in _PLAIN else _PACKED)
 
 
 def _size(path: Path) -> tuple[int | None, list[str]]:
@@ -128,15 +131,12 @@ def _size(path: Path) -> tuple[int | None, list[str]]:
     if os.path.isdir(path):
         parts = [_parquet(path / name) for name in open_tree(path).names if name.lower().endswith(".parquet")]
         return sum(rows for rows, _ in parts), parts[0][1]
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         return _parquet(path)
-    size = os.path.getsize(path)
-    plain = suffix in (".csv", ".tsv", *_NOTES)
-    if size * (1 if plain else _PACKED) <= WHOLE_BYTES:
+    if _bytes(path) <= WHOLE_BYTES:
         table = read_texts(path, lambda key, text: DataError(text))
         return table.rows, list(table.columns)
-    if not plain:
+    if path.suffix.lower() not in _PLAIN:
         raise DataError("too large for a glance")
     with path.open("rb") as file:
         lines = file.read(_HEAD_BYTES).splitlines(keepends=True)

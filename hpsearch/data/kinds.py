@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hpsearch.data import dates
-from hpsearch.data.columns import Column, Reading
+from hpsearch.data.columns import ISO, Column, Reading
 from hpsearch.data.raw import listed
 from hpsearch.data.texts import (
     COMMA,
@@ -49,6 +49,7 @@ from hpsearch.data.texts import (
     objects,
     plain_numbers,
     unit_number,
+    without,
 )
 from hpsearch.errors import DataError, plural
 from hpsearch.text import toml_key, toml_value
@@ -62,6 +63,7 @@ FEW_CODES = 30
 FEWEST_ROWS = 10
 """Rows from which a column whose values all differ may name them."""
 
+_FIRST = 1000
 _EXACT = 2.0**53
 _PADDED, _LONG = r"^[+-]?0\d+$", r"^[+-]?\d{16,}$"
 _ID = re.compile(
@@ -165,8 +167,7 @@ class _Reader:
         text = self.table.texts(self.name)
         kind = self.asked.kind
         if self.asked.missing is not None:
-            gone = pc.is_in(text, value_set=pa.array(self.asked.missing, pa.string()))
-            text = pc.if_else(gone, None, text)
+            text = without(text, self.asked.missing)
         if kind in ("category", "boolean"):
             return self._names(text)
         numbers = plain_numbers(text) if self.asked.decimal != "," and kind != "date" else None
@@ -236,30 +237,41 @@ class _Reader:
 
     def _odd_points(self, text: pa.ChunkedArray) -> bool:
         """Whether all points may stand between thousands, and another column has decimal commas."""
-        values = text.drop_null()
-        dotted = values.filter(pc.match_substring(values, "."))
-        return (
-            len(dotted) > 0
-            and bool(matches(dotted.slice(0, 1000), THOUSANDS).all())
-            and bool(matches(dotted, THOUSANDS).all())
-            and self.asked.decimal is None
-            and "," in self.marks.others(self.name)
-        )
+        if self.asked.decimal is not None:
+            return False
+        dotted = text
+        for some in (text.slice(0, _FIRST), text):  # the first rows settle it for most columns
+            values = some.drop_null()
+            dotted = values.filter(pc.match_substring(values, "."))
+            if not matches(dotted, THOUSANDS).all():
+                return False
+        return len(dotted) > 0 and "," in self.marks.others(self.name)
 
     def _number(
         self, text: pa.ChunkedArray, notation: Notation, present: Distinct, fits: NDArray[np.bool_]
     ) -> _Found:
-        reading = self._reading(notation)
-        if not fits.all():
-            strange = present.where(~fits)
-            if self._is_names(present.where(fits), strange):
-                return self._names(text)
-            reading = replace(reading, missing=(*reading.missing, *strange.values.to_pylist()))
+        reading = self._with_missing(self._reading(notation), present, present, fits)
+        if reading is None:
+            return self._names(text)
         if notation.group:
             self.notes.append(f"{GROUP_NAMES[notation.group]} between thousands")
         if notation.decimal == "," and matches(present.values, ",").any():
             self.notes.append("decimal commas")
         return self._of_numbers(text, numbers_of(text, reading)[0], reading)
+
+    def _with_missing(
+        self, reading: Reading, numbers: Distinct, present: Distinct, fits: NDArray[np.bool_]
+    ) -> Reading | None:
+        """The reading with what is no number among the marks of missing values; None of a column of names.
+
+        numbers: the texts, of which those that fit are numbers; present: what was written for them.
+        """
+        if fits.all():
+            return reading
+        strange = present.where(~fits)
+        if self._is_names(numbers.where(fits), strange):
+            return None
+        return replace(reading, missing=(*reading.missing, *strange.values.to_pylist()))
 
     def _is_names(self, numbers: Distinct, strange: Distinct) -> bool:
         """Whether texts among numbers make the column one of names; otherwise they are missing values.
@@ -301,25 +313,19 @@ class _Reader:
                 found[unit] = found.get(unit, 0) + count
         if 2 * sum(found.values()) < values.rows:
             return None
-        return (
-            next(iter(found))
-            if len(found) == 1
-            else POWERS
-            if found and set(found) <= set(POWER_OF)
-            else None
-        )
+        if len(found) == 1:
+            return next(iter(found))
+        return POWERS if found and set(found) <= set(POWER_OF) else None
 
     def _with_unit(self, text: pa.ChunkedArray, present: Distinct, unit: str) -> _Found:
         bare = [(match[2].strip() if (match := UNIT.fullmatch(v)) else v) for v in present.values.to_pylist()]
         numbers = replace(present, values=pa.array(bare, pa.string()))
         notation, _ = self._notation(numbers)
-        reading = replace(self._reading(notation), unit=unit)
-        fits = np.array([not np.isnan(unit_number(v, reading)) for v in present.values.to_pylist()])
-        if not fits.all():
-            strange = present.where(~fits)
-            if self._is_names(numbers.where(fits), strange):
-                return self._names(text)
-            reading = replace(reading, missing=(*reading.missing, *strange.values.to_pylist()))
+        by_unit = replace(self._reading(notation), unit=unit)
+        fits = np.array([not np.isnan(unit_number(v, by_unit)) for v in present.values.to_pylist()])
+        reading = self._with_missing(by_unit, numbers, present, fits)
+        if reading is None:
+            return self._names(text)
         self.notes.append(f'numbers, without their unit "{unit}"')
         self.doubt = self.doubt or toml_value("number")
         return self._of_numbers(text, numbers_of(text, reading)[0], reading)
@@ -479,7 +485,7 @@ class _Reader:
         if pa.types.is_temporal(kind) and not pa.types.is_duration(kind) and not pa.types.is_time(kind):
             return self._column(
                 "date",
-                pd.to_datetime(column.to_pandas(), errors="coerce", utc=True).dt.tz_localize(None),
+                dates.parsed(column.to_pandas(), ISO),
                 Reading("date"),
             )
         if pa.types.is_integer(kind) and self.asked.kind != "category":

@@ -161,11 +161,9 @@ def _read_source(data: DataSection, path: Path, seed: int, refuse: Refuse) -> Ra
         )
     try:
         kind = kind_of(path)
-        if kind.asks_target:
-            return kind.read(path, data, refuse)
-        if not os.path.exists(path):
+        if not kind.asks_target and not os.path.exists(path):
             raise refuse("source", no_such_file(path))
-        if data.target is not None:
+        if not kind.asks_target and data.target is not None:
             raise refuse("target", f"is for tables; {path} knows its own; leave the key out")
         return kind.read(path, data, refuse)
     except OSError as error:

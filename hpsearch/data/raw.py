@@ -85,7 +85,7 @@ class Raw:
     name: for messages and displays. task: of a source that knows it. hash: sha256 of the content.
     parts: [rows] which of train, valid and test (0, 1, 2) each row is for, where the source says so.
     pictures: one a row; the frame then has the target alone. left_out: files beside them that are none.
-    schema: what the columns of a table file are; ignored: those that the user left out.
+    schema: what the columns of a table file are, but for those that the user left out.
     """
 
     name: str
@@ -98,7 +98,6 @@ class Raw:
     pictures: Images | None = None
     left_out: int = 0
     schema: tuple[Column, ...] = ()
-    ignored: tuple[str, ...] = ()
 
     def take(self, rows: Indices) -> Raw:
         """Some of the rows, ascending."""

@@ -72,17 +72,10 @@ SOURCES: dict[str, Kind] = {
         lambda path, data, refuse: read_npz(path),
         _npz_rows,
     ),
-    "tables in a folder or a .zip": Kind(
-        is_table_source, read_table, lambda path, refuse: read_texts(path, refuse), asks_target=True
-    ),
+    "tables in a folder or a .zip": Kind(is_table_source, read_table, read_texts, asks_target=True),
     "images in folders or a .zip": IMAGES,
     # Last, since it takes whatever is left and says what a table's name ends in.
-    "tables": Kind(
-        lambda path: True,
-        read_table,
-        lambda path, refuse: read_texts(path, refuse),
-        asks_target=True,
-    ),
+    "tables": Kind(lambda path: True, read_table, read_texts, asks_target=True),
 }
 
 

@@ -7,7 +7,6 @@ import hashlib
 import io
 import lzma
 import os
-import stat
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -19,7 +18,7 @@ import pyarrow as pa
 
 from hpsearch.data.delimited import check_names, line_of, read_delimited
 from hpsearch.data.kinds import Asked, read_columns
-from hpsearch.data.paths import is_hidden
+from hpsearch.data.paths import FREE_BYTES, MOST_TIMES, is_hidden
 from hpsearch.data.raw import Raw, Refuse, listed, unknown_column
 from hpsearch.data.texts import Table, decoded
 from hpsearch.errors import DataError, nearest
@@ -30,10 +29,6 @@ _FORMATS = (*_TEXT, ".parquet", ".jsonl", ".ndjson", ".arff")
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".zip")
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".arff")
 """What is said to be read; each also compressed."""
-LARGEST_RATIO = 200
-"""Times its size to which a compressed file may grow."""
-ALWAYS = 64 << 20
-"""Bytes to which any compressed file may grow."""
 _WORDS = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ": ".xz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst"}
 
@@ -49,7 +44,8 @@ def is_table_source(path: Path) -> bool:
         names = [name for name in os.listdir(path) if not is_hidden(name) and not name.startswith("_")]
         return bool(names) and all(name.lower().endswith(".parquet") for name in names)
     if path.name.lower().endswith(".zip") and zipfile.is_zipfile(path):
-        return bool(_members(path)) and all(map(is_table, _members(path)))
+        names = _members(path)
+        return bool(names) and all(map(is_table, names))
     return False
 
 
@@ -77,16 +73,7 @@ def read_table(path: Path, data: DataSection, refuse: Refuse) -> Raw:
     named = replace(table, columns={name: table.columns[name] for name in names})
     wishes = {name: Asked(**own) for name, own in asked.items()}
     schema, frame = read_columns(named, wishes, target, data.task in CLASSES)
-    ignored = tuple(name for name, own in asked.items() if own.get("kind") == "ignore")
-    return Raw(
-        path.name,
-        frame,
-        target or "",
-        table.digest,
-        notes=notes,
-        schema=schema,
-        ignored=ignored,
-    )
+    return Raw(path.name, frame, target or "", table.digest, notes=notes, schema=schema)
 
 
 def read_texts(path: Path, refuse: Refuse) -> Table:
@@ -145,14 +132,12 @@ def _suffix(name: str) -> tuple[str | None, str]:
 
 
 def file_content(path: Path, refuse: Refuse) -> bytes:
-    """A file's bytes.
+    """A file's bytes; `kind_of` has refused pipes and devices.
 
     Raises:
         HpsearchError: there is none, or it cannot be read.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise refuse("source", f"{path}: expected a file; found a device or a pipe")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise refuse("source", no_such_file(path)) from None
@@ -173,7 +158,7 @@ def _unpacked(path: Path, content: bytes) -> bytes:
     """The content without its compression, which its first bytes tell, whatever the name says.
 
     Raises:
-        DataError: it is cut off or damaged, or grows beyond `LARGEST_RATIO`.
+        DataError: it is cut off or damaged, or grows beyond `MOST_TIMES`.
     """
     kind = next((suffix for magic, suffix in _MAGIC.items() if content.startswith(magic)), None)
     named = _suffix(path.name)[1]
@@ -193,13 +178,13 @@ def _unpacked(path: Path, content: bytes) -> bytes:
 
 
 def _bounded(path: Path, content: bytes, stream: Any) -> bytes:
-    most = max(ALWAYS, LARGEST_RATIO * len(content))
+    most = max(FREE_BYTES, MOST_TIMES * len(content))
     chunks, size = [], 0
     while chunk := stream.read(1 << 22):
         chunks.append(chunk)
         if (size := size + len(chunk)) > most:
             raise DataError(
-                f"{path}: grows to more than {LARGEST_RATIO} times its size, the most that is read; "
+                f"{path}: grows to more than {MOST_TIMES} times its size, the most that is read; "
                 "decompress it first if that is right"
             )
     return b"".join(chunks)

@@ -148,9 +148,7 @@ def date_column(table: Table, name: str, reading: Reading) -> pd.Series[Any]:
     column = table.columns[name]
     if not is_text(column):
         return dates.parsed(column.to_pandas(), reading.format)
-    gone = pa.array(sorted({*MISSING_MARKS, *reading.missing}), pa.string())
-    text = table.texts(name)
-    text = pc.if_else(pc.is_in(text, value_set=gone), None, text)
+    text = without(table.texts(name), {*MISSING_MARKS, *reading.missing})
     found = dates.parsed(objects(text), reading.format)
     bad = found.isna().to_numpy() & truths(pc.is_valid(text))
     if bad.any():
@@ -174,10 +172,8 @@ def name_column(table: Table, name: str, reading: Reading, blank: str = MISSING)
         column = pc.if_else(column, "True", "False")
     elif not is_text(column):
         column = pc.cast(column, pa.string())
-    text = stripped(column)
-    gone = pa.array(sorted({*reading.missing, *(MISSING_MARKS if not reading.exact else ())}), pa.string())
-    text = pc.if_else(pc.is_in(text, value_set=gone), None, text).fill_null(blank)
-    return np.asarray(text.to_numpy(), object)
+    marks = {*reading.missing, *(() if reading.exact else MISSING_MARKS)}
+    return np.asarray(without(stripped(column), marks).fill_null(blank).to_numpy(), object)
 
 
 def arrow_column(name: str, values: pd.Series[Any]) -> pa.ChunkedArray:
@@ -260,6 +256,11 @@ def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
         with suppress(pa.ArrowInvalid):
             column = pc.cast(column, pa.string())
     return column
+
+
+def without(text: pa.ChunkedArray, marks: Collection[str]) -> pa.ChunkedArray:
+    """Texts, null where they are one of some marks."""
+    return pc.if_else(pc.is_in(text, value_set=pa.array(sorted(marks), pa.string())), None, text)
 
 
 def minus(values: Any) -> Any:
