@@ -20,7 +20,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 demo: setup ## train the digits study and show the ranked report
-	@echo "hpsearch run studies/digits.toml: 256 trials; stopped with Ctrl-C, the same command goes on"
+	@echo "hpsearch run studies/digits.toml: 256 trials; stopped with Ctrl-C, the same command resumes it"
 	@$(BIN)/hpsearch run studies/digits.toml --storage sqlite:///demo.db
 	@echo "(the command hpsearch is on your path after:  . $(BIN)/activate)"
 
