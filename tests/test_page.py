@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +16,6 @@ import pytest
 from hpsearch.records import State
 from hpsearch.reporting.page import page_html, trials_table
 from hpsearch.reporting.provenance import study_toml
-from hpsearch.reporting.summary import summary
 from hpsearch.results.frames import Report
 from hpsearch.study.file import load_study, study_from_document
 from tests.browser import Browser, chromium
@@ -156,17 +154,15 @@ def test_headings_are_in_order_and_tables_have_captions_and_scopes(page: Browser
     assert order == ["confirmed", "curves", "comparison", "lessons", "advice", "trials", "provenance"]
 
 
-def test_the_summary_is_three_sentences_about_what_won_and_how_sure_that_is(
+def test_the_first_box_says_what_was_searched_what_won_and_how_sure_that_is(
     page: Browser, report: Report
 ) -> None:
-    lines = page.js("return [...document.querySelectorAll('.lead p')].map((p) => p.textContent)")
-    assert len(lines) == 3
-    assert "120 trials varied learning_rate" in lines[0]
+    lines = page.js("return [...document.querySelectorAll('.answer p')].map((p) => p.textContent)")
+    words = [line.split()[0] for line in lines]
+    assert words == ["Searched", "Answer", "Best", "With"]
+    assert "120 trials of learning_rate" in lines[0]
     assert report.confirmation is not None
-    assert f"Trial {report.confirmation.best.trial} comes out first on 5 fresh seeds" in lines[1]
-    unconfirmed = dict(summary(replace(report, confirmation=None), []))
-    assert "it is not confirmed on fresh seeds" in unconfirmed["Won"]
-    assert unconfirmed["Next"].startswith("hpsearch confirm digits")
+    assert f"Trial {report.confirmation.best.trial}: test accuracy" in lines[2]
 
 
 # -- what it does --------------------------------------------------------------------------------

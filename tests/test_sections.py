@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.errors import NothingToShowError
 from hpsearch.reporting import sections as made
 from hpsearch.reporting.blocks import Charts, Format, Pairs, Remarks, Section, Sentence, Step, Steps, Table
 from hpsearch.reporting.charts.spec import Chart
@@ -53,14 +54,14 @@ def report() -> Report:
 
 @pytest.fixture
 def with_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
-    *others, last = made.SECTIONS
-    monkeypatch.setattr(made, "SECTIONS", (*others, zoo, last))
+    *others, last = made.SECTIONS.items()
+    monkeypatch.setattr(made, "SECTIONS", dict([*others, ("zoo", zoo), last]))
 
 
 def texts(report: Report) -> dict[str, str]:
     """The report for people in every format."""
     return {
-        "terminal": plain_text(report_view(report, 120), 120),
+        "terminal": plain_text(report_view(report, 120, explain=True), 120),
         "markdown": report_markdown(report, pictures=["zoo.png"]),
         "page": page_html(report).split("<body>")[1],
         "latex": report_latex(report),
@@ -110,19 +111,9 @@ def test_sections_have_one_order_in_all_formats(report: Report) -> None:
     heads = [s.heading for s in made.sections(made.Source(report)) if s.title(Format.MARKDOWN)]
     found = re.findall(r"^## (.*)$", shown["markdown"], re.MULTILINE)
     assert found == [head for head in heads if head in found]
-    places = [
-        shown["terminal"].index(words)
-        for words in (
-            "confirmed: the best",
-            "Ranked by validation",
-            "by epoch",
-            "each one's best trial",
-            "a note",
-        )
-    ]
-    places += [
-        shown["terminal"].index(words) for words in ("what matters:", "diverged:", "the best ten", "next:")
-    ]
+    words = ["confirmed: the best", "Ranked by validation", "by epoch", "each one's best trial", "a note"]
+    words += ["what matters:", "diverged:", "next:"]
+    places = [shown["terminal"].index(each) for each in words]
     assert places == sorted(places)
     document = list(report_document(report))
     assert document == [
@@ -135,6 +126,21 @@ def test_sections_have_one_order_in_all_formats(report: Report) -> None:
         "advice",
         "trials",
     ]
+
+
+def test_sections_are_chosen_by_their_keys_and_methods_are_explained_on_request(report: Report) -> None:
+    """Every key is that of its section; what the terminal lacks is said."""
+    for key in made.SECTIONS:
+        assert all(section.key == key for section in made.sections(made.Source(report), [key]))
+    only = plain_text(report_view(report, 120, only=["curves"]), 120)
+    whole = plain_text(report_view(report, 120), 120)
+    explained = plain_text(report_view(report, 120, explain=True), 120)
+    assert "by epoch" in only
+    assert "confirmed: the best" not in only
+    assert "Games & Howell" not in whole
+    assert "Games & Howell" in explained
+    with pytest.raises(NothingToShowError, match="nothing to show of provenance as terminal"):
+        report_view(report, 120, only=["provenance"])
 
 
 def test_a_section_is_not_made_for_a_format_that_does_not_show_it(report: Report) -> None:

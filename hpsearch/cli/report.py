@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,7 +18,8 @@ from hpsearch.cli.common import (
     storage_words,
     write_out,
 )
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, nearest
+from hpsearch.text import plain
 
 if TYPE_CHECKING:
     from hpsearch.results.frames import Report
@@ -40,10 +42,23 @@ def report(
             help="Write all formats and charts into this folder; html or parquet alone with --format.",
         ),
     ] = None,
+    section: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--section",
+            metavar="NAME",
+            help="Show this section alone, such as curves; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say how the numbers are made and what they cover.")
+    ] = False,
     top: TopOption = None,
     storage: StorageOption = None,
 ) -> None:
     """Rank the trials, show what matters, answer the question."""
+    _check_sections(section or [], format_, out)
     if out is None and format_ in _FILES and sys.stdout.isatty():
         raise HpsearchError(f"{format_} is not for a terminal: write it with --out DIR, or into a pipe")
     from hpsearch import api
@@ -62,7 +77,36 @@ def report(
         if charts:
             typer.echo(f"wrote {len(charts)} files into {charts[0].parent}", err=True)
     if out is None or format_ not in _FILES:
-        _print(found, format_, top, storage_words(storage))
+        view = _View(top, storage_words(storage), tuple(section or ()), explain)
+        _print(found, format_, view)
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is asked of a report that is printed; see reporting.tables.report_view."""
+
+    top: int | None
+    storage: str
+    only: tuple[str, ...]
+    explain: bool
+
+
+def _check_sections(names: list[str], format_: str, out: Path | None) -> None:
+    """Raise HpsearchError where a section is not known, or goes into a file or format that has all."""
+    if not names:
+        return
+    from hpsearch.reporting.sections import SECTIONS
+
+    for name in names:
+        if name not in SECTIONS:
+            known = ", ".join(SECTIONS)
+            raise HpsearchError(
+                f"--section: expected one of {known}; found {plain(name)}{nearest(name, SECTIONS)}"
+            )
+    if out is not None or format_ not in ("table", "markdown"):
+        raise HpsearchError(
+            "--section is for tables and Markdown that are printed; other formats have all sections"
+        )
 
 
 def _write(
@@ -82,16 +126,19 @@ def _write(
     return write_report(found, out, _TABLE_ROWS if top is None else top, images)
 
 
-def _print(found: Report, format_: Format, top: int | None, storage: str) -> None:
+def _print(found: Report, format_: Format, view: _View) -> None:
     from hpsearch.reporting.json_csv import csv_text, json_text, limited, report_document, report_rows
     from hpsearch.reporting.markdown import report_markdown
     from hpsearch.reporting.tables import report_view
 
+    top = view.top
     rows = _TABLE_ROWS if top is None else top
     if format_ == "table":
-        show(lambda width: report_view(found, width, rows, storage))
+        show(
+            lambda width: report_view(found, width, rows, view.storage, only=view.only, explain=view.explain)
+        )
     elif format_ == "markdown":
-        write_out(report_markdown(found, rows))
+        write_out(report_markdown(found, rows, only=view.only))
     elif format_ == "json":
         write_out(json_text(report_document(found, top or 0)))
     elif format_ == "html":

@@ -18,8 +18,6 @@ from hpsearch.cli.common import (
 )
 from hpsearch.errors import HpsearchError
 
-_SHOWN = 10
-
 
 def run(
     study: Annotated[
@@ -107,9 +105,9 @@ def run(
             watch=watch,
         )
     if len(result.trials):
-        from hpsearch.reporting.tables import report_view
+        from hpsearch.reporting.tables import answer_view
 
-        show(lambda width: report_view(result.numbers, width, _SHOWN, storage_words(storage)))
+        show(lambda width: answer_view(result.numbers, width, storage_words(storage)))
     if profile and result.profile is not None:
         watch.say_profile(result.profile)
     if not result.complete:

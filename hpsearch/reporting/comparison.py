@@ -87,8 +87,8 @@ def conclusion(comparison: Contrast) -> str:
     )
 
 
-def remarks(comparison: Contrast) -> list[str]:
-    """What the reader must know to take the numbers for no more than they are."""
+def methods(comparison: Contrast) -> list[str]:
+    """What the intervals cover."""
     c = comparison
     lines = [
         "The intervals are about other initial weights and orders of the rows, for these trials'"
@@ -96,6 +96,13 @@ def remarks(comparison: Contrast) -> list[str]:
     ]
     if len(c.compared) > 1:
         lines.append(f"Intervals and p are corrected for {len(c.compared)} comparisons (Bonferroni).")
+    return lines
+
+
+def warnings(comparison: Contrast) -> list[str]:
+    """What makes the numbers less than they seem."""
+    c = comparison
+    lines = []
     if c.part != "test":
         lines.append(NO_TEST)
     for arm in c.arms:
@@ -196,7 +203,7 @@ def comparison_document(comparison: Contrast) -> dict[str, Any]:
             "comparisons": len(c.compared),
             "arms": arms,
             "conclusion": conclusion(c),
-            "remarks": remarks(c),
+            "remarks": [*methods(c), *warnings(c)],
         }
     )
     return document

@@ -59,8 +59,9 @@ def finalists_grid(c: Confirmation) -> Grid:
     columns = [
         Column("rank"),
         Column("trial"),
-        *map(Column, (c.metric, "95 % interval", "to the best", "its interval", "selected at", "shrinkage")),
+        *map(Column, (c.metric, "95 % interval")),
         *(Column(name.removeprefix("param_"), not isinstance(frame[name].iloc[0], str)) for name in names),
+        *map(Column, ("to the best", "its interval", "selected at", "shrinkage")),
     ]
     columns += [Column("diverged")] if frame["diverged"].any() else []
     rows = []
@@ -73,11 +74,11 @@ def finalists_grid(c: Confirmation) -> Grid:
             str(row["trial"]),
             metric_text(c.metric, row["mean"]),
             MISSING if missing(row["mean"]) else interval_text(c.metric, row["low"], row["high"]),
+            *(parameter_text(row[name]) for name in names),
             difference,
             " … ".join(ends) or ("the same" if difference else ""),
             metric_text(c.metric, row["selected"]),
             drop_text(c.metric, row["shrinkage"]),
-            *(parameter_text(row[name]) for name in names),
         ]
         cells += [f"{row['diverged']} of {c.seeds}"] if frame["diverged"].any() else []
         rows.append(tuple(cells))
@@ -163,17 +164,26 @@ def uses_sentence(c: Confirmation) -> str:
     )
 
 
-def finalists_remarks(c: Confirmation) -> list[str]:
-    """What the reader must know to take the numbers for no more than they are."""
-    lines = [line for line in (shrinkage_sentence(c), chance_sentence(c)) if line]
+def finalists_warnings(c: Confirmation) -> list[str]:
+    """How much of what was selected was luck, and what makes the scores flatter."""
+    lines = [line for line in [shrinkage_sentence(c)] if line]
+    return [
+        *lines,
+        *([NO_TEST] if c.part == "validation" else []),
+        *([uses_sentence(c)] if len(c.uses) > 1 else []),
+    ]
+
+
+def finalists_methods(c: Confirmation) -> list[str]:
+    """What the numbers cover, and how they are made."""
     divided = ", and other splits into training and validation" if c.resampled else " on this split"
-    lines.append(
+    covers = (
         f"Intervals cover other initial weights and row orders{divided}; other {c.part} rows would vary "
         f"more. {c.ranking.method}"
     )
-    if c.part == "validation":
-        lines.append(NO_TEST)
-    return [*lines, uses_sentence(c)]
+    return [
+        line for line in (chance_sentence(c), covers, uses_sentence(c) if len(c.uses) <= 1 else None) if line
+    ]
 
 
 def confirmation_document(c: Confirmation) -> dict[str, Any]:

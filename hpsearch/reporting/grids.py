@@ -22,7 +22,6 @@ from hpsearch.text import (
     missing,
     parameter_text,
     plain,
-    seconds_text,
     significant,
     sparkline,
 )
@@ -49,27 +48,6 @@ class Grid:
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
-
-
-def summary_lines(report: Report) -> list[str]:
-    """What was studied, how far it is, the best value and what it cost."""
-    record = report.record
-    better = "higher" if record.direction == "maximize" else "lower"
-    trials = f"{plural(len(report.trials), 'trial')}: {counts_text(report.counts)}"
-    best = "no trial is complete"
-    if len(report.ranked):
-        row = report.ranked.iloc[0]
-        value = metric_text(record.metric, row["value"])
-        best = f"best {value} (trial {row['trial']}, epoch {row['best_epoch']})"
-    c = report.confirmation
-    if c is not None and c.best.estimate is not None:
-        first = f"best on fresh seeds: {c.part} {c.metric} {metric_text(c.metric, c.best.estimate.mean)}"
-        best = f"{first} (trial {c.best.trial})   {best.replace('best', 'best by validation')}"
-    cost = f"trained {plural(report.epochs, 'epoch')}"
-    if report.epochs_per_second is not None:
-        cost += f" in {seconds_text(record.seconds)} ({report.epochs_per_second:,.0f} epochs/s)"
-    head = f"{plain(record.name)}   {record.task}, ranked by {valid_name(report)}, {better} is better"
-    return [head, trials, f"{best}   {cost}"]
 
 
 def valid_name(report: Report) -> str:

@@ -30,10 +30,13 @@ def alone_blocks(found: Lessons) -> Iterator[Block]:
             yield from _isolation(isolations[importance.name], found)
 
 
-def importances_blocks(found: Lessons, pairs: frozenset[Format]) -> Iterator[Block]:
+def importances_blocks(
+    found: Lessons, pairs: frozenset[Format], methods: frozenset[Format]
+) -> Iterator[Block]:
     """A row a hyper-parameter, the most important first, and how to read that.
 
-    pairs: formats that say in a line what each of the strongest interactions is.
+    pairs: formats that say in a line what each of the strongest interactions is. methods: formats that say
+    how the shares are made.
     """
     heads = ("hyper-parameter", "share", "95 % interval", "", "what the trials say")
     columns = [Column(head, head in ("share", "95 % interval")) for head in heads]
@@ -50,7 +53,8 @@ def importances_blocks(found: Lessons, pairs: frozenset[Format]) -> Iterator[Blo
     yield Sentence(
         f"Share of the rank differences that each explains by itself; interactions and luck explain "
         f"{unexplained:.0%}. At most 1 study in 20 flags a hyper-parameter that does not matter. What the "
-        "trials say holds the other hyper-parameters equal."
+        "trials say holds the other hyper-parameters equal.",
+        formats=methods,
     )
     epoch, most = found.basis.epoch, found.basis.most
     if epoch is not None and epoch < most:

@@ -22,7 +22,7 @@ from hpsearch.reporting.blocks import (
     begun,
 )
 from hpsearch.reporting.grids import Grid
-from hpsearch.reporting.sections import Source, sections
+from hpsearch.reporting.sections import Source, chosen
 from hpsearch.results.frames import Report
 from hpsearch.results.lessons import Lessons
 
@@ -30,10 +30,17 @@ _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#~"})
 
 
 def report_markdown(
-    report: Report, top: int = 10, pictures: Collection[str] = (), found: Lessons | None = None
+    report: Report,
+    top: int = 10,
+    pictures: Collection[str] = (),
+    found: Lessons | None = None,
+    only: Collection[str] = (),
 ) -> str:
-    """The report as Markdown; `pictures` are the names of image files beside it. found: its lessons."""
-    shown = sections(Source(report, top, found, images=dict.fromkeys(pictures, b"")))
+    """The report as Markdown; `pictures` are the names of image files beside it. found: its lessons.
+
+    only: keys of the wanted sections, all when empty.
+    """
+    shown = chosen(Source(report, top, found, images=dict.fromkeys(pictures, b"")), only, Format.MARKDOWN)
     return sections_markdown(shown, pictures)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from shlex import quote
 from typing import Any
 
-from hpsearch.reporting.grids import best_few
 from hpsearch.results.frames import Report
 from hpsearch.text import plain, toml_value
 
@@ -81,12 +80,15 @@ def commands(report: Report) -> list[tuple[str, str]]:
     return found
 
 
-def next_line(report: Report, storage: str = "") -> str:
+def next_commands(report: Report, storage: str = "") -> list[str]:
     """Commands that lead on from a report."""
     name = plain(quote(report.record.name))
-    best = report.best if report.best is not None else next(iter(best_few(report)), None)
-    look = "" if best is None else f"hpsearch show {name} {best}{storage}   ·   "
-    return f"next: {look}hpsearch report {name} --out {name}-report{storage}"
+    words = [f"hpsearch report {name} --out {name}-report{storage}"]
+    if report.confirmation is None and len(report.ranked):
+        words = [f"hpsearch confirm {name}{storage}", *words]
+    elif report.best is not None:
+        words += [f"hpsearch export {name}{storage}"]
+    return words
 
 
 def study_toml(document: Mapping[str, Any]) -> str:

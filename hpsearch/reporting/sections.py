@@ -5,13 +5,15 @@ To add one, write its maker and name it in `SECTIONS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
+from shlex import quote
 from types import MappingProxyType
 from typing import Any
 
-from hpsearch.errors import plural
+from hpsearch.errors import NothingToShowError, plural
 from hpsearch.records import State
+from hpsearch.reporting import answer
 from hpsearch.reporting.blocks import (
     EVERYWHERE,
     LATEX,
@@ -23,6 +25,7 @@ from hpsearch.reporting.blocks import (
     Block,
     Charts,
     Code,
+    Format,
     Image,
     Later,
     Lead,
@@ -35,6 +38,7 @@ from hpsearch.reporting.blocks import (
     Table,
     Title,
     Tone,
+    begun,
 )
 from hpsearch.reporting.charts.curves import curves_chart
 from hpsearch.reporting.charts.fresh_seeds import comparison_charts, confirmed_chart, seeds_chart
@@ -42,14 +46,15 @@ from hpsearch.reporting.charts.front import front_charts
 from hpsearch.reporting.charts.lessons import importances_chart, interaction_charts, isolation_charts
 from hpsearch.reporting.charts.parallel import parallel_chart
 from hpsearch.reporting.charts.spec import Chart
-from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, remarks
+from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, methods, warnings
 from hpsearch.reporting.documents import lessons_document, study_document, trial_row
 from hpsearch.reporting.finalists import (
     confirmation_document,
     finalists_curves_grid,
     finalists_grid,
-    finalists_remarks,
+    finalists_methods,
     finalists_title,
+    finalists_warnings,
     improving_line,
     verdict,
 )
@@ -63,7 +68,6 @@ from hpsearch.reporting.grids import (
     front_title,
     more_line,
     ranked_grid,
-    summary_lines,
     valid_name,
 )
 from hpsearch.reporting.lessons import (
@@ -72,13 +76,12 @@ from hpsearch.reporting.lessons import (
     pair_blocks,
     verdict_blocks,
 )
-from hpsearch.reporting.provenance import commands, next_line, provenance_rows, study_toml
-from hpsearch.reporting.summary import summary
+from hpsearch.reporting.provenance import commands, next_commands, provenance_rows, study_toml
 from hpsearch.results.advice import Advised, advised, remedy_command
 from hpsearch.results.confirmation import Confirmation
 from hpsearch.results.frames import Report
 from hpsearch.results.lessons import Lessons, lessons
-from hpsearch.text import plain
+from hpsearch.text import listed, plain
 
 BOUNDARY, TRAINING, WRONG = "boundary.png", "pictures.png", "wrong.png"
 IMAGES: Mapping[str, str] = MappingProxyType(
@@ -103,11 +106,14 @@ class Source:
         storage: str = "",
         images: Mapping[str, bytes] = NO_IMAGES,
         limit: int = 0,
+        explain: bool = False,
     ) -> None:
         """top: rows of the tables for people, 0 for all. found: the lessons, where they are known already.
         storage: words that the commands to type need. images: by file name. limit: trials in JSON, 0 for all.
+        explain: whether the terminal shows how the numbers are made, too.
         """
         self.report, self.top, self.storage, self.images, self.limit = report, top, storage, images, limit
+        self.methods = EVERYWHERE if explain else EVERYWHERE - TERMINAL
         self._found = found
 
     @cached_property
@@ -130,9 +136,26 @@ class Source:
 Maker = Callable[[Source], Section | None]
 
 
-def sections(source: Source) -> list[Section]:
-    """The report's sections, those of which it has anything."""
-    return [section for make in SECTIONS if (section := make(source)) is not None]
+def chosen(source: Source, only: Collection[str], shown_by: Format) -> list[Section]:
+    """The sections of these keys, all when there are none, for a format.
+
+    Raises:
+        NothingToShowError: the format shows nothing of them.
+    """
+    found = sections(source, only)
+    if only and not any(section.blocks(shown_by) for section in found):
+        name = plain(source.report.record.name)
+        raise NothingToShowError(
+            f"study {name}: there is nothing to show of {listed(list(only))} as {shown_by}; the page has all "
+            f"sections: hpsearch report {quote(name)} --format html --out DIR"
+        )
+    return found
+
+
+def sections(source: Source, only: Collection[str] = ()) -> list[Section]:
+    """The report's sections, those of which it has anything; only: keys of the wanted ones, if not all."""
+    makers = [make for key, make in SECTIONS.items() if not only or key in only]
+    return [section for make in makers if (section := make(source)) is not None]
 
 
 def all_charts(report: Report, found: Lessons, long: bool = False) -> list[Chart]:
@@ -151,16 +174,36 @@ def chart_blocks(shown: Iterable[Section]) -> Iterator[Charts]:
         yield from (block for block in section.made if isinstance(block, Charts))
 
 
-def _summary(source: Source) -> Section:
+def answer_section(source: Source) -> Section:
+    """What was found, and what to do next: all that a run shows when it is done."""
+
+    def blocks() -> Iterator[Block]:
+        report = source.report
+        front = [("front", front_sentence(report))] if len(report.front) else []
+        first, *more = next_commands(report, source.storage)
+        next_ = [("next", first), *(("", command) for command in more)]
+        yield Pairs([*answer.found(report, source.advised.found[:1]), *front, *next_])
+        yield from (Sentence(plain(note), Tone.NOTE) for note in source.report.notes)
+
+    return Section("answer", "Answer", blocks, formats=TERMINAL, untitled=TERMINAL)
+
+
+def _answer(source: Source) -> Section:
     report = source.report
 
     def blocks() -> Iterator[Block]:
-        yield Lead(plain(report.record.name), summary_lines(report), formats=TEXT)
-        yield Pairs(summary(report, source.advised.found), "lead", formats=PAGE)
+        record = report.record
+        better = "higher" if record.direction == "maximize" else "lower"
+        about = f"{record.task}, ranked by {valid_name(report)}, {better} is better"
+        name = plain(record.name)
+        yield Lead(name, [f"{name}   {about}"], formats=TEXT)
+        yield Pairs([*answer.asked(report), *answer.found(report, ())], formats=TEXT)
+        rows = [*answer.asked(report), *answer.found(report, source.advised.found[:1])]
+        yield Pairs([(begun(word), f"{begun(said)}.") for word, said in rows], "answer", formats=PAGE)
 
     return Section(
-        "lead",
-        "Summary",
+        "answer",
+        "Answer",
         blocks,
         formats=EVERYWHERE - LATEX,
         untitled=EVERYWHERE,
@@ -169,14 +212,15 @@ def _summary(source: Source) -> Section:
     )
 
 
-def confirmed_section(c: Confirmation) -> Section:
-    """The confirmed ranking."""
+def confirmed_section(c: Confirmation, methods: frozenset[Format] = EVERYWHERE) -> Section:
+    """The confirmed ranking. methods: formats that show how its numbers are made, too."""
 
     def blocks() -> Iterator[Block]:
         yield Sentence(verdict(c), Tone.VERDICT)
         yield Charts(lambda _: _some(confirmed_chart(c)))
         yield Table(finalists_grid(c), finalists_title(c), best_first=True, all_with="--format json")
-        yield Remarks(finalists_remarks(c))
+        yield Remarks(finalists_warnings(c))
+        yield Remarks(finalists_methods(c), formats=methods)
 
     return Section(
         "confirmed",
@@ -190,7 +234,7 @@ def confirmed_section(c: Confirmation) -> Section:
 
 def _confirmed(source: Source) -> Section | None:
     c = source.report.confirmation
-    return None if c is None else confirmed_section(c)
+    return None if c is None else confirmed_section(c, source.methods)
 
 
 def _front(source: Source) -> Section | None:
@@ -268,7 +312,8 @@ def _compared(source: Source) -> Section | None:
         )
         caption = f"{subject}: each one's best trial, retrained"
         yield Table(comparison_grid(c), caption, all_with="--format json")
-        yield Remarks(remarks(c))
+        yield Remarks(warnings(c))
+        yield Remarks(methods(c), formats=source.methods)
 
     return Section(
         "comparison",
@@ -308,7 +353,7 @@ def _lessons(source: Source) -> Section:
         yield Title("Importances", formats=PAGE)
         if any(each.share is not None for each in found.importances):
             yield Charts(lambda _: _some(importances_chart(found)))
-            yield from importances_blocks(found, lines)
+            yield from importances_blocks(found, lines, source.methods)
         else:
             too_few = "Too few trials to say which hyper-parameters matter."
             yield Sentence(too_few, formats=PAGE)
@@ -358,22 +403,18 @@ def _images(source: Source) -> Section:
             if file in source.images:
                 yield Image(file, caption, source.images[file])
 
-    return Section("pictures", "Images", blocks, formats=MARKDOWN | PAGE)
+    return Section("images", "Images", blocks, formats=MARKDOWN | PAGE)
 
 
 def _advice(source: Source) -> Section:
     def blocks() -> Iterator[Block]:
-        found, lines, command = source.advised
-        steps = [
-            Step(each.text, each.written, remedy_command(source.report, each.remedy))
-            if each.remedy
-            else Step(f"{each.text}.")
-            for each in found
-        ]
+        found, command = source.advised
         if not found:
             yield Sentence("Nothing stands out to change.", formats=PAGE)
-        if lines:
-            yield Steps([*steps, *map(Step, lines[len(found) :])])
+        else:
+            yield Steps(
+                [Step(each.text, each.written, remedy_command(source.report, each.remedy)) for each in found]
+            )
         if command is not None:
             yield Sentence(f"to try the first: {command}{source.storage}", Tone.QUIET, formats=TERMINAL)
 
@@ -408,33 +449,36 @@ def _provenance(source: Source) -> Section:
 
 
 def _next(source: Source) -> Section:
-    return Section(
-        "next",
-        "Next",
-        lambda: [Sentence(next_line(source.report, source.storage), Tone.QUIET)],
-        formats=TERMINAL,
-        untitled=TERMINAL,
-    )
+    def blocks() -> Iterator[Block]:
+        yield Sentence(f"next: {'   ·   '.join(next_commands(source.report, source.storage))}", Tone.QUIET)
+        if source.methods != EVERYWHERE:
+            name = plain(quote(source.report.record.name))
+            explain = f"hpsearch report {name}{source.storage} --explain"
+            yield Sentence(f"how these numbers are made: {explain}", Tone.QUIET)
+
+    return Section("next", "Next", blocks, formats=TERMINAL, untitled=TERMINAL)
 
 
 def _some(chart: Chart | None) -> list[Chart]:
     return [] if chart is None else [chart]
 
 
-SECTIONS: tuple[Maker, ...] = (
-    _summary,
-    _confirmed,
-    _front,
-    _ranked,
-    _curves,
-    _compared,
-    _notes,
-    _lessons,
-    _failures,
-    _images,
-    _advice,
-    _trials,
-    _provenance,
-    _next,
+SECTIONS: Mapping[str, Maker] = MappingProxyType(
+    {
+        "answer": _answer,
+        "confirmed": _confirmed,
+        "front": _front,
+        "ranked": _ranked,
+        "curves": _curves,
+        "comparison": _compared,
+        "notes": _notes,
+        "lessons": _lessons,
+        "failures": _failures,
+        "images": _images,
+        "advice": _advice,
+        "trials": _trials,
+        "provenance": _provenance,
+        "next": _next,
+    }
 )
-"""Makers of all sections, in the order in which every format shows them."""
+"""Makers of all sections by their keys, in the order in which every format shows them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from io import StringIO
 from shlex import quote
 from typing import Literal
@@ -30,7 +30,7 @@ from hpsearch.reporting.blocks import (
     Tone,
 )
 from hpsearch.reporting.grids import Grid, curves_grid, trial_curve_grid, valid_name
-from hpsearch.reporting.sections import Source, confirmed_section, sections
+from hpsearch.reporting.sections import Source, answer_section, chosen, confirmed_section
 from hpsearch.results.confirmation import Confirmation
 from hpsearch.results.frames import Report
 from hpsearch.results.lessons import Lessons
@@ -44,7 +44,13 @@ _STYLES = {Tone.VERDICT: "bold", Tone.QUIET: "dim"}
 
 
 def report_view(
-    report: Report, width: int, top: int = 10, storage: str = "", found: Lessons | None = None
+    report: Report,
+    width: int,
+    top: int = 10,
+    storage: str = "",
+    found: Lessons | None = None,
+    only: Collection[str] = (),
+    explain: bool = False,
 ) -> RenderableType:
     """The report for the terminal.
 
@@ -52,8 +58,15 @@ def report_view(
         width: columns of the terminal, at least 40. top: rows of the ranked table, 0 for all.
         storage: words that the commands to type next need, such as " --storage sqlite:///x.db".
         found: the report's lessons, where they are known already.
+        only: keys of the wanted sections, all when empty. explain: tell how the numbers are made, too.
     """
-    return sections_view(sections(Source(report, top, found, storage)), width)
+    source = Source(report, top, found, storage, explain=explain)
+    return sections_view(chosen(source, only, Format.TERMINAL), width)
+
+
+def answer_view(report: Report, width: int, storage: str = "") -> RenderableType:
+    """What was found, in few lines; the arguments are those of `report_view`."""
+    return sections_view([answer_section(Source(report, storage=storage))], width)
 
 
 def finalists_view(c: Confirmation, width: int) -> RenderableType:

@@ -84,6 +84,12 @@ class Evidence:
         return study_from_document(self.report.record.document, self.report.record.origin)
 
     @property
+    def asked(self) -> set[str]:
+        """The hyper-parameters that the study asks about, if any."""
+        by = self.study.compare.by if self.study.compare is not None else []
+        return {*([by] if isinstance(by, str) else by), *self.study.search.scientific}
+
+    @property
     def metric(self) -> str:
         return self.report.record.metric
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from shlex import quote
@@ -14,12 +13,12 @@ from numpy.typing import ArrayLike
 
 from hpsearch.errors import plural
 from hpsearch.records import FloatArray
-from hpsearch.results.advice.evidence import BEST, ENOUGH, LEVEL, Advice, Evidence, counted, percent
+from hpsearch.results.advice.evidence import LEVEL, Advice, Evidence, counted, percent
 from hpsearch.results.frames import PARAM
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 from hpsearch.study.methods import exhaustive
 from hpsearch.study.space import Choice, Range
-from hpsearch.text import is_share, metric_text, parameter_text, significant, toml_value
+from hpsearch.text import parameter_text, toml_value
 
 
 @dataclass(frozen=True)
@@ -389,61 +388,3 @@ def span(entry: Range | Choice, values: FloatArray) -> str:
         for value in (values.min(), values.max())
     )
     return f"at {low}" if low == high else f"in {low}…{high}"
-
-
-_FEWEST_EQUAL = 3
-"""A spread of fewer values would say nothing."""
-
-
-def places(evidence: Evidence) -> dict[str, str]:
-    """Sentences about the best ten, by hyper-parameter that any of them uses."""
-    found = {}
-    for name, entry in evidence.study.space.searched.items():
-        if isinstance(entry, Range):
-            values = evidence.numbers(evidence.best, name)
-            values = values[values == values]
-            if len(values):
-                found[name] = _range_line(evidence, name, entry, values)
-        elif chosen := evidence.best[PARAM + name].dropna().tolist():
-            found[name] = _choice_line(name, chosen)
-    return found
-
-
-def too_few_to_say(evidence: Evidence) -> str:
-    """How many trials would be enough, at the share so far."""
-    complete, judged, trials = len(evidence.report.ranked), len(evidence.judged), len(evidence.report.trials)
-    needed, so_far = (BEST, complete) if judged >= ENOUGH else (ENOUGH, complete)
-    few = f"{plural(complete, 'complete trial')} {'is' if complete == 1 else 'are'} too few"
-    line = f"{few} to say where the best values lie; {needed} are needed"
-    more = -(-trials * needed // so_far) if so_far else 0
-    return f"{line}: try --trials {-(-more // 10) * 10}." if so_far else f"{line}."
-
-
-def spread_lines(evidence: Evidence) -> list[str]:
-    """How far apart trials end that differ only in their initial weights."""
-    values = evidence.report.ranked["value"]
-    if len(values) < _FEWEST_EQUAL:
-        return []
-    metric = evidence.metric
-    mean, low, high = (metric_text(metric, each) for each in (values.mean(), values.min(), values.max()))
-    sd = 100 * values.std() if is_share(metric) else values.std()
-    spread = f"{sd:.2f} points" if is_share(metric) else significant(sd, 3)
-    return [
-        f"{plural(len(values), 'trial')} that differ only in their initial weights: {metric} {mean} on "
-        f"average, standard deviation {spread}, from {low} to {high}."
-    ]
-
-
-def _choice_line(name: str, values: list[Any]) -> str:
-    counts = ", ".join(f"{count} × {parameter_text(value)}" for value, count in Counter(values).most_common())
-    ten = "ten" if len(values) == BEST else f"ten, where it matters ({len(values)}),"
-    return f"{name}: the best {ten} have {counts}."
-
-
-def _range_line(evidence: Evidence, name: str, entry: Range, values: FloatArray) -> str:
-    edge = edge_of(evidence, name)
-    if edge is not None:
-        return f"{name}: {edge.where}, which cannot be extended."
-    lie = f"{name}: the best {counted(len(values))} lie {span(entry, values)}"
-    touched = values.min() == entry.low or values.max() == entry.high
-    return f"{lie}, most of them inside the range." if touched else f"{lie}, inside the range."

@@ -134,31 +134,6 @@ def _regularised(evidence: Evidence, lowest: int) -> str | None:
     return evidence.accepted([*remedies, f"train.epochs = {max(lowest, 2)}"])
 
 
-def unstable(evidence: Evidence) -> Iterator[Advice]:
-    """Whether the order of the best is only noise; see Evidence.unstable.
-
-    "Is there high step-to-step variance in the training or validation error late in training?"
-    """
-    noise, spread = evidence.noise, evidence.spread
-    if not evidence.unstable or noise is None:
-        return
-    text = (
-        f"unstable: the {evidence.metric} of the best ten varies by {evidence.amount(noise)} from epoch to "
-        f"epoch (standard deviation), but their ranked values only by {evidence.amount(spread)}: their order "
-        "is chance"
-    )
-    yield Advice("unstable", text, _calmer(evidence), 0.5 * noise / (noise + spread))
-
-
-def _calmer(evidence: Evidence) -> str | None:
-    """A decaying schedule if there is none; otherwise a confirmation, unless there is one."""
-    if evidence.study.space.values("schedule") == ("constant",):
-        return evidence.accepted(['space.schedule = "cosine"'])
-    if evidence.report.confirmation is None:
-        return f"hpsearch confirm {quote(evidence.report.record.name)}"
-    return None
-
-
 MANY_DEAD = 0.5
 """Share of a layer's units above which the layer counts as dead."""
 
