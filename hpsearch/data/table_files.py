@@ -32,6 +32,13 @@ SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".arff")
 _WORDS = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ": ".xz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst"}
 
+_NO_TABLES = {
+    b"version https://git-lfs": ("a pointer of Git LFS", "fetch the file with git lfs pull"),
+    b"<!doctype html": ("a web page", "download the file again"),
+    b"<html": ("a web page", "download the file again"),
+}
+"""What is saved in place of a table by accident: how it starts."""
+
 
 def is_table(name: str) -> bool:
     """Whether a file's name is that of a table."""
@@ -99,6 +106,9 @@ def read_texts(path: Path, refuse: Refuse) -> Table:
     kind, content = _content(path, refuse)
     if not content:
         raise DataError(f"{path}: the file is empty; expected a header line and rows")
+    for start, (what, remedy) in _NO_TABLES.items():
+        if content[:99].lstrip().lower().startswith(start):
+            raise DataError(f"{path}: expected a table; found {what}; {remedy}")
     bare = False
     if kind in (None, *_TEXT):
         table, bare = read_delimited(path, content)
