@@ -431,6 +431,65 @@ def test_a_folder_of_parquet_parts_and_an_index_with_a_name(tmp_path: Path) -> N
     assert prepared(folder).whole.frame["x"].tolist() == FRAME["x"].tolist()
 
 
+def test_a_table_beside_texts_in_a_zip_is_read_and_several_are_listed(tmp_path: Path) -> None:
+    table = "x,y\n" + "".join(f"{n / 2},{label}\n" for n, label in enumerate(LABELS))
+    for name, others in (("a.zip", ["README.md", "names.txt"]), ("b.zip", ["test.csv"])):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for each in ("train.csv", *others):
+                archive.writestr(each, table)
+    assert facts(tmp_path / "a.zip").rows == ROWS
+    with pytest.raises(DataError, match=r'found 2 tables: "train.csv", "test.csv"; unpack the one you mean'):
+        facts(tmp_path / "b.zip")
+    (tmp_path / "folder").mkdir()
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "folder" / name).write_text(table)
+    with pytest.raises(DataError, match=r'folder: expected one table.*found "a.csv", "b.csv"; name one'):
+        facts(tmp_path / "folder")
+
+
+def test_pandas_categories_and_numbered_names_in_parquet(tmp_path: Path) -> None:
+    pd.DataFrame({0: pd.Categorical([1, 2, 3] * 20), 1: LABELS}).to_parquet(tmp_path / "t.parquet")
+    assert fact(facts(tmp_path / "t.parquet", "1"), "0").kind == "category"
+
+
+def test_what_is_saved_in_place_of_a_table_is_named(tmp_path: Path) -> None:
+    for content, found in (
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
+        ("<!DOCTYPE html>\n<p>404", "a web page"),
+        ("sep=;\nx;y\n1;2\n", "Excel's line"),
+    ):
+        (tmp_path / "t.csv").write_text(content)
+        with pytest.raises(DataError, match=f"found {found}"):
+            facts(tmp_path / "t.csv", None)
+
+
+def test_arff_as_weka_and_openml_write_it(tmp_path: Path) -> None:
+    head = (
+        "% about\n@RELATION r\n@ATTRIBUTE 'the size' REAL\n@attribute c {red, 'dark blue', 'it\\'s'}\n"
+        "@attribute day date 'yyyy-MM-dd'\n@attribute s string\n@attribute y {caf\u00e9,tea}\n\n@DATA\n"
+    )
+    rows = (
+        "1.5,red,2018-01-31,'a, b',caf\u00e9\n?, 'dark blue' ,2018-02-01,\"c\",tea\n"
+        "2,'it\\'s',2018-02-02,?,tea\n"
+    )
+    path = tmp_path / "t.arff"
+    path.write_text(head + "% rows\n" + rows * 10, encoding="utf-8")
+    read = prepared(path).raw.frame
+    assert read["the size"].tolist()[::2][:2] == [1.5, 2]
+    assert read["c"].tolist()[:3] == ["red", "dark blue", "it's"]
+    assert read["day"].iloc[0] == pd.Timestamp("2018-01-31")
+    assert read["s"].tolist()[:3] == ["a, b", "c", None]
+    assert facts(path).classes == ("caf\u00e9", "tea")
+    for line, found in (
+        ("{0 1.5, 4 tea}", r"t.arff:10: sparse ARFF is not read"),
+        ("1,red", r"t.arff:10: expected 5 values, one an attribute; found 2"),
+        ("wide,red,2018-01-31,a,tea", 'column "the size": expected numbers, as its @attribute says'),
+    ):
+        path.write_text(head + line + "\n", encoding="utf-8")
+        with pytest.raises(DataError, match=found):
+            facts(path)
+
+
 def test_arff(tmp_path: Path) -> None:
     rows = "".join(f"{row / 4},{'?' if row % 9 == 0 else row % 3},{LABELS[row]}\n" for row in range(ROWS))
     head = "@relation t\n@attribute x numeric\n@attribute code {0,1,2}\n@attribute y {no,yes}\n@data\n"

@@ -154,14 +154,18 @@ def _by_rows(path: Path, text: str, separator: str) -> pa.Table:
 def check_names(where: str, names: list[str]) -> None:
     if names and names[0].startswith("sep=") and not any(names[1:]):
         raise DataError(f'{where}: expected the names of the columns; found Excel\'s line "sep="; remove it')
-    twice = [name for name, count in Counter(names).items() if count > 1 and name]
-    if twice:
-        raise DataError(f"{where}: every column needs a name of its own; found more than one {listed(twice)}")
+    check_twice(where, names)
     if names and all(map(_NUMBER.fullmatch, names)):
         raise DataError(
             f"{where}: expected a header line with the names of the columns; found the "
             f"numbers {listed(names)}; add a line of names above"
         )
+
+
+def check_twice(where: str, names: list[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
+    if twice:
+        raise DataError(f"{where}: every column needs a name of its own; found more than one {listed(twice)}")
 
 
 def has_blanks(content: bytes) -> bool:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data import dates
 from hpsearch.data.columns import ISO, Column, Reading
-from hpsearch.data.raw import listed
+from hpsearch.data.raw import alike, listed
 from hpsearch.data.texts import (
     COMMA,
     COMMA_GROUPS,
@@ -375,7 +375,7 @@ class _Reader:
         known = numbers[np.isfinite(numbers)]
         if not len(known):
             return self._column("empty", pd.Series(numbers), reading, "it has no value")
-        if infinite := int(np.isinf(numbers).sum()):
+        if not self.is_target and (infinite := int(np.isinf(numbers).sum())):
             self.notes.append(f"{plural(infinite, 'infinite value')} counted as missing")
         whole = bool((known == np.floor(known)).all())
         if self.classes and not whole and len(written := distinct(text)) > len(np.unique(known)):
@@ -514,12 +514,8 @@ class _Reader:
 
     def _note_spelling(self, names: Collection[str]) -> None:
         """Say which names differ in case, blanks or a last point alone."""
-        spellings: dict[str, list[str]] = {}
-        for name in sorted(names) if len(names) <= MOST_CATEGORIES else ():
-            plain = " ".join(name.casefold().replace("_", " ").split()).rstrip(".")
-            spellings.setdefault(plain, []).append(name)
-        twice = [name for same in spellings.values() if len(same) > 1 for name in same]
-        if twice and {*spellings} != {"true", "false"}:
+        twice = alike(names) if len(names) <= MOST_CATEGORIES else []
+        if twice and {name.casefold() for name in names} != {"true", "false"}:
             self.notes.append(
                 f"names that differ in case, blanks or points alone are different: {listed(twice)}"
             )
@@ -591,7 +587,7 @@ class _Reader:
             return self._of_numbers(pc.cast(column, pa.string()), numbers, Reading("number"))
         raise DataError(
             f'{self.table.place(-1)}: column "{self.name}": expected numbers or text; found {kind}; '
-            "convert the column or leave it out of the file"
+            f'convert the column, or say under [data.columns]: {toml_key(self.name)} = "ignore"'
         )
 
     # -- words ---------------------------------------------------------------------------------------
