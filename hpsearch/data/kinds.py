@@ -375,7 +375,7 @@ class _Reader:
         known = numbers[np.isfinite(numbers)]
         if not len(known):
             return self._column("empty", pd.Series(numbers), reading, "it has no value")
-        if not self.is_target and (infinite := int(np.isinf(numbers).sum())):
+        if not self.is_target and len(known) < len(numbers) and (infinite := int(np.isinf(numbers).sum())):
             self.notes.append(f"{plural(infinite, 'infinite value')} counted as missing")
         whole = bool((known == np.floor(known)).all())
         if self.classes and not whole and len(written := distinct(text)) > len(np.unique(known)):
@@ -414,18 +414,22 @@ class _Reader:
         if whole and self.asked.kind is None and not self.is_target and self.instead is None:
             self._look_at(values)
         if self.asked.kind is None and self.instead is None:
-            self._look_for_marks(values.to_numpy(np.float64))
+            self._look_for_marks(values.to_numpy(), float(low), float(high))
         return self._column("number", values, reading)
 
-    def _look_for_marks(self, values: NDArray[np.float64]) -> None:
+    def _look_for_marks(self, values: NDArray[Any], low: float, high: float) -> None:
         """Say which number probably stands for a missing one: the only one below 0, or a row of nines."""
-        low, high = np.nanmin(values), np.nanmax(values)
-        if low < 0 and ((values >= 0) | (values == low) | np.isnan(values)).all():
-            mark = low
-        elif high in _NINES and ((values * _FAR <= high) | (values == high) | np.isnan(values)).all():
-            mark = high
-        else:
-            return
+        for mark in (low, high):
+            if (mark == low and low >= 0) or (mark == high and high not in _NINES):
+                continue
+            for some in (values[:_FIRST], values):  # the first rows settle it for most columns
+                near = some < 0 if mark == low else some * _FAR > high
+                if (near & (some != mark)).any():
+                    break
+            else:
+                self._note_mark(values, mark)
+
+    def _note_mark(self, values: NDArray[Any], mark: float) -> None:
         rows = np.flatnonzero(values == mark)
         if mark in _NINES or (mark % 1 == 0 and len(rows) >= 2 and len(np.unique(values)) > FEW_CODES):
             text = self.table.columns[self.name][int(rows[0])].as_py()
