@@ -80,5 +80,5 @@ def features_of(dates: pd.Series[Any]) -> dict[str, NDArray[np.float64]]:
     clock = dates.dt
     hours = clock.hour + clock.minute / 60 + clock.second / 3600
     days = (dates - pd.Timestamp(0)) / pd.Timedelta(days=1)
-    columns = (clock.year, clock.month, clock.weekday, hours, days.floordiv(1))
+    columns = (clock.year, clock.month, clock.day_of_week, hours, days.floordiv(1))
     return {part: column.to_numpy(np.float64) for part, column in zip(DATE_PARTS, columns, strict=True)}
