@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hpsearch.data.delimited import check_names, line_of, read_delimited
 from hpsearch.data.kinds import Asked, read_columns
@@ -245,6 +246,9 @@ def _parquet(path: Path, content: bytes) -> pa.Table:
         check_names(f"{path}", file.schema_arrow.names)
         table = file.read()
         table.validate(full=True)  # that texts are UTF-8, too
+        for column in table.columns:
+            if pa.types.is_date(column.type):
+                pc.min_max(column).as_py()  # raises for years that no calendar here has
     except (pa.ArrowException, OSError, ValueError, TypeError, NotImplementedError, OverflowError) as error:
         raise DataError(
             f"{path}: not a readable Parquet file ({_first_line(error)}); write or copy it again"
@@ -263,6 +267,9 @@ def _json(path: Path, content: bytes) -> pa.Table:
             read_options=pyarrow.json.ReadOptions(block_size=max(1 << 20, min(len(content), 1 << 28))),
         )
         table.validate(full=True)  # that texts are UTF-8, too
+        for column in table.columns:
+            if pa.types.is_date(column.type):
+                pc.min_max(column).as_py()  # raises for years that no calendar here has
         check_names(f"{path}", table.column_names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
