@@ -129,6 +129,10 @@ def test_whatever_is_broken_is_said_in_a_line(place: Path, tmp_path: Path, kind:
         shutil.rmtree(folder)
 
 
+SOME = COUNT // 4
+"""Each takes several commands."""
+
+
 def sign(document: dict[str, Any], checksum: Callable[[Any], str]) -> str:
     return json.dumps({**document, "sha256": checksum(document)})
 
@@ -154,7 +158,7 @@ def test_a_right_checksum_is_not_believed(place: Path, tmp_path: Path, kind: str
     document = json.loads((place / name).read_bytes())
     del document["sha256"]
     random = np.random.default_rng(7)
-    for number in range(COUNT):
+    for number in range(SOME):
         other = changed(document, random) if number else document
         if not isinstance(other, dict):
             continue
@@ -178,7 +182,7 @@ COLUMNS = [
 
 def test_nor_is_that_of_a_row(place: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(8)
-    for _ in range(COUNT):
+    for _ in range(SOME):
         folder = tmp_path / "signed"
         shutil.copytree(place, folder)
         table, name = COLUMNS[random.integers(len(COLUMNS))]
