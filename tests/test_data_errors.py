@@ -172,6 +172,12 @@ def test_broken_files(tmp_path: Path) -> None:
     assert "the file is empty" in message(tmp_path, "empty.parquet")
 
 
+def test_parquet_with_years_out_of_range(tmp_path: Path) -> None:
+    days = pa.array([2**31 - 1] * 30, pa.date32())
+    pq.write_table(pa.table({"when": days, "y": ["a", "b"] * 15}), tmp_path / "t.parquet")
+    assert 'column "when": a date outside the years 1 to 9999' in message(tmp_path, "t.parquet")
+
+
 def test_parquet_with_a_name_twice(tmp_path: Path) -> None:
     pq.write_table(pa.table([pa.array([1, 2]), pa.array([3, 4])], names=["x", "x"]), tmp_path / "t.parquet")
     assert "every column needs a name of its own" in message(tmp_path, "t.parquet", target="x")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hpsearch.data.arff import read_arff
 from hpsearch.data.delimited import check_twice, line_of, read_delimited
@@ -266,6 +267,15 @@ def _parquet_folder(path: Path, place: Callable[[int], str]) -> Table:
     return _table(whole, place, digest.hexdigest())
 
 
+def _check_years(name: str, column: pa.ChunkedArray) -> None:
+    """Refuse dates that Python has not, on which pandas fails later."""
+    try:
+        if pa.types.is_date(column.type):
+            pc.min_max(column).as_py()
+    except (ValueError, OverflowError):
+        raise ValueError(f'column "{name}": a date outside the years 1 to 9999') from None
+
+
 def _parquet(path: Path, content: bytes) -> pa.Table:
     import pyarrow.parquet as pq
 
@@ -274,6 +284,8 @@ def _parquet(path: Path, content: bytes) -> pa.Table:
         check_twice(f"{path}", file.schema_arrow.names)
         table = file.read()
         table.validate(full=True)  # that texts are UTF-8, too
+        for name in table.column_names:
+            _check_years(name, table[name])
     except (pa.ArrowException, OSError, ValueError, TypeError, NotImplementedError, OverflowError) as error:
         raise DataError(
             f"{path}: not a readable Parquet file ({_first_line(error)}); write or copy it again"
@@ -304,6 +316,8 @@ def _json(path: Path, content: bytes) -> pa.Table:
             read_options=pyarrow.json.ReadOptions(block_size=max(1 << 20, min(len(content), 1 << 28))),
         )
         table.validate(full=True)  # that texts are UTF-8, too
+        for name in table.column_names:
+            _check_years(name, table[name])
         check_twice(f"{path}", table.column_names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
