@@ -197,7 +197,10 @@ def change_row(file: Path, table: sa.Table, name: str, random: np.random.Generat
     names = table.columns.keys()
     with sqlite3.connect(file) as connection:
         keys = ", ".join(key.name for key in table.primary_key)
-        (old,) = connection.execute(f"SELECT {name} FROM {table.name} ORDER BY {keys} LIMIT 1").fetchone()
+        found = connection.execute(f"SELECT {name} FROM {table.name} ORDER BY {keys} LIMIT 1").fetchone()
+        if found is None:  # a study that was not confirmed has no scorings
+            return
+        (old,) = found
         first = f"({keys}) = (SELECT {keys} FROM {table.name} ORDER BY {keys} LIMIT 1)"
         new = other_value(old, random)
         connection.execute(f"UPDATE {table.name} SET {name} = ? WHERE {first}", (new,))
