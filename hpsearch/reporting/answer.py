@@ -108,6 +108,8 @@ def _confirmed(c: Confirmation) -> str:
         return score
     over = f"{score} ({interval_text(c.metric, own.low, own.high)} over {plural(c.seeds, 'fresh seed')})"
     others = len(c.finalists) - 1
+    if c.above:
+        return f"{over}, first by validation; {plural(len(c.above), 'other finalist')} scored clearly better"
     return f"{over}, better than {plural(others, 'other finalist')}" if len(c.tied) == 1 and others else over
 
 
