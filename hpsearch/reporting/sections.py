@@ -12,6 +12,12 @@ from typing import Any
 
 from hpsearch.errors import plural
 from hpsearch.records import State
+from hpsearch.reporting.baselines import (
+    baselines_document,
+    baselines_grid,
+    baselines_remarks,
+    baselines_sentence,
+)
 from hpsearch.reporting.blocks import (
     EVERYWHERE,
     LATEX,
@@ -35,6 +41,7 @@ from hpsearch.reporting.blocks import (
     Table,
     Title,
     Tone,
+    begun,
 )
 from hpsearch.reporting.charts.curves import curves_chart
 from hpsearch.reporting.charts.fresh_seeds import comparison_charts, confirmed_chart, seeds_chart
@@ -191,6 +198,27 @@ def confirmed_section(c: Confirmation) -> Section:
 def _confirmed(source: Source) -> Section | None:
     c = source.report.confirmation
     return None if c is None else confirmed_section(c)
+
+
+def _baselines(source: Source) -> Section | None:
+    report = source.report
+    if not report.baselines:
+        return None
+
+    def blocks() -> Iterator[Block]:
+        if said := baselines_sentence(report):
+            yield Sentence(f"{begun(said)}.", Tone.VERDICT)
+        yield Table(baselines_grid(report), "simple models on the same splits", all_with="")
+        yield Remarks(baselines_remarks(report))
+
+    return Section(
+        "baselines",
+        "Baselines",
+        blocks,
+        untitled=TERMINAL,
+        json=lambda: baselines_document(report),
+        json_key="baselines",
+    )
 
 
 def _front(source: Source) -> Section | None:
@@ -424,6 +452,7 @@ def _some(chart: Chart | None) -> list[Chart]:
 SECTIONS: tuple[Maker, ...] = (
     _summary,
     _confirmed,
+    _baselines,
     _front,
     _ranked,
     _curves,
