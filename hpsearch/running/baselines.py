@@ -59,6 +59,11 @@ class Beside:
             self._reader.start()
         return self
 
+    @property
+    def process(self) -> int | None:
+        """The number of the process, if there is one."""
+        return None if self._process is None else self._process.pid
+
     def __exit__(self, *error: object) -> None:
         if self._process is not None:
             self._process.kill()
