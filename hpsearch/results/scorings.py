@@ -14,13 +14,12 @@ import numpy as np
 from hpsearch.errors import StorageError, check_trial
 from hpsearch.records import Baseline, IntArray, Scoring, State, StudyRecord, Trial, Trials
 from hpsearch.results.baselines import BASELINES, stored_baselines, unpack_baselines
-from hpsearch.results.confirmation import Confirmation, Finalist, Retrained, Use
+from hpsearch.results.confirmation import TEST, Confirmation, Finalist, Retrained, Use
 from hpsearch.results.contrast import Arm, Contrast
 from hpsearch.results.frames import Report, check_finished, trials_frame, with_note
 from hpsearch.store import StudyStore
 
 CONFIRMATION, COMPARISON = "confirmation", "comparison"
-TEST, VALIDATION = "test", "validation"
 
 
 def pack(finalists: Sequence[Retrained], complete: int) -> bytes:
