@@ -339,6 +339,10 @@ GUESSES = ("majority class", "mean")
 LINEAR, NEIGHBOURS, BOOSTING = "linear model", "nearest neighbours", "gradient boosting"
 """Names of baselines: what is guessed without a feature, and the models."""
 
+MOST_ROWS, MOST_PAIRS, MOST_CLASSES = 10_000, 1_000, 100
+"""Of what models say of single test rows, so much is stored: what each row adds to the metric, to compare
+models on the same rows; targets with predictions of a regression; and counts of so many classes by class."""
+
 
 @dataclass(frozen=True)
 class Baseline:

@@ -69,7 +69,7 @@ def baselines_grid(report: Report) -> Grid:
     columns = [Column("model", numeric=False), Column(valid_name(report)), Column(f"test {metric}")]
     columns += [Column(f"test {name}") for name, _ in extra]
     columns += [Column("seconds"), *([Column("note", numeric=False)] if notes else [])]
-    rows = [row for row in [_network_row(report, len(columns))] if row]
+    rows = [row for row in [_network_row(report, extra, len(columns))] if row]
     for each in report.baselines:
         counted = [
             metric_text("accuracy", of(each.counts)) if each.counts.sum() else MISSING for _, of in extra
@@ -88,13 +88,17 @@ def _extra(report: Report) -> list[tuple[str, Any]]:
     return [each for each in both if each[0].replace(" ", "_") != report.record.metric]
 
 
-def _network_row(report: Report, width: int) -> tuple[str, ...] | None:
+def _network_row(report: Report, extra: list[tuple[str, Any]], width: int) -> tuple[str, ...] | None:
     found = reference_of(report)
     if found is None:
         return None
     metric, row = report.record.metric, report.row(found.trial)
     test = found.score if found.confirmed and found.part == "test" else None
     cells = [f"network, trial {found.trial}", metric_text(metric, row["value"]), metric_text(metric, test)]
+    counts = report.confirmation.best.counts if report.confirmation and test is not None else None
+    cells += [
+        metric_text("accuracy", of(counts)) if counts is not None and counts.size else "" for _, of in extra
+    ]
     return (*cells, *[""] * (width - len(cells)))
 
 

@@ -48,6 +48,7 @@ from hpsearch.reporting.charts.fresh_seeds import comparison_charts, confirmed_c
 from hpsearch.reporting.charts.front import front_charts
 from hpsearch.reporting.charts.lessons import importances_chart, interaction_charts, isolation_charts
 from hpsearch.reporting.charts.parallel import parallel_chart
+from hpsearch.reporting.charts.predicted import predicted_chart
 from hpsearch.reporting.charts.spec import Chart
 from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, remarks
 from hpsearch.reporting.documents import lessons_document, study_document, trial_row
@@ -79,6 +80,7 @@ from hpsearch.reporting.lessons import (
     pair_blocks,
     verdict_blocks,
 )
+from hpsearch.reporting.outcome import confusion_grid, confusion_sentence, outcome_document
 from hpsearch.reporting.provenance import commands, next_line, provenance_rows, study_toml
 from hpsearch.reporting.summary import summary
 from hpsearch.results.advice import Advised, advised, remedy_command
@@ -218,6 +220,35 @@ def _baselines(source: Source) -> Section | None:
         untitled=TERMINAL,
         json=lambda: baselines_document(report),
         json_key="baselines",
+    )
+
+
+def _outcome(source: Source) -> Section | None:
+    report, c = source.report, source.report.confirmation
+    if c is None or not (c.best.counts.size or len(c.best.pairs)):
+        return None
+    classes = [str(name) for name in report.record.data_summary.get("classes") or ()]
+    if len(classes) != len(c.best.counts):
+        return None
+    target = str(report.record.document["data"].get("target") or "target")
+
+    def blocks() -> Iterator[Block]:
+        if classes:
+            yield Sentence(confusion_sentence(c))
+            yield Table(confusion_grid(c, classes), "rows by true class, over all seeds", all_with="")
+        yield Charts(
+            lambda _: _some(predicted_chart(c, target)),
+            file="predicted.png",
+            caption="Predicted against true targets",
+        )
+
+    return Section(
+        "outcome",
+        "Confusion matrix" if classes else "Predicted against true",
+        blocks,
+        formats=MARKDOWN | PAGE,
+        json=lambda: outcome_document(c, classes),
+        json_key="outcome",
     )
 
 
@@ -453,6 +484,7 @@ SECTIONS: tuple[Maker, ...] = (
     _summary,
     _confirmed,
     _baselines,
+    _outcome,
     _front,
     _ranked,
     _curves,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch.records import GUESSES, Baseline, FloatArray, IntArray
 from hpsearch.results.frames import Report
@@ -79,7 +80,8 @@ def reference_of(report: Report) -> Reference | None:
         """The network's interval over seeds and the rows' sampling error, as independent errors."""
         other = baseline.on(part)
         assert other is not None
-        rows = rows_error(report.record.metric, baseline, other, c.rows) if part == "test" else 0.0
+        network = found.mean, c.best.shares
+        rows = rows_error(report.record.metric, baseline, other, network, c.rows) if part == "test" else 0.0
         error = float(np.hypot(seeds, _SURE * rows))
         lead = sign * (found.mean - other)
         return "even" if abs(lead) <= error else "network" if lead > 0 else "baseline"
@@ -88,16 +90,28 @@ def reference_of(report: Report) -> Reference | None:
     return Reference(best, guess, part, c.best.trial, found.mean, found.low, found.high, better(best), beats)
 
 
-def rows_error(metric: str, baseline: Baseline, value: float, rows: int) -> float:
-    """The standard error, from the choice of test rows, of the difference of another model to the baseline.
+def rows_error(
+    metric: str,
+    baseline: Baseline,
+    value: float,
+    network: tuple[float, NDArray[np.floating[Any]]],
+    rows: int,
+) -> float:
+    """The standard error, from the choice of test rows, of the difference of a network to the baseline.
 
-    The two are taken for equally uncertain and independent, so that it is rather too large: on the same rows
-    most models fail together. 0 where the metric does not say (F1, AUC).
+    By what each row adds to both. Where that of the network is not stored, the two are taken for equally
+    uncertain and independent, which is rather too large: on the same rows most models fail together. 0 where
+    the metric does not say (F1, AUC).
 
     Args:
-        value: the baseline's test score. rows: in the test set.
+        value: the baseline's test score. network: its mean score, and its shares. rows: in the test set.
     """
     shares = baseline.shares
+    if len(shares) and len(network[1]) == len(shares):
+        both = [
+            each * _slope(metric, score, float(each.mean())) for score, each in (network, (value, shares))
+        ]
+        return float((both[0] - both[1]).std() / np.sqrt(rows))
     if len(shares):
         error = float(shares.std() / np.sqrt(rows)) * _slope(metric, value, float(shares.mean()))
     elif metric == "balanced_accuracy" and baseline.counts.size:

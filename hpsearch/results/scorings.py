@@ -20,6 +20,8 @@ from hpsearch.results.frames import Report, check_finished, trials_frame, with_n
 from hpsearch.store import StudyStore
 
 CONFIRMATION, COMPARISON = "confirmation", "comparison"
+_SAID = ("counts", "pairs", "shares")
+"""What finalists say of single rows; earlier versions stored nothing of it."""
 
 
 def pack(finalists: Sequence[Retrained], complete: int) -> bytes:
@@ -33,6 +35,7 @@ def pack(finalists: Sequence[Retrained], complete: int) -> bytes:
     }
     for place, each in enumerate(finalists):
         arrays |= {f"curve.{place}.{index}": curve for index, curve in enumerate(each.curves)}
+        arrays |= {f"{name}.{place}": getattr(each, name) for name in _SAID if getattr(each, name).size}
     packed: bytes = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     return packed
 
@@ -244,7 +247,8 @@ def _finalist(trial: Trial, epochs: int, place: int, arrays: Mapping[str, Any]) 
     scores, losses = arrays["scores"][place], arrays["losses"][place]
     curves = tuple(arrays[f"curve.{place}.{index}"] for index in range(len(scores)))
     selected = float("nan") if trial.value is None else trial.value
-    return Finalist(trial.number, epochs, scores, losses, curves, trial.params, selected)
+    said = {name: arrays[f"{name}.{place}"] for name in _SAID if f"{name}.{place}" in arrays}
+    return Finalist(trial.number, epochs, scores, losses, curves, trial.params, selected, **said)
 
 
 @contextmanager

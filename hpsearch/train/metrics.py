@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.records import FloatArray
+from hpsearch.records import FloatArray, IntArray
 from hpsearch.train.representation import decide
 
 if TYPE_CHECKING:
@@ -147,6 +147,12 @@ WHOLE: dict[str, Callable[[Scores, Classes], FloatArray]] = {
     "auc": auc,
 }
 """Functions of raw outputs [T, M, O] and classes [M] of all rows of a split."""
+
+
+def confusion(truth: Classes, decided: Classes, classes: int) -> IntArray:
+    """[classes, classes] rows by true class, then by decided class."""
+    places = truth.astype(np.int64) * classes + decided
+    return np.bincount(places, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
 # -- models without torch ------------------------------------------------------------------------

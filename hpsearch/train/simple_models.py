@@ -21,15 +21,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.records import BOOSTING, GUESSES, LINEAR, NEIGHBOURS, Baseline, FloatArray
-from hpsearch.train.metrics import contributions, score
+from hpsearch.records import (
+    BOOSTING,
+    GUESSES,
+    LINEAR,
+    MOST_CLASSES,
+    MOST_ROWS,
+    NEIGHBOURS,
+    Baseline,
+    FloatArray,
+)
+from hpsearch.train.metrics import confusion, contributions, score
 from hpsearch.train.representation import decide
-
-MOST_ROWS = 10_000
-"""Test rows whose shares in the metric are kept, to compare models on the same rows."""
-
-_MOST_CLASSES = 100
-"""Of more, no confusion matrix is made."""
 
 _SECONDS = {LINEAR: 8.0, NEIGHBOURS: 10.0, BOOSTING: 15.0}
 """That a model may take, by the rules below; it gets as many training rows as fit into them."""
@@ -147,7 +150,7 @@ def _trained(job: Job, name: str, model: Any, rows: int, note: str, began: float
         model.fit(x, job.y[:rows])
     valid, test = (_outputs(job, model, x) for x in (job.x_valid, job.x_test))
     counts = np.zeros((0, 0), np.int64)
-    if 0 < job.classes <= _MOST_CLASSES:
+    if 0 < job.classes <= MOST_CLASSES:
         counts = confusion(job.y_test, decide(test), job.classes)
     shares = contributions(job.metric, test[:MOST_ROWS], job.y_test[:MOST_ROWS]) if len(test) else None
     return Baseline(
@@ -175,12 +178,6 @@ def _outputs(job: Job, model: Any, x: NDArray[np.float32]) -> FloatArray:
     with np.errstate(divide="ignore"):
         logs = np.log(shares)
     return logs[:, 1:] - logs[:, :1] if job.classes == 2 else logs
-
-
-def confusion(truth: NDArray[Any], decided: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """[classes, classes] rows by true class, then by decided class."""
-    places = truth.astype(np.int64) * classes + decided
-    return np.bincount(places, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
 def main() -> None:
