@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hpsearch.results.contrast import Contrast
     from hpsearch.results.frames import Report
     from hpsearch.retrain.replay import Replay
+    from hpsearch.running.baselines import Beside
     from hpsearch.running.estimate import Estimate
     from hpsearch.running.first_study import FirstStudy
     from hpsearch.running.fork import Forked
@@ -80,6 +81,7 @@ def run(
         HpsearchError: with a message for the user; nothing is left half-written.
     """
     from hpsearch.results.scorings import CONFIRMATION
+    from hpsearch.running.baselines import Beside
     from hpsearch.running.machine import Machine
     from hpsearch.running.pool import StopFlag
     from hpsearch.running.prepare import first_sampler, prepare, train
@@ -103,27 +105,32 @@ def run(
             store, study = open_study(database, study, dataset, {})
             watch.finds_complete(study, dataset, asked, nothing_left)
             confirm = confirm and not any(each.purpose == CONFIRMATION for each in store.scorings())
-            return _finish(study, dataset, store, machine, confirm, watch)
+            with Beside(study, dataset, store) as beside:
+                return _finish(study, dataset, store, machine, confirm, watch, beside)
         said, warnings = run_provenance(study, dataset, machine()), list[str]()
         store, study = open_study(database, study, dataset, said, warnings.append)
         stop = StopFlag(study.search.time_limit if time_limit is None else time_limit)
         watch.begins(_beginning(study, dataset, store, machine(), asked, stop, warnings))
-        outcome = train(
-            study,
-            dataset,
-            store,
-            machine(),
-            stop=stop,
-            watch=watch.progresses,
-            warn=watch.warns,
-            provenance=said,
-            checkpoints=checkpoints,
-            sampler=asks,
-        )
-        watch.ends(Ending(study, store.counts(), database.url, outcome.enough))
-        if outcome.complete:
-            return replace(_finish(study, dataset, store, machine, confirm, watch), profile=outcome.profile)
-        return Result(_report_so_far(store), False, stopped=stop.asked, profile=outcome.profile)
+        with Beside(study, dataset, store) as beside:
+            outcome = train(
+                study,
+                dataset,
+                store,
+                machine(),
+                stop=stop,
+                watch=watch.progresses,
+                warn=watch.warns,
+                provenance=said,
+                checkpoints=checkpoints,
+                sampler=asks,
+            )
+            watch.ends(Ending(study, store.counts(), database.url, outcome.enough))
+            if outcome.complete:
+                return replace(
+                    _finish(study, dataset, store, machine, confirm, watch, beside), profile=outcome.profile
+                )
+            beside.store(patience=0)
+            return Result(_report_so_far(store), False, stopped=stop.asked, profile=outcome.profile)
 
 
 def estimate(
@@ -634,8 +641,9 @@ def _finish(
     machine: Callable[[], Machine],
     confirm: bool,
     watch: Watch,
+    beside: Beside,
 ) -> Result:
-    """Confirm the best of a complete study, and answer the question that it asks."""
+    """Confirm the best of a complete study, answer the question that it asks, and store its baselines."""
     if confirm:
         from hpsearch.retrain.fresh_seeds import confirm_stored
 
@@ -649,6 +657,7 @@ def _finish(
         from hpsearch.retrain.contrast import answer
 
         note = answer(study, dataset, store, machine, watch.says)
+    beside.store(watch.says)
     found = _report_so_far(store)
     if note is not None:
         from hpsearch.results.frames import with_note

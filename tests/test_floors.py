@@ -121,7 +121,7 @@ OWNERS = {
     "torch": {"train", "search", "reporting", "extras", "model"},
     "sqlalchemy": {"store"},
     "pandas": {"data", "results", "reporting", "model", "extras", "api", "result"},
-    "sklearn": {"data"},
+    "sklearn": {"data", "train"},
     "matplotlib": {"reporting", "extras"},
     "PIL": {"data", "reporting"},
     "pydantic": {"study", "model", "cli", "store"},

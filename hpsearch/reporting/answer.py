@@ -7,6 +7,7 @@ from shlex import quote
 
 from hpsearch.errors import plural
 from hpsearch.records import State
+from hpsearch.reporting.baselines import baselines_sentence
 from hpsearch.reporting.comparison import conclusion
 from hpsearch.reporting.grids import valid_name
 from hpsearch.results.advice import Advice
@@ -98,6 +99,8 @@ def _found(report: Report) -> Iterator[tuple[str, str]]:
             yield "ties", _ties(c)
     if not report.parameters:
         yield from _spread(report)
+    if (said := baselines_sentence(report)) is not None:
+        yield "baseline", said
 
 
 def _confirmed(c: Confirmation) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from hpsearch.records import VALID_LOSS, FloatArray, valid_place
+from hpsearch.records import VALID_LOSS, FloatArray, IntArray, valid_place
 from hpsearch.stats import LEVEL, Estimate, Pair, Ranking, Scored, rank_arms
 
 TEST, VALIDATION = "test", "validation"
@@ -26,7 +27,10 @@ class Retrained(Scored):
     trial: whose it is. epochs: after which it was scored. scores, losses: [seeds] on the scored split, NaN
     where it diverged. curves: one per seed, [epochs, columns] as in records.Segment, on training and
     validation, up to the last epoch that was trained or the one in which it diverged. params: the searched
-    ones.
+    ones. What it says of the scored rows, empty where that is not stored: counts: [classes, classes] rows by
+    true, then by predicted class, over all seeds; pairs: of a regression [rows, 2] the target and what the
+    first seed predicts, in the target's unit, of the first rows; shares: [rows] what each of the first rows
+    adds to the metric (train.metrics.contributions), on average.
     """
 
     trial: int | None
@@ -35,6 +39,9 @@ class Retrained(Scored):
     losses: FloatArray = field(default_factory=lambda: np.empty(0))
     curves: tuple[FloatArray, ...] = ()
     params: dict[str, Any] = field(default_factory=dict)
+    counts: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int64), kw_only=True)
+    pairs: NDArray[np.floating[Any]] = field(default_factory=lambda: np.empty((0, 2)), kw_only=True)
+    shares: NDArray[np.floating[Any]] = field(default_factory=lambda: np.empty(0), kw_only=True)
 
     def validation(self, metric: str) -> FloatArray:
         """[seeds] validation metric after the scored epoch; NaN where it diverged."""

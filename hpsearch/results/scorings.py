@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 
 from hpsearch.errors import StorageError, check_trial
-from hpsearch.records import IntArray, Scoring, State, StudyRecord, Trial, Trials
+from hpsearch.records import Baseline, IntArray, Scoring, State, StudyRecord, Trial, Trials
+from hpsearch.results.baselines import BASELINES, stored_baselines, unpack_baselines
 from hpsearch.results.confirmation import TEST, Confirmation, Finalist, Retrained, Use
 from hpsearch.results.contrast import Arm, Contrast
 from hpsearch.results.frames import Report, check_finished, trials_frame, with_note
 from hpsearch.store import StudyStore
 
 CONFIRMATION, COMPARISON = "confirmation", "comparison"
+_SAID = ("counts", "pairs", "shares")
+"""What finalists say of single rows; earlier versions stored nothing of it."""
 
 
 def pack(finalists: Sequence[Retrained], complete: int) -> bytes:
@@ -32,6 +35,7 @@ def pack(finalists: Sequence[Retrained], complete: int) -> bytes:
     }
     for place, each in enumerate(finalists):
         arrays |= {f"curve.{place}.{index}": curve for index, curve in enumerate(each.curves)}
+        arrays |= {f"{name}.{place}": getattr(each, name) for name in _SAID if getattr(each, name).size}
     packed: bytes = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     return packed
 
@@ -73,6 +77,19 @@ def confirmation_of(
             values=tuple(value for value in complete if value is not None and math.isfinite(value)),
             study=record.name,
         )
+
+
+def baselines_of(record: StudyRecord, scorings: Sequence[Scoring]) -> tuple[Baseline, ...]:
+    """The stored baselines; none in studies of earlier versions, or where the study file leaves them out.
+
+    Raises:
+        StorageError: what is stored of them cannot be read.
+    """
+    stored = stored_baselines(scorings) if record.document["study"].get("baselines", True) else None
+    if stored is None:
+        return ()
+    with _arrays(record, stored) as arrays:
+        return unpack_baselines(stored.about, arrays)
 
 
 def store_comparison(store: StudyStore, found: Contrast) -> None:
@@ -209,11 +226,14 @@ def _looks(scorings: Sequence[Scoring]) -> list[tuple[Scoring, int, int]]:
     """Scorings that are looks of their own, with the trials that each scored and the seeds.
 
     An answer on the validation split is none: all trials were chosen there. Nor is one with the numbers of an
-    earlier one: trials added since changed no arm's best.
+    earlier one: trials added since changed no arm's best. Nor are baselines: a look counts because a network
+    may be chosen by it, which flatters it; these score no network, and nothing about them is chosen.
     """
     looks, seen = list[tuple[Scoring, int, int]](), []
     for each in scorings:
         about = each.about
+        if each.purpose == BASELINES:
+            continue
         if each.purpose == COMPARISON and "by" in about:
             numbers = [about[name] for name in ("by", "trials", "seeds", "rows")]
             if about.get("part", TEST) != TEST or numbers in seen:
@@ -227,7 +247,8 @@ def _finalist(trial: Trial, epochs: int, place: int, arrays: Mapping[str, Any]) 
     scores, losses = arrays["scores"][place], arrays["losses"][place]
     curves = tuple(arrays[f"curve.{place}.{index}"] for index in range(len(scores)))
     selected = float("nan") if trial.value is None else trial.value
-    return Finalist(trial.number, epochs, scores, losses, curves, trial.params, selected)
+    said = {name: arrays[f"{name}.{place}"] for name in _SAID if f"{name}.{place}" in arrays}
+    return Finalist(trial.number, epochs, scores, losses, curves, trial.params, selected, **said)
 
 
 @contextmanager
@@ -268,7 +289,11 @@ def report_of(
     report = Report(record, trials_frame(record, trials), lines, runs=tuple(store.runs()))
     if not only:
         scorings = store.scorings()
-        report = replace(report, confirmation=confirmation_of(record, trials, scorings))
+        report = replace(
+            report,
+            confirmation=confirmation_of(record, trials, scorings),
+            baselines=baselines_of(record, scorings),
+        )
         report = answered(report, trials, scorings)
     gc.freeze()  # many objects that live to the end: garbage collection need not search them
     return report, trials

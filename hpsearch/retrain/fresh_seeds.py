@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from hpsearch.store import StudyStore
 from hpsearch.study.file import Study
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train import Lane, LaneResult, Problem, plan, train_lanes
+from hpsearch.train.outcome import Outcome, outcome_of
 
 _WEIGHTS = 0
 """All weights are drawn for this number: with one seed, equal layers begin from equal weights."""
@@ -116,6 +118,7 @@ def train_fresh(
     ]
     scores, losses = np.full((2, len(candidates), count), np.nan)
     curves: dict[tuple[int, int], FloatArray] = {}
+    outcomes: dict[tuple[int, int], Outcome] = {}
     epochs = {at: each.epochs for at, each in enumerate(candidates)}
     whole = {at: last for at, last in epochs.items() if candidates[at].whole}
     by_curve = {at: last for at, last in epochs.items() if at not in whole}
@@ -132,6 +135,8 @@ def train_fresh(
                     at = lane.trial, result.tile.index
                     if result.tile.use is not _Use.SCORE:
                         curves[at] = lane.curve
+                    if lane.outcome is not None:
+                        outcomes[at] = lane.outcome
                     if lane.row is not None:
                         scores[at], losses[at] = lane.row[VALID_METRIC], lane.row[VALID_LOSS]
                     done += 1
@@ -156,6 +161,7 @@ def train_fresh(
             losses[at],
             tuple(curves[at, index] for index in range(count)),
             dict(each.params),
+            **_said(dataset, [outcomes[at, index] for index in range(count) if (at, index) in outcomes]),
         )
         for at, each in enumerate(candidates)
     ]
@@ -171,7 +177,7 @@ def _problems(
         replace(make_problem(study, each, machine.device), seed=seed)
         for each in (own, replace(own, valid=part))
     )
-    return train, score
+    return train, replace(score, keep_outputs=True)
 
 
 class _Use(Enum):
@@ -194,9 +200,12 @@ class _SeedTile:
 
 @dataclass(frozen=True)
 class _Scored(LaneResult):
-    """row: of the last epoch, with the scored split as validation; None where it diverged or isn't asked."""
+    """row: of the last epoch, with the scored split as validation; None where it diverged or isn't asked.
+    outcome: what it says of the scored rows, where it has a row.
+    """
 
     row: FloatArray | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True)
@@ -218,6 +227,7 @@ class _FreshSeeds:
                 None,
                 None,
                 row=None if curve or result.failure is not None else result.curve[-1],
+                outcome=None if curve else _outcome(scored, result),
             )
             for result in train_lanes(problem if curve else scored, list(tile.lanes), tile.last_epoch)
         ]
@@ -235,6 +245,7 @@ def _both(problem: Problem, scored: Problem, lanes: list[Lane], last: int) -> li
             if result.state is not None
         ]
     rows: dict[int, FloatArray | None] = dict.fromkeys(curves)
+    outcomes: dict[int, Outcome | None] = dict.fromkeys(curves)
     if lanes:
         for result, other in zip(
             train_lanes(problem, lanes, last), train_lanes(scored, lanes, last), strict=True
@@ -244,7 +255,26 @@ def _both(problem: Problem, scored: Problem, lanes: list[Lane], last: int) -> li
             # A score needs a finite loss on both splits.
             sound = result.failure is None and other.failure is None
             rows[result.trial] = other.curve[-1] if sound else None
-    return [_Scored(number, curve, None, None, row=rows[number]) for number, curve in curves.items()]
+            outcomes[result.trial] = _outcome(scored, other) if sound else None
+    return [
+        _Scored(number, curve, None, None, row=rows[number], outcome=outcomes[number])
+        for number, curve in curves.items()
+    ]
+
+
+def _outcome(scored: Problem, result: LaneResult) -> Outcome | None:
+    return None if result.outputs is None else outcome_of(scored, result.outputs)
+
+
+def _said(dataset: Dataset, outcomes: Sequence[Outcome]) -> dict[str, NDArray[Any]]:
+    """Fields of `Retrained`, of what each seed says of the same rows."""
+    if not outcomes:
+        return {}
+    return {
+        "counts": sum(each.counts for each in outcomes),
+        "pairs": (outcomes[0].pairs * dataset.target_std + dataset.target_mean).astype(np.float32),
+        "shares": np.mean([each.shares for each in outcomes], axis=0).astype(np.float32),
+    }
 
 
 def redivided(dataset: Dataset, seed: int) -> Dataset:

@@ -88,6 +88,7 @@ class Study:
     """A study as the user wrote it, checked.
 
     enqueue: points, whole or in part, that the first trials try. forbidden: combinations that none tries.
+    baselines: whether simple models are trained beside it.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Study:
     compare: CompareSection | None = None
     enqueue: tuple[Params, ...] = ()
     forbidden: tuple[Forbidden, ...] = ()
+    baselines: bool = True
     source: Source = field(default_factory=Source, compare=False)
 
     def resolve(self, task: Task) -> Study:
@@ -166,8 +168,12 @@ class Study:
         if self.forbidden:
             optional["forbidden"] = [combination.document() for combination in self.forbidden]
         return {
-            "study": {"name": self.name, "seed": self.seed},
             # Left out where it is not used, so that studies that were stored before it was known stay equal.
+            "study": {
+                "name": self.name,
+                "seed": self.seed,
+                **({} if self.baselines else {"baselines": False}),
+            },
             "data": self.data.model_dump(exclude=None if self.data.columns else {"columns"}),
             "space": self.space.document(),
             "train": self.train.model_dump(exclude={"score"} if self.train.score == UNSAID else None),
@@ -286,6 +292,7 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
         compare=sections.get("compare"),
         enqueue=enqueue,
         forbidden=forbidden,
+        baselines=study.baselines,
         source=source,
     )
 

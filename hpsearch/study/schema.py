@@ -48,7 +48,7 @@ class Section(BaseModel):
 
 
 class StudySection(Section):
-    """`[study]`: its name and seed."""
+    """`[study]`: its name and seed, and what its networks are compared with."""
 
     name: str | None = Field(
         None,
@@ -56,6 +56,11 @@ class StudySection(Section):
         description="the study's name in the database; the file's stem when absent",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="everything random follows from it")
+    baselines: bool = Field(
+        True,
+        description="train simple models beside the study, to compare its networks with: the majority class "
+        "or the mean, a linear model, nearest neighbours, gradient boosting",
+    )
 
 
 class SplitSection(Section):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hpsearch.records import DEAD, VALID_LOSS
@@ -62,7 +65,9 @@ def _train_alike(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> li
     results = {}
     for index, (at, lane, state) in enumerate(zip(ranked, tile, states, strict=True)):
         own = curves[:, : DEAD + len(lane.configuration.layers), index].copy()
-        results[at] = finish_lane(lane.trial, own, first_epoch, state)
+        result = finish_lane(lane.trial, own, first_epoch, state)
+        kept = problem.keep_outputs and result.failure is None
+        results[at] = replace(result, outputs=evaluation.outputs(index)) if kept else result
     return [results[at] for at in range(T)]
 
 
@@ -174,6 +179,7 @@ class Evaluation:
         self._buffers = {size: network.buffers(size) for size in {p.stop - p.start for p in self._parts}}
         self._logits = aligned(data.x_valid, T, min(VALID_ROWS, rows), data.problem.outputs)
         self._alive: list[Tensor] = []
+        self._outputs: list[Tensor] = []
         layers = [lane.configuration.layers for lane in network.lanes]
         self._widths = [
             torch.tensor([float(own[layer]) for own in layers if len(own) > layer], device=data.device)
@@ -183,16 +189,23 @@ class Evaluation:
     def means(self) -> Tensor:
         """[2, T] float64: validation loss and metric of each lane."""
         sums = Sums(self._data, len(self._network.lanes))
-        self._alive = []
+        self._alive, self._outputs = [], []
         for part in self._parts:
             size = part.stop - part.start
             logits, values = self._logits[:, :size], self._buffers[size]
             self._network.forward(self._data.x_valid[part], logits, values)
             sums.add(logits[:, None], self._data.y_valid[part][None])
+            if self._data.problem.keep_outputs:
+                self._outputs.append(logits.clone())
             alive = [(each != 0).any(1) for each in self._network.hidden(values)]
             before = self._alive or alive
             self._alive = [a | b for a, b in zip(before, alive, strict=True)]
         return sums.means(self._data.y_valid)
+
+    def outputs(self, lane: int) -> NDArray[np.floating[Any]]:
+        """[rows, O] raw outputs of a lane for the validation rows, where they are kept."""
+        kept: NDArray[np.floating[Any]] = torch.cat([part[lane] for part in self._outputs]).cpu().numpy()
+        return kept
 
     def dead(self) -> list[Tensor]:
         """[n] for each hidden layer: the share of units that were 0 for every row, of its lanes."""

@@ -38,7 +38,8 @@ def train_native(
     results = []
     for at, lane in enumerate(lanes):
         result = finish_lane(lane.trial, tile.curve(at), first_epoch, tile.states[at])
-        results.append(replace(result, evaluating=tile.evaluating[at]))
+        outputs = tile.outputs(at) if problem.keep_outputs and result.failure is None else None
+        results.append(replace(result, evaluating=tile.evaluating[at], outputs=outputs))
     return results
 
 
@@ -58,7 +59,8 @@ class _Tile:
         self._units = [_units(problem, lane) for lane in lanes]
         self._sizes = [_sizes(problem, lane, first_epoch, last_epoch) for lane in lanes]
         self._sums = [np.zeros((epochs, DEAD + len(lane.configuration.layers))) for lane in lanes]
-        rows = self._seen + len(problem.x_valid) if problem.metric in WHOLE else 0
+        kept = problem.metric in WHOLE or problem.keep_outputs
+        rows = self._seen + len(problem.x_valid) if kept else 0
         self._logits = np.zeros((len(lanes), rows, problem.outputs), np.float32)
         self._done = [0] * len(lanes)
         self.evaluating = [0.0] * len(lanes)
@@ -119,6 +121,10 @@ class _Tile:
         ):
             for at, value in zip(trained, whole(outputs, targets), strict=True):
                 self._sums[at][epoch, column] = value
+
+    def outputs(self, at: int) -> NDArray[np.float32]:
+        """[rows, O] raw outputs of a lane for the validation rows, after the epoch that was trained last."""
+        return self._logits[at, self._seen :].copy()
 
     def curve(self, at: int) -> FloatArray:
         """[epochs, 4 + hidden layers] of a lane, from the sums over rows."""
