@@ -42,7 +42,13 @@ from hpsearch.reporting.charts.front import front_charts
 from hpsearch.reporting.charts.lessons import importances_chart, interaction_charts, isolation_charts
 from hpsearch.reporting.charts.parallel import parallel_chart
 from hpsearch.reporting.charts.spec import Chart
-from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, remarks
+from hpsearch.reporting.comparison import (
+    by_repeat,
+    comparison_document,
+    comparison_grid,
+    conclusion,
+    remarks,
+)
 from hpsearch.reporting.documents import lessons_document, study_document, trial_row
 from hpsearch.reporting.finalists import (
     confirmation_document,
@@ -260,14 +266,20 @@ def _compared(source: Source) -> Section | None:
     def blocks() -> Iterator[Block]:
         yield Sentence(conclusion(c), Tone.VERDICT)
         yield Charts(
-            lambda _: comparison_charts(c),
+            lambda _: comparison_charts(c.answer),
             heading=3,
             panels="panels wide",
             file="comparison.png",
-            caption="Scores by seed, with means and intervals",
+            caption=f"Scores by {c.answer.unit}, with means and intervals",
         )
         caption = f"{subject}: each one's best trial, retrained"
-        yield Table(comparison_grid(c), caption, all_with="--format json")
+        if c.answer is not c:
+            over = f"{subject}: over {plural(c.answer.seeds, 'repeat')}"
+            yield Table(comparison_grid(c.answer), over, all_with="--format json")
+            yield from map(Sentence, by_repeat(c))
+            yield Table(comparison_grid(c), f"{caption}, on this split alone", formats=EVERYWHERE - TERMINAL)
+        else:
+            yield Table(comparison_grid(c), caption, all_with="--format json")
         yield Remarks(remarks(c))
 
     return Section(
