@@ -40,8 +40,8 @@ def _named(methods: Mapping[str, Method]) -> str:
 _COMPARE_NOTES = (
     "\nA study may lack this table. With it, `run` ends with the answer, which "
     "`report` shows again: each value's best complete trial "
-    "is retrained on fresh seeds (initial weights and orders of the rows, the same for all values), for the epochs "
-    "after which it was best, and scored once on the test set; differences are paired by seed and have t intervals "
+    "is retrained on fresh seeds (initial weights and orders of the rows, the same for all values) "
+    "and scored once on the test set; differences are paired by seed and have t intervals "
     'that hold for all of them together. Take `sampler = "qmc"` or `"random"` and `stopping = "none"`, so that '
     "every value gets its share of the trials. The answer is stored with the study, so that "
     "`report` trains nothing for it; the table may be added to a study or changed at "

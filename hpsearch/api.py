@@ -474,13 +474,17 @@ def export(
     trial: int | None = None,
     out: str | Path | None = None,
     onnx: bool = False,
+    refit: bool = True,
     storage: str = DEFAULT_STORAGE,
     say: Callable[[str], None] = _SILENT.says,
 ) -> Exported:
-    """Write a trial of a stored study as a model that predicts; its weights are those after its best epoch.
+    """Write a trial of a stored study as a model that predicts.
 
     Args:
         trial: its number; the best confirmed one by default, or the best by validation.
+        refit: train it on the training and validation rows together, for its confirmed number of epochs. No
+            row is left to score that network but the test set's, so the confirmed score of its configuration
+            is what to expect of it. Otherwise its weights are those that its validation metric is of.
         out: the folder, "STUDY-model" by default. onnx: write model.onnx, too; needs hpsearch[onnx].
         say: is told what takes a while.
 
@@ -501,8 +505,9 @@ def export(
         check_trial(record.name, trial, len(trials), "--trial")
     chosen = trials[choose_trial(found, trial)]
     own, dataset = reload(record)
-    say(f"training trial {chosen.number} again up to epoch {chosen.best_epoch}")
-    model = make_model(record, own, dataset, chosen, choose_device("auto"), found.confirmation)
+    rows = " on the training and validation rows" if refit else ""
+    say(f"training trial {chosen.number} again{rows}")
+    model = make_model(record, own, dataset, chosen, choose_device("auto"), found.confirmation, refit)
     return write_model(model, Path(out) if out is not None else Path(f"{record.name}-model"), onnx)
 
 

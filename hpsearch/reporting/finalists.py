@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hpsearch.errors import plural
 from hpsearch.reporting.grids import Column, Grid, thinned_epochs
-from hpsearch.results.confirmation import BEST, LAST, Confirmation, confirmed_frame, finalist_curves
+from hpsearch.results.confirmation import (
+    BEST,
+    LAST,
+    VALIDATION,
+    Confirmation,
+    Finalist,
+    confirmed_frame,
+    finalist_curves,
+)
 from hpsearch.stats import LEVEL, chance_of_best
 from hpsearch.text import (
     MISSING,
@@ -53,20 +62,24 @@ def finalists_title(c: Confirmation) -> str:
 
 
 def finalists_grid(c: Confirmation) -> Grid:
-    """One row a finalist, best first: rank, score, distance to the best, and what it was selected at."""
+    """One row a finalist, the one to use first: rank, score, distance to the first, validation on the fresh
+    seeds, and what it was selected at.
+    """
     frame = confirmed_frame(c)
     names = [str(name) for name in frame.columns if str(name).startswith("param_")]
     columns = [
         Column("rank"),
         Column("trial"),
-        *map(Column, (c.metric, "95 % interval", "to the best", "its interval", "selected at", "shrinkage")),
+        *map(
+            Column, (c.metric, "95 % interval", "to the first", "its interval", "validation", "selected at")
+        ),
         *(Column(name.removeprefix("param_"), not isinstance(frame[name].iloc[0], str)) for name in names),
     ]
     columns += [Column("diverged")] if frame["diverged"].any() else []
     rows = []
     for row in frame.to_dict("records"):
-        to_best = [row[name] for name in ("difference", "difference_low", "difference_high")]
-        known = [value for value in to_best if not missing(value)]
+        to_first = [row[name] for name in ("difference", "difference_low", "difference_high")]
+        known = [value for value in to_first if not missing(value)]
         difference, *ends = signed_texts(c.metric, *known) or [""]
         cells = [
             rank_text(row["rank_low"], row["rank_high"]),
@@ -75,8 +88,8 @@ def finalists_grid(c: Confirmation) -> Grid:
             MISSING if missing(row["mean"]) else interval_text(c.metric, row["low"], row["high"]),
             difference,
             " … ".join(ends) or ("the same" if difference else ""),
+            metric_text(c.metric, row["again"]),
             metric_text(c.metric, row["selected"]),
-            drop_text(c.metric, row["shrinkage"]),
             *(parameter_text(row[name]) for name in names),
         ]
         cells += [f"{row['diverged']} of {c.seeds}"] if frame["diverged"].any() else []
@@ -85,7 +98,7 @@ def finalists_grid(c: Confirmation) -> Grid:
 
 
 def verdict(c: Confirmation) -> str:
-    """One sentence: which trial is the best, or which cannot be told apart."""
+    """Which trial to use, how good it is, and which cannot be told apart from it."""
     best, tied = c.best, c.tied
     if best.estimate is None:
         return (
@@ -96,22 +109,40 @@ def verdict(c: Confirmation) -> str:
         found += f" ({interval_text(c.metric, best.estimate.low, best.estimate.high)})"
     if len(c.finalists) == 1:
         return f"Trial {best.trial} has {found} on {c.part} rows."
+    by = "in the search" if c.part == VALIDATION else "by validation on fresh seeds"
     if len(tied) == 1:
         others = "the other one" if len(c.finalists) == 2 else f"the other {len(c.finalists) - 1}"
+        if c.above:
+            return f"Trial {best.trial}, the first {by}, has {found} on {c.part} rows. {_above(c)}"
         return f"Trial {best.trial} is better than {others}: {found} on {c.part} rows."
-    names = [str(each.trial) for each in tied[:_NAMED]]
-    if len(tied) > _NAMED:
-        names = [*names[:-1], f"{len(tied) - _NAMED + 1} more"]
+    low, high = c.ranking.ranks[c.order[0]]
+    said = (
+        f"Trials {_named(tied)} cannot be told apart (rank {rank_text(low, high)}); "
+        f"{best.trial}, the first {by}, has {found} on {c.part} rows. "
+    )
+    return said + (_above(c) if c.above else "Choose among them by what else counts, such as size.")
+
+
+def _named(finalists: Sequence[Finalist]) -> str:
+    names = [str(each.trial) for each in finalists[:_NAMED]]
+    if len(finalists) > _NAMED:
+        names = [*names[:-1], f"{len(finalists) - _NAMED + 1} more"]
+    return listed(names)
+
+
+def _above(c: Confirmation) -> str:
+    """That some score better than the one to use, and what it would mean to take one of them instead."""
+    trials, score = ("Trial", "scores") if len(c.above) == 1 else ("Trials", "score")
     return (
-        f"Trials {listed(names)} cannot be told apart (rank {rank_text(1, len(tied))}); the first has "
-        f"{found}. Choose among them by what else counts, such as size."
+        f"{trials} {_named(c.above)} {score} clearly better there; a trial chosen for its score on these "
+        f"{c.part} rows is flattered by it."
     )
 
 
 def shrinkage_sentence(c: Confirmation) -> str | None:
     """How much of what the trials promised on validation was luck, and of what."""
     frame = confirmed_frame(c).dropna(subset=["mean", "again"])
-    if frame.empty or c.part == "validation":
+    if frame.empty or c.part == VALIDATION:
         return None
     selected, again, mean = (float(frame[name].mean()) for name in ("selected", "again", "mean"))
     sign = 1.0 if c.maximize else -1.0
@@ -121,7 +152,7 @@ def shrinkage_sentence(c: Confirmation) -> str | None:
     sure = "flatter" if rows > 0 else "are harder,"
     return (
         f"Selected at {levels[0]} validation {c.metric}; retrained on fresh seeds they average {levels[1]} "
-        f"({drop_text(c.metric, seed)}{unit} were luck of seed and epoch), and {levels[2]} on the {c.part} "
+        f"({drop_text(c.metric, seed)}{unit} were luck), and {levels[2]} on the {c.part} "
         f"set (the validation rows, on which they were chosen, {sure} by "
         f"{drop_text(c.metric, abs(rows))}{unit})."
     )
@@ -166,12 +197,17 @@ def uses_sentence(c: Confirmation) -> str:
 def finalists_remarks(c: Confirmation) -> list[str]:
     """What the reader must know to take the numbers for no more than they are."""
     lines = [line for line in (shrinkage_sentence(c), chance_sentence(c)) if line]
+    if c.part != VALIDATION and len(c.finalists) > 1:
+        lines.append(
+            "The first is chosen by validation on the fresh seeds, not by its score, so the choice does not "
+            "flatter its score."
+        )
     divided = ", and other splits into training and validation" if c.resampled else " on this split"
     lines.append(
         f"Intervals cover other initial weights and row orders{divided}; other {c.part} rows would vary "
         f"more. {c.ranking.method}"
     )
-    if c.part == "validation":
+    if c.part == VALIDATION:
         lines.append(NO_TEST)
     return [*lines, uses_sentence(c)]
 
@@ -196,6 +232,7 @@ def confirmation_document(c: Confirmation) -> dict[str, Any]:
             "level": LEVEL,
             "method": c.ranking.method,
             "verdict": verdict(c),
+            "recommended": c.best.trial,
             "uses": [
                 {
                     "purpose": use.purpose,

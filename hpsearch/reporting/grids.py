@@ -63,7 +63,7 @@ def summary_lines(report: Report) -> list[str]:
         best = f"best {value} (trial {row['trial']}, epoch {row['best_epoch']})"
     c = report.confirmation
     if c is not None and c.best.estimate is not None:
-        first = f"best on fresh seeds: {c.part} {c.metric} {metric_text(c.metric, c.best.estimate.mean)}"
+        first = f"first on fresh seeds: {c.part} {c.metric} {metric_text(c.metric, c.best.estimate.mean)}"
         best = f"{first} (trial {c.best.trial})   {best.replace('best', 'best by validation')}"
     cost = f"trained {plural(report.epochs, 'epoch')}"
     if report.epochs_per_second is not None:

@@ -10,7 +10,7 @@ from hpsearch.records import State
 from hpsearch.reporting.blocks import begun
 from hpsearch.reporting.grids import valid_name
 from hpsearch.results.advice import Advice
-from hpsearch.results.confirmation import Confirmation
+from hpsearch.results.confirmation import VALIDATION, Confirmation
 from hpsearch.results.frames import Report
 from hpsearch.text import counts_text, interval_text, listed, metric_text, seconds_text
 
@@ -56,7 +56,10 @@ def _confirmed(c: Confirmation) -> str:
     found = best.estimate
     interval = interval_text(c.metric, found.low, found.high)
     score = f"{c.part} {c.metric} {metric_text(c.metric, found.mean)} (95 % interval {interval})"
-    if not others:
+    by = "" if c.part == VALIDATION else " by validation,"
+    if c.above:
+        how = f"though {plural(len(c.above), 'other finalist')} scored clearly better there"
+    elif not others:
         how = (
             f"better than {plural(len(c.finalists) - 1, 'other finalist')}"
             if len(c.finalists) > 1
@@ -64,7 +67,7 @@ def _confirmed(c: Confirmation) -> str:
         )
     else:
         how = f"indistinguishable from {plural(others, 'other finalist')}"
-    return f"Trial {best.trial} comes out first on {plural(c.seeds, 'fresh seed')} with {score}, {how}."
+    return f"Trial {best.trial} comes out first on {plural(c.seeds, 'fresh seed')}{by} with {score}, {how}."
 
 
 def _next(report: Report, found: Sequence[Advice]) -> str:

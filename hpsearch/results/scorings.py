@@ -12,7 +12,7 @@ import numpy as np
 
 from hpsearch.errors import check_trial
 from hpsearch.records import IntArray, Scoring, State, StudyRecord, Trial, Trials
-from hpsearch.results.confirmation import Confirmation, Finalist, Retrained, Use
+from hpsearch.results.confirmation import TEST, Confirmation, Finalist, Retrained, Use
 from hpsearch.results.contrast import Arm, Contrast
 from hpsearch.results.frames import Report, check_finished, trials_frame, with_note
 from hpsearch.results.packed import unpacked
@@ -20,7 +20,6 @@ from hpsearch.results.repeats import REPEAT, Asked, over_repeats, repeats_in
 from hpsearch.store import StudyStore
 
 CONFIRMATION, COMPARISON = "confirmation", "comparison"
-TEST, VALIDATION = "test", "validation"
 
 
 def pack(finalists: Sequence[Retrained], complete: int) -> bytes:

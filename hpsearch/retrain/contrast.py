@@ -14,13 +14,12 @@ from hpsearch.data.same import same_rows
 from hpsearch.defaults import COMPARE_SEEDS
 from hpsearch.errors import HpsearchError, check_trial, nearest, plural
 from hpsearch.records import State, StudyRecord, Task, Trial
-from hpsearch.results.confirmation import Retrained
+from hpsearch.results.confirmation import TEST, Retrained
 from hpsearch.results.contrast import Arm, Choice, Contrast, Margin, Pairing, anytime, gate_rows
 from hpsearch.results.frames import Report, trials_frame
 from hpsearch.results.repeats import Asked, Repeat, over_repeats, repeat_seed, repeats_in
 from hpsearch.results.scorings import (
     COMPARISON,
-    TEST,
     confirmation_of,
     finished,
     is_current,
@@ -125,8 +124,8 @@ def compare_arms(
 ) -> Contrast:
     """What `[compare]` asks: arms, and their scores on the test set, or on validation if there is none.
 
-    The best complete trial of each arm, by validation, is retrained on every seed for the epochs after which
-    it was best. On one seed, all arms see the same mini-batches and the same split.
+    The best complete trial of each arm, by validation, is retrained on every seed, see `candidate_of`. On
+    one seed, all arms see the same mini-batches and the same split.
 
     Raises:
         HpsearchError: the baseline has no complete trial.

@@ -10,10 +10,9 @@ from hpsearch.data.builtin import GENERATED
 from hpsearch.data.same import same_rows
 from hpsearch.errors import HpsearchError
 from hpsearch.records import StudyRecord, Trial
-from hpsearch.results.confirmation import Retrained
+from hpsearch.results.confirmation import TEST, Retrained
 from hpsearch.results.contrast import Rows
 from hpsearch.results.repeats import REPEAT, Asked, Repeat, about_repeat, pack_repeat, repeats_in
-from hpsearch.results.scorings import TEST
 from hpsearch.retrain.fresh_seeds import Watch, scored_part
 from hpsearch.running.machine import Machine
 from hpsearch.running.pool import StopFlag
