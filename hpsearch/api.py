@@ -14,7 +14,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.defaults import COMPARE_SEEDS, CONFIRM_SEEDS, DEFAULT_STORAGE, LEAST_SEEDS, TOP
+from hpsearch.defaults import (
+    COMPARE_SEEDS,
+    CONFIRM_SEEDS,
+    DEFAULT_STORAGE,
+    LEAST_SEEDS,
+    MOST_REPEATS,
+    REPEATS,
+    TOP,
+)
 from hpsearch.errors import Complaint, HpsearchError, NothingToShowError, StudyFileError, check_trial
 from hpsearch.records import Params, Progress, Trial
 from hpsearch.result import Plan, Predictions, Queue, Result
@@ -106,7 +114,7 @@ def run(
             watch.finds_complete(study, dataset, asked, nothing_left)
             confirm = confirm and not any(each.purpose == CONFIRMATION for each in store.scorings())
             with Beside(study, dataset, store) as beside:
-                return _finish(study, dataset, store, machine, confirm, watch, beside)
+                return _finish(study, dataset, store, machine, confirm, watch, sampler, beside)
         said, warnings = run_provenance(study, dataset, machine()), list[str]()
         store, study = open_study(database, study, dataset, said, warnings.append)
         stop = StopFlag(study.search.time_limit if time_limit is None else time_limit)
@@ -126,9 +134,8 @@ def run(
             )
             watch.ends(Ending(study, store.counts(), database.url, outcome.enough))
             if outcome.complete:
-                return replace(
-                    _finish(study, dataset, store, machine, confirm, watch, beside), profile=outcome.profile
-                )
+                ended = _finish(study, dataset, store, machine, confirm, watch, sampler, beside)
+                return replace(ended, profile=outcome.profile)
             beside.store(patience=0)
             return Result(_report_so_far(store), False, stopped=stop.asked, profile=outcome.profile)
 
@@ -368,20 +375,30 @@ def compare(
     *,
     metric: str | None = None,
     seeds: int = COMPARE_SEEDS,
+    repeats: int = REPEATS,
     margin: str | None = None,
     storage: str = DEFAULT_STORAGE,
     storage_b: str | None = None,
     device: str = "auto",
     workers: int | None = None,
     watch: Callable[[int, int], None] = _SILENT.retrains,
+    repeating: Callable[[int, int], None] = _SILENT.repeats,
+    say: Callable[[str], None] = _SILENT.says,
 ) -> Contrast:
     """Retrain two studies or trials on fresh seeds and score them on the test set: is B better than A?
+
+    With two repeats or more, the verdict is about the studies: each repeat splits the rows anew, the same for
+    both, searches, and trains the best trial by validation on a few fresh seeds. Repeats are stored, so that
+    the same call goes on where an earlier one ended.
 
     Args:
         a, b: a study, which stands for its best trial, or a trial such as "digits:17".
         metric: that both are scored by; their own by default. seeds: at least 3.
+        repeats: how often; 1 compares the configurations that both found on their own split.
         margin: how much worse B may be, such as "0.5%" or "0.005", if that is to be tested.
         storage_b: database of B; that of A by default.
+        watch, repeating: are called with (pieces of work that are done, all of them), and with repeats.
+        say: is told what takes a while.
 
     Raises:
         NothingToShowError: a study has no complete trial.
@@ -391,7 +408,9 @@ def compare(
     from hpsearch.retrain.contrast import Subject, compare_two
     from hpsearch.running.machine import Machine
 
-    _check_least(seeds=(seeds, LEAST_SEEDS))
+    _check_least(seeds=(seeds, LEAST_SEEDS), repeats=(repeats, 1))
+    if repeats > MOST_REPEATS:
+        raise HpsearchError(f"repeats: expected at most {MOST_REPEATS:,}; found {repeats:,}")
     machine = Machine.of(device, workers)
     allowed = None if margin is None else read_margin(margin)
     (name_a, trial_a), (name_b, trial_b) = _subject(a), _subject(b)
@@ -408,8 +427,11 @@ def compare(
             metric=metric,
             seeds=seeds,
             margin=allowed,
+            repeats=repeats,
             machine=machine,
             watch=watch,
+            repeating=repeating,
+            say=say,
         )
 
 
@@ -641,6 +663,7 @@ def _finish(
     machine: Callable[[], Machine],
     confirm: bool,
     watch: Watch,
+    sampler: SamplerFactory | None,
     beside: Beside,
 ) -> Result:
     """Confirm the best of a complete study, answer the question that it asks, and store its baselines."""
@@ -656,7 +679,7 @@ def _finish(
     if study.compare is not None:
         from hpsearch.retrain.contrast import answer
 
-        note = answer(study, dataset, store, machine, watch.says)
+        note = answer(study, dataset, store, machine, watch.says, watch.repeats, sampler)
     beside.store(watch.says)
     found = _report_so_far(store)
     if note is not None:

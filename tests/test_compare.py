@@ -55,6 +55,7 @@ trials = 12
 [compare]
 by = "activation"
 seeds = 4
+repeats = 1
 """
 
 
@@ -249,13 +250,15 @@ def test_words_carry_sign_unit_and_rows() -> None:
         compared({"linear": base, "deep": base + np.array((0.40, 0.41, 0.42, 0.41))}, by="linear")
     )
     assert text.startswith(
-        "deep against linear: accuracy +41.0 points (95 % interval +39.7 … +42.3, 4 seeds, "
+        "deep against linear, these two configurations on this split: accuracy +41.0 points ("
+        "95 % interval +39.7 … +42.3, 4 seeds, "
     )
     assert text.endswith("80 test rows): deep is better.")
     rmse = {"metric": "rmse", "maximize": False, "part": "validation"}
     found = compared({"a": base * 100, "b": base * 100 - np.array((3.0, 3.1, 3.2, 3.1))}, **rmse)
     assert conclusion(found).startswith(
-        "b against a: rmse −3.10 (95 % interval −3.23 … −2.97, 4 seeds, 80 val"
+        "b against a, these two configurations on this split: rmse −3.10 (95 % interval −3.23 … −2.97, "
+        "4 seeds, 80 val"
     )
     assert any("no test set" in line for line in remarks(found))
     assert estimate(np.array([1.0, 2.0])) is None

@@ -107,6 +107,9 @@ class TerminalWatch(Watch):
     def retrains(self, done: int, total: int) -> None:
         self._advance("retraining finalists", done, total)
 
+    def repeats(self, done: int, total: int) -> None:
+        self._advance("repeats", done, total)
+
     def says(self, text: str) -> None:
         self.say([text])
 

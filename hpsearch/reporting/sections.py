@@ -55,6 +55,7 @@ from hpsearch.reporting.charts.parallel import parallel_chart
 from hpsearch.reporting.charts.predicted import predicted_chart
 from hpsearch.reporting.charts.spec import Chart
 from hpsearch.reporting.comparison import (
+    by_repeat,
     comparison_document,
     comparison_grid,
     conclusion,
@@ -381,14 +382,22 @@ def _compared(source: Source) -> Section | None:
     def blocks() -> Iterator[Block]:
         yield Sentence(conclusion(c), Tone.VERDICT)
         yield Charts(
-            lambda _: comparison_charts(c),
+            lambda _: comparison_charts(c.answer),
             heading=3,
             panels="panels wide",
             file="comparison.png",
-            caption="Scores by seed, with means and intervals",
+            caption=f"Scores by {c.answer.unit}, with means and intervals",
         )
         caption = f"{subject}: each one's best trial, retrained"
-        yield Table(comparison_grid(c, dead_units(source.report)), caption, all_with="--format json")
+        dead = dead_units(source.report)
+        if c.answer is not c:
+            over = f"{subject}: over {plural(c.answer.seeds, 'repeat')}"
+            yield Table(comparison_grid(c.answer, dead), over, all_with="--format json")
+            yield from map(Sentence, by_repeat(c))
+            alone = f"{caption}, on this split alone"
+            yield Table(comparison_grid(c, dead), alone, formats=EVERYWHERE - TERMINAL)
+        else:
+            yield Table(comparison_grid(c, dead), caption, all_with="--format json")
         yield Remarks(warnings(c))
         yield Remarks(methods(c), formats=source.methods)
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from hpsearch.errors import StorageError, check_trial
+from hpsearch.errors import check_trial
 from hpsearch.records import Baseline, IntArray, Scoring, State, StudyRecord, Trial, Trials
 from hpsearch.results.baselines import BASELINES, stored_baselines, unpack_baselines
 from hpsearch.results.confirmation import TEST, Confirmation, Finalist, Retrained, Use
 from hpsearch.results.contrast import Arm, Contrast
 from hpsearch.results.frames import Report, check_finished, trials_frame, with_note
+from hpsearch.results.packed import unpacked
+from hpsearch.results.repeats import REPEAT, Asked, over_repeats, repeats_in
 from hpsearch.store import StudyStore
 
 CONFIRMATION, COMPARISON = "confirmation", "comparison"
@@ -58,7 +59,7 @@ def confirmation_of(
     complete = (
         value for value, state in zip(joined.value, joined.state, strict=True) if state is State.COMPLETE
     )
-    with _arrays(record, last) as arrays:
+    with unpacked(record.name, last) as arrays:
         about = last.about
         finalists = tuple(
             _finalist(trials[number], about["epochs"][place], place, arrays)
@@ -88,7 +89,7 @@ def baselines_of(record: StudyRecord, scorings: Sequence[Scoring]) -> tuple[Base
     stored = stored_baselines(scorings) if record.document["study"].get("baselines", True) else None
     if stored is None:
         return ()
-    with _arrays(record, stored) as arrays:
+    with unpacked(record.name, stored) as arrays:
         return unpack_baselines(stored.about, arrays)
 
 
@@ -113,6 +114,7 @@ def store_comparison(store: StudyStore, found: Contrast) -> None:
         "baseline": found.base,
         "finished": found.finished,
         "compare": store.record.document["compare"],
+        "of": Asked.of_arms(store.record).of,
     }
     arrays = {
         "scores": np.array([arm.scores for arm in arms]),
@@ -126,22 +128,20 @@ def store_comparison(store: StudyStore, found: Contrast) -> None:
 def comparison_of(
     record: StudyRecord, trials: Sequence[Trial], scorings: Sequence[Scoring]
 ) -> Contrast | None:
-    """The last stored answer to what the study's `[compare]` asks now, or None.
+    """The last stored answer to what the study's `[compare]` asks now with its repeats, or None.
 
     trials: the study's, in number order. scorings: all of them; those of earlier versions have no numbers.
 
     Raises:
         StorageError: what is stored of it cannot be read.
     """
-    asked = record.document.get("compare")
-    stored = (each for each in reversed(scorings) if each.purpose == COMPARISON and each.data)
-    last = next((each for each in stored if asked and each.about.get("compare") == asked), None)
+    last = _last_comparison(record, scorings)
     if last is None:
         return None
-    with _arrays(record, last) as arrays:
+    with unpacked(record.name, last) as arrays:
         about = last.about
         scored = {int(place): at for at, place in enumerate(arrays["places"])}
-        return Contrast(
+        found = Contrast(
             by=about["by"],
             metric=record.metric,
             maximize=record.direction == "maximize",
@@ -155,6 +155,31 @@ def comparison_of(
             rows=about["rows"],
             finished=about["finished"],
         )
+    wanted = Asked.of_arms(record)
+    wanted = replace(wanted, of=about.get("of", wanted.of))
+    return over_repeats(found, wanted, [repeats_in(record.name, scorings, wanted)])
+
+
+def is_current(record: StudyRecord, trials: Sequence[Trial], scorings: Sequence[Scoring]) -> bool:
+    """Whether the last stored answer, perhaps without all of its repeats, is of the study as it is now."""
+    last = _last_comparison(record, scorings)
+    if last is None:
+        return False
+    of = Asked.of_arms(record).of
+    return bool(last.about["finished"] == finished(trials) and last.about.get("of", of) == of)
+
+
+def _last_comparison(record: StudyRecord, scorings: Sequence[Scoring]) -> Scoring | None:
+    asked = record.document.get("compare")
+    stored = (each for each in reversed(scorings) if each.purpose == COMPARISON and each.data)
+    return next((each for each in stored if asked and _same_question(each.about.get("compare"), asked)), None)
+
+
+def _same_question(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
+    """Whether the answer to one is that to the other; repeats of it are scorings of their own."""
+    return before is not None and all(
+        before.get(key) == now.get(key) for key in {*before, *now} - {"repeats"}
+    )
 
 
 def _stored_arm(
@@ -227,12 +252,13 @@ def _looks(scorings: Sequence[Scoring]) -> list[tuple[Scoring, int, int]]:
 
     An answer on the validation split is none: all trials were chosen there. Nor is one with the numbers of an
     earlier one: trials added since changed no arm's best. Nor are baselines: a look counts because a network
-    may be chosen by it, which flatters it; these score no network, and nothing about them is chosen.
+    may be chosen by it, which flatters it; these score no network, and nothing about them is chosen. Repeats
+    choose nothing either, and score other splits.
     """
     looks, seen = list[tuple[Scoring, int, int]](), []
     for each in scorings:
         about = each.about
-        if each.purpose == BASELINES:
+        if each.purpose in (BASELINES, REPEAT):
             continue
         if each.purpose == COMPARISON and "by" in about:
             numbers = [about[name] for name in ("by", "trials", "seeds", "rows")]
@@ -249,24 +275,6 @@ def _finalist(trial: Trial, epochs: int, place: int, arrays: Mapping[str, Any]) 
     selected = float("nan") if trial.value is None else trial.value
     said = {name: arrays[f"{name}.{place}"] for name in _SAID if f"{name}.{place}" in arrays}
     return Finalist(trial.number, epochs, scores, losses, curves, trial.params, selected, **said)
-
-
-@contextmanager
-def _arrays(record: StudyRecord, scoring: Scoring) -> Iterator[dict[str, Any]]:
-    """The arrays of a scoring; an error in the `with` means that they or its `about` are damaged.
-
-    Raises:
-        StorageError: they are not as they were written.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        yield load(scoring.data)
-    except (SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
-        raise StorageError(
-            f'study "{record.name}": scoring {scoring.number} is not as hpsearch writes it ({error!r})'
-        ) from None
 
 
 def report_of(

@@ -79,6 +79,9 @@ class Watch:
     def retrains(self, done: int, total: int) -> None:
         """Retraining finalists on fresh seeds: `done` of `total` pieces of work."""
 
+    def repeats(self, done: int, total: int) -> None:
+        """Repeating a comparison on other splits: `done` of `total` repeats."""
+
     def says(self, text: str) -> None:
         """What takes a while now."""
 
