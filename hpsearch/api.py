@@ -328,7 +328,7 @@ def confirm(
         seeds: each with other initial weights and orders of the rows; at least 3.
         resampled: with each seed, split the rows of training and validation anew.
         device: auto, cpu, cuda or mps. workers: training threads, by default one a core.
-        watch: is called with (pieces of work that are done, all of them).
+        watch: is called with (epochs that are done, all of them).
 
     Raises:
         NothingToShowError: no trial is complete.
@@ -643,7 +643,7 @@ def _finish(
     if study.compare is not None:
         from hpsearch.retrain.contrast import answer
 
-        note = answer(study, dataset, store, machine, watch.says)
+        note = answer(study, dataset, store, machine, watch.says, watch.retrains)
     found = _report_so_far(store)
     if note is not None:
         from hpsearch.results.frames import with_note

@@ -104,7 +104,7 @@ class TerminalWatch(Watch):
             self.say([f"enough   {ending.enough}: no more trials begin"])
 
     def retrains(self, done: int, total: int) -> None:
-        self._advance("retraining finalists", done, total)
+        self._advance("retraining on fresh seeds", done, total)
 
     def says(self, text: str) -> None:
         self.say([text])

@@ -54,11 +54,12 @@ def answer(
     store: StudyStore,
     machine: Callable[[], Machine],
     say: Callable[[str], None],
+    watch: Watch = lambda done, total: None,
 ) -> str | None:
     """Answer what `[compare]` asks and store it, unless that is done; this looks at the test set once.
 
     Returns why there can be no answer, if so. machine: is called only if something is trained. say: hears
-    what takes a while.
+    what takes a while; watch: how far it is.
     """
     record, trials = store.record, store.trials()
     known = comparison_of(record, trials, store.scorings())
@@ -68,7 +69,7 @@ def answer(
     say(f"comparing {by}: retraining the best trial of each on {seeds} seeds")
     report = Report(record, trials_frame(record, trials), {})
     try:
-        found = compare_arms(study, dataset, trials, report, machine())
+        found = compare_arms(study, dataset, trials, report, machine(), watch)
     except HpsearchError as error:
         return f"no comparison: {error}"
     store_comparison(store, found)
@@ -76,7 +77,12 @@ def answer(
 
 
 def compare_arms(
-    study: Study, dataset: Dataset, trials: Sequence[Trial], report: Report, machine: Machine
+    study: Study,
+    dataset: Dataset,
+    trials: Sequence[Trial],
+    report: Report,
+    machine: Machine,
+    watch: Watch = lambda done, total: None,
 ) -> Contrast:
     """What `[compare]` asks: arms, and their scores on the test set, or on validation if there is none.
 
@@ -99,7 +105,7 @@ def compare_arms(
         raise HpsearchError(f"{what} complete trial to compare with; train more trials")
     part, rows = scored_part(dataset)
     candidates = list(chosen.values())
-    repeats = train_fresh(study, dataset, candidates, asked.seeds, machine=machine)
+    repeats = train_fresh(study, dataset, candidates, asked.seeds, machine=machine, watch=watch)
     found = dict(zip(chosen, repeats, strict=True))
     nothing = Retrained(None, None, np.empty(0))
     arms = tuple(

@@ -17,7 +17,7 @@ from hpsearch.results.confirmation import Confirmation, Retrained
 from hpsearch.results.frames import trials_frame
 from hpsearch.results.scorings import CONFIRMATION, TEST, VALIDATION, confirmation_of, pack
 from hpsearch.running.machine import Machine
-from hpsearch.running.pool import StopFlag, make_pool
+from hpsearch.running.pool import Pool, StopFlag, make_pool
 from hpsearch.running.prepare import make_problem
 from hpsearch.store import StudyStore
 from hpsearch.study.file import Study
@@ -28,7 +28,7 @@ _WEIGHTS = 0
 """All weights are drawn for this number: with one seed, equal layers begin from equal weights."""
 
 Watch = Callable[[int, int], None]
-"""Is called with (pieces of work that are done, all of them)."""
+"""Is called with (epochs that are done, all of them)."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def train_fresh(
     scores, losses = np.full((2, len(candidates), count), np.nan)
     curves: dict[tuple[int, int], FloatArray] = {}
     with closing(make_pool(None, _FreshSeeds(problems), machine.workers)) as pool:
-        results = pool.results(pool.begin(tiles), StopFlag(), lambda: None)
-        for done, result in enumerate(results, start=1):
+        told = _Told(pool, watch, count * sum(each.epochs for each in candidates))
+        for result in pool.results(pool.begin(tiles), StopFlag(), told.tell):
             for lane in result.lanes:
                 assert isinstance(result.tile, _SeedTile)
                 assert isinstance(lane, _Scored)
@@ -103,7 +103,8 @@ def train_fresh(
                 curves[at] = lane.curve
                 if lane.row is not None:
                     scores[at], losses[at] = lane.row[VALID_METRIC], lane.row[VALID_LOSS]
-            watch(done, len(tiles))
+            told.done += len(result.lanes) * result.tile.last_epoch
+        told.tell()
     return [
         Retrained(
             each.trial,
@@ -115,6 +116,25 @@ def train_fresh(
         )
         for number, each in enumerate(candidates)
     ]
+
+
+@dataclass
+class _Told:
+    """Tells a watch how many of `total` epochs are done, those inside of tiles too; it never goes back.
+
+    done: in the tiles that have ended.
+    """
+
+    pool: Pool
+    watch: Watch
+    total: int
+    done: int = 0
+    most: int = 0
+
+    def tell(self) -> None:
+        inside = sum(each.epochs for tile in self.pool.going() for each in tile.lanes.values())
+        self.most = min(self.total, max(self.most, self.done + int(inside)))
+        self.watch(self.most, self.total)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from hpsearch.running.forecast import (
     Seconds,
     cost_of,
     expected_share,
+    later_share,
     one_trial,
     seconds_left,
     shares,
@@ -126,16 +127,19 @@ def _seconds(
         max(cost.together for cost in costs),
         len({cost.kind for cost in costs}),
         unfinished=[Begun(rule.pauses(trial.number), trial.epochs, lane) for trial in running],
-        prior=expected_share(study),
+        share=expected_share(study),
+        later=later_share(study),
     )
     return seconds_left(ahead, 0.0, _PROBED)
 
 
 def mean_epochs(rule: Stopping, study: Study) -> tuple[float, bool]:
     """Epochs that a trial gets on average, and whether that is only the most that it may get."""
-    share = expected_share(study)
-    one = Plan(shares(rule, range(study.search.trials)), 1, 0.0, 1, 1, prior=share)
-    return one_trial(one)[0], share == 1 and study.search.stopping != "none"
+    search, share, later = study.search, expected_share(study), later_share(study)
+    first = min(1.0, search.cohort / search.trials)
+    mean = share * first + later * (1 - first)
+    one = Plan(shares(rule, range(search.trials)), 1, 0.0, 1, 1, later=mean)
+    return one_trial(one)[0], share == 1 and search.stopping != "none"
 
 
 def _probe(workload: Networks, tiles: Sequence[Tile]) -> Pace | None:

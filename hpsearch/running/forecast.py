@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from hpsearch.running.workload import Cost
 from hpsearch.search import Stopping
 from hpsearch.study.file import Study
+from hpsearch.study.methods import SAMPLERS
 
 _PLAYED = 40
 """Cohorts that are played; those before them cost what their work does."""
@@ -21,8 +22,12 @@ _PLAYED = 40
 _AVERAGED = 200
 """Trials over which Hyperband's brackets are averaged."""
 
-_DOUBT = 8.0
-"""The rule's own share counts as much as so many trials that were judged."""
+_DOUBT, _TILT_DOUBT = 40.0, 8.0
+"""What is expected counts as much as so many trials that were judged: for shares, and for their costs."""
+
+_BETTER = 1.4
+"""Later trials are better than the first cohort: what this adds to the share that goes on, times the first
+cohort's share of the trials; measured (docs/log.md)."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +61,40 @@ def expected_share(study: Study) -> float:
     return 1 / search.factor if search.stopping in ("halving", "hyperband") else 1.0
 
 
+def later_share(study: Study) -> float:
+    """The share of trials after the first cohort that go on.
+
+    They are judged against the first ones, too, and a sampler that learns makes better ones: so more go on.
+    """
+    search, share = study.search, expected_share(study)
+    if share == 1 or not SAMPLERS[search.sampler].learns:
+        return share
+    return share * (1 + _BETTER * min(1.0, search.cohort / search.trials))
+
+
 @dataclass
 class Judged:
-    """Trials that came to a rung, or diverged on the way, and those that went on. Costs are sums."""
+    """Trials that came to a rung, or diverged on the way, and those that went on.
 
+    first: those that came there first, of whom the rule keeps just its share. Costs are sums over all.
+    """
+
+    first: int = 0
+    first_on: int = 0
     count: int = 0
     went_on: int = 0
     cost: float = 0.0
     cost_on: float = 0.0
 
-    def add(self, cost: float, went_on: bool) -> None:
-        self.count += 1
+    def add(self, cost: float, went_on: bool, first: bool = False) -> None:
+        """One more."""
+        if first:
+            self.first += 1
+            self.first_on += went_on
+        else:
+            self.count += 1
+            self.went_on += went_on
         self.cost += cost
-        self.went_on += went_on
         self.cost_on += cost * went_on
 
     def share(self, prior: float, sigmas: float) -> float:
@@ -81,10 +107,11 @@ class Judged:
     @property
     def tilt(self) -> float:
         """How much more an epoch of those that went on costs than one of all that came."""
-        if not self.went_on or not self.cost:
+        count, on = self.count + self.first, self.went_on + self.first_on
+        if not on or not self.cost:
             return 1.0
-        ratio = (self.cost_on / self.went_on) / (self.cost / self.count)
-        return float(ratio ** (self.went_on / (self.went_on + _DOUBT)))
+        ratio = (self.cost_on / on) / (self.cost / count)
+        return float(ratio ** (on / (on + _TILT_DOUBT)))
 
 
 class Pace:
@@ -159,7 +186,8 @@ class Plan:
     ways: share of new trials by the epochs at which they pause. new: trials not begun yet. cost: of an epoch
     of one. tile: of an epoch of a tile, besides its lanes. together: lanes of a tile at most. kinds: of
     lanes, which do not share tiles. cohort, workers: as in the study and the run. overhead: seconds between
-    two cohorts. epochs: at which no more trials begin.
+    two cohorts. epochs: at which no more trials begin. unfinished: trials that have begun. judged:
+    by the epoch of a rung. share: of the first trials at a rung that go on; later: of all others, expected.
     """
 
     ways: Mapping[tuple[int, ...], float]
@@ -174,18 +202,22 @@ class Plan:
     epochs: float = math.inf
     unfinished: Sequence[Begun] = ()
     judged: Mapping[int, Judged] = field(default_factory=dict)
-    prior: float = 1.0
+    share: float = 1.0
+    later: float = 1.0
 
 
 def play(plan: Plan, sigmas: float = 0.0) -> float:
     """Seconds until the end, in expectation; sigmas: with shares that go on so many deviations off."""
     stages: dict[tuple[tuple[int, ...], int], Waiting] = defaultdict(Waiting)
-    on = _going_on(plan, sigmas)
+    on, reached = _going_on(plan, sigmas), {*plan.judged}
     for each in plan.unfinished:
         stage = sum(epoch <= each.behind for epoch in each.pauses)
         share, tilt = (1.0, 1.0) if each.judged or not each.behind else on[each.behind]
+        if share < 1 and each.behind not in reached:
+            share = plan.share
         if stage < len(each.pauses):
             stages[each.pauses, stage].add(share, each.cost * tilt)
+    reached |= {each.behind for each in plan.unfinished if not each.judged}
     new, seconds, epochs = float(plan.new), 0.0, 0.0
     each_epochs, each_work = one_trial(plan, sigmas)
     if (many := new - _PLAYED * plan.cohort) > 0:
@@ -206,7 +238,9 @@ def play(plan: Plan, sigmas: float = 0.0) -> float:
             epochs += waiting.count * _piece(pauses, stage)
             if stage + 1 < len(pauses):
                 share, tilt = on[pauses[stage]]
+                share = share if pauses[stage] in reached else plan.share
                 going[pauses, stage + 1].add(waiting.count * share, waiting.cost * tilt)
+        reached |= {pauses[stage] for (pauses, stage), waiting in stages.items() if waiting.count}
         stages = going
 
 
@@ -220,8 +254,8 @@ def _going_on(plan: Plan, sigmas: float) -> dict[int, tuple[float, float]]:
     for pauses in {*plan.ways, *(each.pauses for each in plan.unfinished)}:
         for epoch in pauses:
             judged = plan.judged.get(epoch, none)
-            certain = plan.prior == 1 and not judged.count
-            on[epoch] = 1.0 if certain else judged.share(plan.prior, sigmas), judged.tilt
+            certain = plan.later == 1 and not judged.count
+            on[epoch] = 1.0 if certain else judged.share(plan.later, sigmas), judged.tilt
     return on
 
 

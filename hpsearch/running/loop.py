@@ -164,7 +164,9 @@ class Runner:
             for (epoch, group), numbers in arrived.items():
                 curves = {number: self._ledger.turned(number) for number in numbers}
                 why = self._stopping.judge(self._ledger.rung(epoch, group), curves, words)
-                self._outlook.judge(epoch, numbers, why)
+                rung = self._ledger.rung(epoch, group)
+                first = len(rung.scores) <= len(numbers)
+                self._outlook.judge(epoch, numbers, why, first=first)
                 stopped |= {n: f"stopped at epoch {epoch}: {text}" for n, text in why.items()}
             now = datetime.now(UTC)
             for number, reason in sorted(stopped.items()):

@@ -17,6 +17,7 @@ from hpsearch.running.forecast import (
     Seconds,
     cost_of,
     expected_share,
+    later_share,
     seconds_left,
     shares,
 )
@@ -39,7 +40,7 @@ class Outlook:
 
     def __init__(self, study: Study, stopping: Stopping, workload: AnyWorkload, workers: int) -> None:
         self._study, self._stopping, self._workload, self._workers = study, stopping, workload, workers
-        self._prior = expected_share(study)
+        self._shares = expected_share(study), later_share(study)
         self._pace = Pace()
         self._judged: dict[int, Judged] = defaultdict(Judged)
         self._tiles: list[Tile[Any]] = []
@@ -68,17 +69,19 @@ class Outlook:
         for lane, asked in zip(result.lanes, result.tile.lanes, strict=True):
             pauses = self._stopping.pauses(lane.trial)
             if lane.failure is not None:
-                self._judge(min(epoch for epoch in pauses if epoch > asked.epoch), lane.trial, False)
+                epoch = min(epoch for epoch in pauses if epoch > asked.epoch)
+                self._judge(epoch, lane.trial, went_on=False, first=not self._judged[epoch].count)
             elif result.tile.last_epoch >= pauses[-1]:
                 del self._costs[lane.trial]
 
-    def judge(self, epoch: int, arrived: Iterable[int], stopped: Collection[int]) -> None:
-        """At a rung some of the trials that arrived go on."""
+    def judge(self, epoch: int, arrived: Iterable[int], stopped: Collection[int], *, first: bool) -> None:
+        """At a rung some of the trials that arrived go on; first: none had come there before."""
         for number in arrived:
-            self._judge(epoch, number, number not in stopped)
+            self._judge(epoch, number, number not in stopped, first)
 
-    def _judge(self, epoch: int, number: int, went_on: bool) -> None:
-        self._judged[epoch].add(self._costs[number].lane if number in self._costs else 0.0, went_on)
+    def _judge(self, epoch: int, number: int, went_on: bool, first: bool) -> None:
+        cost = self._costs[number].lane if number in self._costs else 0.0
+        self._judged[epoch].add(cost, went_on, first)
         if not went_on:
             self._costs.pop(number, None)
 
@@ -132,7 +135,7 @@ class Outlook:
             epochs,
             [self._begun(trial, rungs.get(n, 0), pace, lane) for n, trial in running.items()],
             self._judged,
-            self._prior,
+            *self._shares,
         )
         return View(seconds_left(plan, begun, pace.doubt), rung)
 

@@ -77,7 +77,7 @@ class Watch:
         """Training has ended; finalists and comparison come next if the study is complete."""
 
     def retrains(self, done: int, total: int) -> None:
-        """Retraining finalists on fresh seeds: `done` of `total` pieces of work."""
+        """Retraining finalists or arms on fresh seeds: `done` of `total` epochs."""
 
     def says(self, text: str) -> None:
         """What takes a while now."""
