@@ -8,6 +8,8 @@ from rich.text import Text
 
 _FIRST, _LEAST, _MOST = 5.0, 5.0, 30.0
 """Seconds until the first plain line, and between two."""
+ECHO = 3
+"""Columns that stay free at the end of a live line: a terminal echoes Ctrl-C there, and would wrap it."""
 _BAR, _SHORTEST = 34, 8
 """Columns of a bar, and of the shortest that is worth its room."""
 
@@ -36,7 +38,7 @@ def bar_line(text: str, share: float, width: int) -> Table:
     """A bar, if there is room for it beside the text, in one line of so many columns."""
     line = Table.grid(padding=(0, 2))
     cell = Text(text, no_wrap=True, overflow="ellipsis")
-    room = width - len(text) - 3
+    room = width - len(text) - 2 - ECHO
     if room >= _SHORTEST:
         line.add_row(ProgressBar(total=1.0, completed=share, width=min(room, _BAR)), cell)
     else:

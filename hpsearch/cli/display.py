@@ -8,7 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.live import Live
 
-from hpsearch.cli.bars import PlainTimes, bar_line
+from hpsearch.cli.bars import ECHO, PlainTimes, bar_line
 from hpsearch.records import Progress
 from hpsearch.text import progress_text, stop_text
 
@@ -52,9 +52,8 @@ class Display:
         self._progress = progress
         self._share = max(self._share, _share(progress))
         if self._live:
-            self._live.update(
-                bar_line(self.text(progress, self._console.width), self._share, self._console.width)
-            )
+            width = self._console.width
+            self._live.update(bar_line(self.text(progress, width - ECHO), self._share, width))
         elif self._times.due(progress.seconds, self._share):
             self._console.print(self.text(progress, _PLAIN_WIDTH), highlight=False, soft_wrap=True)
 
