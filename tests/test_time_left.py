@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import hpsearch
 from hpsearch.cli.bars import PlainTimes
 from hpsearch.cli.display import Display
 from hpsearch.records import Progress, Trial
@@ -25,6 +26,7 @@ from hpsearch.train.cohort import train_cohort
 from tests.made_up import curve, make_study
 from tests.made_up import run as run_made_up
 from tests.problems import make_problem
+from tests.studies import url, write_study
 
 RUNGS = (3, 9, 27)
 
@@ -80,6 +82,7 @@ def test_what_was_judged_counts_more_than_the_rule_says() -> None:
     for number in range(1000):
         judged.add(1.0, went_on=number % 2 == 0)
     assert judged.share(1 / 3, 0.0) == pytest.approx(0.5, abs=0.01)
+    assert judged.rest(1 / 3, 1 / 3, 1000, 0.0) < 1 / 3  # who has gone on raised what is needed
     assert judged.share(1 / 3, -1.0) < judged.share(1 / 3, 0.0) < judged.share(1 / 3, 1.0)
 
 
@@ -206,6 +209,17 @@ def test_a_log_gets_a_line_at_each_tenth_and_twice_a_minute() -> None:
     assert len(steady) <= 30
     assert max(np.diff(steady)) <= 30.2
     assert not math.isnan(steady[0])
+
+
+def test_a_line_in_a_notebook_is_overwritten_and_its_end_stays(tmp_path: Path) -> None:
+    out = StringIO()
+    path = write_study(tmp_path)
+    hpsearch.run(path, storage=url(tmp_path / "n.db"), confirm=False, watch=hpsearch.ProgressLine(out))
+    *before, end = out.getvalue().split("\r")
+    assert all("\n" not in each and len(each) in (0, 100) for each in before)
+    assert "/40 trials" in before[1]
+    assert end.startswith("40 trials (")
+    assert end.endswith("\n")
 
 
 def test_a_log_has_plain_lines_only(tmp_path: Path) -> None:

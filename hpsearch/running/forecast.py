@@ -104,6 +104,19 @@ class Judged:
         spread = math.sqrt(share * (1 - share) / seen)
         return min(1.0, max(0.0, share + sigmas * spread))
 
+    def rest(self, first: float, later: float, to_come: float, sigmas: float) -> float:
+        """`share` of those to come, under a rule that keeps a fixed share of all.
+
+        Where more went on so far than expected, fewer will: they have raised what is needed. first, later:
+        the shares that are expected.
+        """
+        to_come = max(1.0, to_come)
+        owed = (later * (self.count + to_come) - self.went_on) / to_come
+        known = self.count / (self.count + _DOUBT / 2)
+        share = min(1.0, 1.5 * later, max(0.75 * first, (1 - known) * later + known * owed))
+        spread = math.sqrt(share * (1 - share) * (1 / to_come + 1 / (self.count + _DOUBT)))
+        return min(1.0, max(0.0, share + sigmas * spread))
+
     @property
     def tilt(self) -> float:
         """How much more an epoch of those that went on costs than one of all that came."""
@@ -252,10 +265,15 @@ def _going_on(plan: Plan, sigmas: float) -> dict[int, tuple[float, float]]:
     """By epoch of a rung: the share of trials that go on there, and how much more they cost."""
     none, on = Judged(), dict[int, tuple[float, float]]()
     for pauses in {*plan.ways, *(each.pauses for each in plan.unfinished)}:
-        for epoch in pauses:
+        for stage, epoch in enumerate(pauses):
             judged = plan.judged.get(epoch, none)
-            certain = plan.later == 1 and not judged.count
-            on[epoch] = 1.0 if certain else judged.share(plan.later, sigmas), judged.tilt
+            if plan.later < 1:
+                waiting = sum(each.behind <= epoch and not each.judged for each in plan.unfinished)
+                to_come = plan.new * plan.later**stage + waiting
+                share = judged.rest(plan.share, plan.later, to_come, sigmas)
+            else:
+                share = judged.share(1.0, sigmas) if judged.count else 1.0
+            on[epoch] = share, judged.tilt
     return on
 
 
