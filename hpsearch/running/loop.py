@@ -27,8 +27,8 @@ from hpsearch.search import CohortSampler, Stopping, Words, enough, trials_left
 from hpsearch.store import StudyStore
 from hpsearch.study.file import Study
 
-_LOOK_EVERY = 0.5
-"""Seconds between two looks ahead."""
+_HEAR_EVERY, _LOOK_EVERY = 0.1, 0.5
+"""Seconds between two looks into tiles, and between two looks ahead."""
 
 _COMMIT_EVERY = 0.1
 """Seconds: tiles that end within this time share a transaction."""
@@ -91,6 +91,7 @@ class Runner:
         self._looked, self._view = -_LOOK_EVERY, None
         self._inside: dict[int, float] = {}
         self._trained, self._steps = 0.0, 0
+        self._heard, self._going = -_HEAR_EVERY, list[Going]()
         self._told = self._progress()
 
     @property
@@ -346,16 +347,12 @@ class Runner:
         self._told = self._progress()
 
     def _tell(self) -> None:
-        going = self._pool.going()
         now = monotonic()
+        if now - self._heard >= _HEAR_EVERY:  # small tiles end hundreds of times a second
+            self._heard = now
+            self._hear()
         if now - self._looked >= _LOOK_EVERY:
-            self._looked, self._view = now, self._look_ahead(going)
-        for tile, number, each in ((t, n, i) for t in going for n, i in t.lanes.items()):
-            if self._ledger.trials[number].epochs < tile.tile.last_epoch:  # it does not only catch up
-                self._inside[number] = max(self._inside.get(number, 0.0), each.epochs)
-        # Stacked in torch a lane is trained beyond its divergence, which its curve does not show.
-        self._trained = max(self._trained, self._epochs + sum(self._inside.values()))
-        self._steps = max(self._steps, self._outlook.steps + self._outlook.steps_inside(going))
+            self._looked, self._view = now, self._look_ahead(self._pool.going())
         left: tuple[float, float] | None = None
         rung: float | None = None
         if self._view is not None:
@@ -367,12 +364,22 @@ class Runner:
         progress = replace(
             self._told,
             seconds=now - self._began,
-            trained=self._trained,
-            steps=self._steps,
+            trained=max(self._trained, self._epochs),
+            steps=max(self._steps, self._outlook.steps),
             left=left,
             rung=rung,
         )
-        self._watch(self._leading(progress, going))
+        self._watch(self._leading(progress, self._going))
+
+    def _hear(self) -> None:
+        """Ask the pool how far the tiles in training are."""
+        self._going = list(self._pool.going())
+        for tile, number, each in ((t, n, i) for t in self._going for n, i in t.lanes.items()):
+            if self._ledger.trials[number].epochs < tile.tile.last_epoch:  # it does not only catch up
+                self._inside[number] = max(self._inside.get(number, 0.0), each.epochs)
+        # Stacked in torch a lane is trained beyond its divergence, which its curve does not show.
+        self._trained = max(self._trained, self._epochs + sum(self._inside.values()))
+        self._steps = max(self._steps, self._outlook.steps + self._outlook.steps_inside(self._going))
 
     def _look_ahead(self, going: Sequence[Going]) -> View | None:
         count, limit = len(self._ledger.trials), self._study.search.epoch_limit
