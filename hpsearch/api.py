@@ -342,7 +342,7 @@ def confirm(
         seeds: each with other initial weights and orders of the rows; at least 3.
         resampled: with each seed, split the rows of training and validation anew.
         device: auto, cpu, cuda or mps. workers: training threads, by default one a core.
-        watch: is called with (pieces of work that are done, all of them).
+        watch: is called with (epochs that are done, all of them).
 
     Raises:
         NothingToShowError: no trial is complete.
@@ -679,7 +679,7 @@ def _finish(
     if study.compare is not None:
         from hpsearch.retrain.contrast import answer
 
-        note = answer(study, dataset, store, machine, watch.says, watch.repeats, sampler)
+        note = answer(study, dataset, store, machine, watch, sampler)
     beside.store(watch.says)
     found = _report_so_far(store)
     if note is not None:

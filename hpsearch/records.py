@@ -369,7 +369,14 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Progress:
-    """The progress of a running study, for a display."""
+    """The progress of a running study, for a display.
+
+    finished, failed, epochs: what is stored; epochs are those of this run. trained, steps: epochs and
+    optimiser steps of this run, those of tiles that have not ended among them. best: of the complete trials.
+    leading: of all trials that have not diverged, after any epoch so far; leading_epoch: its epoch. left:
+    (low, high) seconds until training ends, None while nothing is measured. rung: seconds until what trains
+    now is stored, where a run that is asked to stop ends.
+    """
 
     finished: int
     total: int
@@ -378,6 +385,13 @@ class Progress:
     seconds: float
     best_value: float | None
     best_trial: int | None
+    trained: float = 0.0
+    steps: int = 0
+    leading_value: float | None = None
+    leading_trial: int | None = None
+    leading_epoch: int | None = None
+    left: tuple[float, float] | None = None
+    rung: float | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from hpsearch.retrain.contrast import answer, compare_arms
 from hpsearch.retrain.fresh_seeds import fresh_seed
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem
+from hpsearch.running.watch import Watch
 from hpsearch.stats import BETTER, EQUAL, WORSE, estimate
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
@@ -379,10 +380,16 @@ def test_what_run_found_is_stored_once_and_read_bit_for_bit(tmp_path: Path) -> N
 
     assert "no comparison yet: `hpsearch run" in " ".join(says().split())
     trained: list[str] = []
+
+    class Hearing(Watch):
+        def says(self, text: str) -> None:
+            trained.append(text)
+
+    watch = Hearing()
     with Database.open(storage) as database:
         store = database.study("small")
-        assert answer(study, dataset, store, lambda: Machine("cpu", 1), trained.append) is None
-        assert answer(study, dataset, store, lambda: Machine("cpu", 1), trained.append) is None
+        assert answer(study, dataset, store, lambda: Machine("cpu", 1), watch) is None
+        assert answer(study, dataset, store, lambda: Machine("cpu", 1), watch) is None
         assert len(trained) == 1
         trials = store.trials()
         found = compare_arms(

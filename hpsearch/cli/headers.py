@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import plural
-from hpsearch.text import parameter_text, plain, seconds_text, toml_value
+from hpsearch.text import clock_range, parameter_text, plain, toml_value
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -110,5 +110,5 @@ def estimate_text(left: Estimate) -> str:
         parts.append(f"{'at least ' if left.cohorts > 1 else ''}{plural(left.cohorts, 'cohort')}")
     parts.append(f"{'at most' if left.at_most else 'about'} {plural(left.epochs, 'epoch')}")
     if left.seconds is not None:
-        parts.append(f"about {seconds_text(left.seconds)} of training")
+        parts.append(f"about {clock_range(left.seconds.low, left.seconds.high)} of training")
     return " · ".join(parts)

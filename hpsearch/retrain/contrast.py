@@ -38,6 +38,7 @@ from hpsearch.retrain.reload import reload
 from hpsearch.retrain.repeats import Searched, repeat
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import prepare
+from hpsearch.running.watch import Watch as RunWatch
 from hpsearch.search import SamplerFactory
 from hpsearch.store import StudyStore
 from hpsearch.study.arms import Arm as ArmValues
@@ -57,15 +58,13 @@ def answer(
     dataset: Dataset,
     store: StudyStore,
     machine: Callable[[], Machine],
-    say: Callable[[str], None],
-    watch: Watch = lambda done, total: None,
+    watch: RunWatch,
     sampler: SamplerFactory | None = None,
 ) -> str | None:
     """Answer what `[compare]` asks and store it, unless that is done; this looks at the test set once.
 
-    Returns why there can be no answer, if so. machine: is called only if something is trained. say: hears
-    what takes a while. watch: is called with (repeats that are done, all of them). sampler: of the user's, in
-    place of the study's own.
+    Returns why there can be no answer, if so. machine: is called only if something is trained. watch: hears
+    what takes a while, and how far it is. sampler: of the user's, in place of the study's own.
     """
     if study.compare is None:
         return None
@@ -73,13 +72,14 @@ def answer(
     try:
         if not is_current(record, trials, store.scorings()):
             by, seeds = " · ".join(names_of(study.compare)), study.compare.seeds
-            say(f"comparing {by}: retraining the best trial of each on {seeds} seeds")
+            watch.says(f"comparing {by}: retraining the best trial of each on {seeds} seeds")
             report = Report(record, trials_frame(record, trials), {})
-            store_comparison(store, compare_arms(study, dataset, trials, report, machine()))
+            found = compare_arms(study, dataset, trials, report, machine(), watch.retrains)
+            store_comparison(store, found)
     except HpsearchError as error:
         return f"no comparison: {error}"
     try:
-        _repeat_arms(study, dataset, store, trials, machine, say, watch, sampler)
+        _repeat_arms(study, dataset, store, trials, machine, watch, sampler)
     except HpsearchError as error:
         return f"the comparison is of this split alone: {error}"
     return None
@@ -91,8 +91,7 @@ def _repeat_arms(
     store: StudyStore,
     trials: Sequence[Trial],
     machine: Callable[[], Machine],
-    say: Callable[[str], None],
-    watch: Watch,
+    watch: RunWatch,
     sampler: SamplerFactory | None,
 ) -> None:
     """Train and store the repeats of `[compare]` that are not stored."""
@@ -101,7 +100,9 @@ def _repeat_arms(
     if not missing:
         return
     times = plural(missing, "time")
-    say(f"repeating the study {times}, each on another split: about {seconds_text(missing * record.seconds)}")
+    watch.says(
+        f"repeating the study {times}, each on another split: about {seconds_text(missing * record.seconds)}"
+    )
 
     def choose(anew: Searched) -> tuple[Arm, ...]:
         report = Report(anew.record, trials_frame(anew.record, anew.trials), {})
@@ -114,13 +115,18 @@ def _repeat_arms(
         asked,
         choose,
         machine(),
-        watch=watch,
+        watch=watch.repeats,
         sampler=sampler,
     )
 
 
 def compare_arms(
-    study: Study, dataset: Dataset, trials: Sequence[Trial], report: Report, machine: Machine
+    study: Study,
+    dataset: Dataset,
+    trials: Sequence[Trial],
+    report: Report,
+    machine: Machine,
+    watch: Watch = lambda done, total: None,
 ) -> Contrast:
     """What `[compare]` asks: arms, and their scores on the test set, or on validation if there is none.
 
@@ -145,7 +151,7 @@ def compare_arms(
         by=" · ".join(by),
         metric=study.train.metric or "",
         maximize=study.direction == "maximize",
-        arms=_arms(Searched(study, dataset, report.record, trials), chosen, asked.seeds, machine),
+        arms=_arms(Searched(study, dataset, report.record, trials), chosen, asked.seeds, machine, watch),
         base=arm_values(study.space, by).index(baseline),
         seeds=asked.seeds,
         part=part,
@@ -155,13 +161,18 @@ def compare_arms(
 
 
 def _arms(
-    searched: Searched, chosen: Mapping[ArmValues, Candidate], seeds: int, machine: Machine
+    searched: Searched,
+    chosen: Mapping[ArmValues, Candidate],
+    seeds: int,
+    machine: Machine,
+    watch: Watch = lambda done, total: None,
 ) -> tuple[Arm, ...]:
     """The arms in the study file's order, with scores on so many fresh seeds where one has a candidate."""
     study = searched.study
     assert study.compare is not None
     by, candidates = names_of(study.compare), list(chosen.values())
-    trained = train_fresh(study, searched.dataset, candidates, seeds, machine=machine) if candidates else []
+    data = searched.dataset
+    trained = train_fresh(study, data, candidates, seeds, machine=machine, watch=watch) if candidates else []
     found = dict(zip(chosen, trained, strict=True))
     nothing = Retrained(None, None, np.empty(0))
     return tuple(

@@ -19,7 +19,7 @@ from hpsearch.results.confirmation import TEST, VALIDATION, Confirmation, Retrai
 from hpsearch.results.frames import trials_frame
 from hpsearch.results.scorings import CONFIRMATION, confirmation_of, pack
 from hpsearch.running.machine import Machine
-from hpsearch.running.pool import StopFlag, make_pool
+from hpsearch.running.pool import Pool, StopFlag, make_pool
 from hpsearch.running.prepare import make_problem
 from hpsearch.stats.score import BEST
 from hpsearch.store import StudyStore
@@ -32,7 +32,7 @@ _WEIGHTS = 0
 """All weights are drawn for this number: with one seed, equal layers begin from equal weights."""
 
 Watch = Callable[[int, int], None]
-"""Is called with (pieces of work that are done, all of them)."""
+"""Is called with (epochs that are done, all of them)."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,11 @@ def train_fresh(
     epochs = {at: each.epochs for at, each in enumerate(candidates)}
     whole = {at: last for at, last in epochs.items() if candidates[at].whole}
     by_curve = {at: last for at, last in epochs.items() if at not in whole}
-    total = count * (len(whole) + 2 * len(by_curve))
-    done = 0
     with closing(make_pool(None, _FreshSeeds(problems), machine.workers)) as pool:
+        told = _Told(pool, watch, count * (sum(whole.values()) + 2 * sum(by_curve.values())))
 
         def train(tiles: Iterable[_SeedTile]) -> None:
-            nonlocal done
-            for result in pool.results(pool.begin(list(tiles)), StopFlag(), lambda: None):
+            for result in pool.results(pool.begin(list(tiles)), StopFlag(), told.tell):
                 for lane in result.lanes:
                     assert isinstance(result.tile, _SeedTile)
                     assert isinstance(lane, _Scored)
@@ -139,8 +137,8 @@ def train_fresh(
                         outcomes[at] = lane.outcome
                     if lane.row is not None:
                         scores[at], losses[at] = lane.row[VALID_METRIC], lane.row[VALID_LOSS]
-                    done += 1
-                watch(done, total)
+                told.done += len(result.lanes) * result.tile.last_epoch
+            told.tell()
 
         def tiles(use: _Use, wanted: Mapping[int, int]) -> Iterator[_SeedTile]:
             for index, (problem, _) in enumerate(problems):
@@ -152,6 +150,7 @@ def train_fresh(
         for at, last in by_curve.items():
             own = [study.sign * curves[at, index][:, VALID_METRIC] for index in range(count)]
             epochs[at] = best_of_mean(own, last)
+        told.total -= count * sum(last - epochs[at] for at, last in by_curve.items())
         train(tiles(_Use.SCORE, {at: epochs[at] for at in by_curve}))
     return [
         Retrained(
@@ -186,6 +185,25 @@ class _Use(Enum):
     CURVE = 1
     SCORE = 2
     BOTH = 3
+
+
+@dataclass
+class _Told:
+    """Tells a watch how many of `total` epochs are done, those inside of tiles too; it never goes back.
+
+    done: in the tiles that have ended.
+    """
+
+    pool: Pool
+    watch: Watch
+    total: int
+    done: int = 0
+    most: int = 0
+
+    def tell(self) -> None:
+        inside = sum(each.epochs for tile in self.pool.going() for each in tile.lanes.values())
+        self.most = min(self.total, max(self.most, self.done + int(inside)))
+        self.watch(self.most, self.total)
 
 
 @dataclass(frozen=True)

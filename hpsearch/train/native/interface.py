@@ -128,6 +128,7 @@ class PlanStruct(ctypes.Structure):
         "int64_t batch",
         "int32_t epochs",
         "const int64_t *orders",  # [epochs, training rows]
+        "volatile int64_t *steps",  # counts the steps as they are made; another thread may read it
     )
     _fields_: ClassVar = _fields(declared)
 
