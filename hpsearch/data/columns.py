@@ -41,12 +41,21 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Told:
+    """A column's values in short: missing ones, different others, and the first of these."""
+
+    missing: int
+    distinct: int
+    examples: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Column:
     """One column of a table.
 
     kind: number, category, boolean, date, id, constant, empty or text. unused: why it is no feature. notes:
     what was guessed. doubt: what `[data.columns]` says to confirm a guess that may be wrong, as TOML;
-    instead: what it says otherwise.
+    instead: what it says otherwise. told: of texts that are left out, and not kept.
     """
 
     name: str
@@ -56,6 +65,7 @@ class Column:
     notes: tuple[str, ...] = ()
     doubt: str | None = None
     instead: str | None = None
+    told: Told | None = None
 
     @property
     def left_out(self) -> bool:

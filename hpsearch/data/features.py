@@ -16,7 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from hpsearch.data.columns import DATE_PARTS, MISSING, Columns
 from hpsearch.data.dates import features_of
-from hpsearch.data.raw import Raw, listed
+from hpsearch.data.raw import Raw, as_objects, listed
 from hpsearch.errors import DataError, plural
 
 FREQUENT = 0.05
@@ -35,7 +35,7 @@ class Features:
 def used_columns(raw: Raw, *others: str | None) -> list[str]:
     """The columns of a table that are features: neither the target, nor of no use, nor one of `others`."""
     unused = {column.name for column in raw.schema if column.left_out}
-    return [name for name in raw.frame.columns if name not in {raw.target, *others, *unused}]
+    return [name for name in raw.names if name not in {raw.target, *others, *unused}]
 
 
 def schema_notes(raw: Raw, *others: str | None) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ def read_features(raw: Raw, columns: list[str], train: NDArray[np.int64]) -> Fea
     numbers = expanded(numbers, plain, [frame[name] for name in dated], flagged)
     numeric = [*plain, *(f"{name} ({part})" for name in dated for part in DATE_PARTS)]
     numeric += [f"{name} (missing)" for name in flagged]
-    texts = {name: _categories(raw.name, frame[name]) for name in textual}
+    texts = {name: _categories(raw.name, as_objects(frame[name])) for name in textual}
     clean = pd.concat([pd.DataFrame(numbers, columns=numeric), pd.DataFrame(texts, dtype=object)], axis=1)
     try:
         with np.errstate(over="raise", invalid="ignore"):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.builtin import BUILT_IN, GENERATED, read_built_in
 from hpsearch.data.coded import coded_columns
+from hpsearch.data.containers import no_such_file
 from hpsearch.data.dataset import Dataset, Part
 from hpsearch.data.features import read_features, schema_notes, used_columns
 from hpsearch.data.paths import is_idx
@@ -19,7 +20,7 @@ from hpsearch.data.raw import Advance, Form, Raw, Refuse, listed
 from hpsearch.data.scaling import fitted_image
 from hpsearch.data.sources import kind_of
 from hpsearch.data.split import Split, choose_rows, split_rows
-from hpsearch.data.table_files import SUFFIXES, no_such_file
+from hpsearch.data.table_files import SUFFIXES
 from hpsearch.data.target import Target, read_target
 from hpsearch.errors import Complaint, DataError, HpsearchError, StudyFileError, nearest
 from hpsearch.records import Task
@@ -111,7 +112,7 @@ def read_and_split(
     """
     whole = whole or read_whole(data, seed, base, refuse)
     if not whole.target:
-        names = listed(map(str, whole.frame.columns))
+        names = listed(whole.names)
         raise refuse("target", f"is missing; expected the column to predict, one of {names}")
     target = read_target(whole, data.task, refuse)
     raw = whole.take(target.rows)
