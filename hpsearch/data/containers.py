@@ -21,6 +21,8 @@ from hpsearch.errors import DataError, nearest
 
 TEXT = (".csv", ".tsv", ".txt", ".data")
 _FORMATS = (*TEXT, ".parquet", ".jsonl", ".ndjson", ".arff")
+NOTES = ".txt"
+"""The ending of tables that more often explains others."""
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".zip")
 _WORDS = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2", ".zst": "zstd"}
 _ARROW = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
@@ -200,6 +202,7 @@ def _only_member(path: Path) -> tuple[str, int]:
     """The name and the size of the one table in a .zip."""
     names = members(path)
     tables = [name for name in names if is_table(name)]
+    tables = [name for name in tables if not name.lower().endswith(NOTES)] or tables
     if len(tables) != 1:
         found = f"{len(tables)} tables: {listed(tables)}" if tables else f"none among {listed(names)}"
         raise DataError(f"{path}: expected one table in the archive; found {found}; unpack the one you mean")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
+import json
 import os
 import zipfile
 from collections.abc import Callable, Mapping
@@ -13,12 +13,13 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-from hpsearch.data.containers import TEXT, content_of, is_table, members, suffix_of
-from hpsearch.data.delimited import check_names, line_of
+from hpsearch.data.arff import read_arff
+from hpsearch.data.containers import NOTES, TEXT, content_of, is_table, members, suffix_of
+from hpsearch.data.delimited import check_twice, line_of
 from hpsearch.data.gathered import gather
 from hpsearch.data.kinds import Asked, read_columns
-from hpsearch.data.paths import is_hidden
-from hpsearch.data.raw import Raw, Refuse, unknown_column
+from hpsearch.data.paths import is_hidden, is_image
+from hpsearch.data.raw import Raw, Refuse, listed, unknown_column
 from hpsearch.data.texts import Table, decoded
 from hpsearch.errors import DataError
 from hpsearch.study.schema import CLASSES, DataSection
@@ -26,16 +27,30 @@ from hpsearch.study.schema import CLASSES, DataSection
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".arff")
 """What is said to be read; each also compressed."""
 
+_NO_TABLES = {
+    b"version https://git-lfs": ("a pointer of Git LFS", "fetch the file with git lfs pull"),
+    b"<!doctype html": ("a web page", "download the file again"),
+    b"<html": ("a web page", "download the file again"),
+}
+"""What is saved in place of a table by accident: how it starts."""
+
 
 def is_table_source(path: Path) -> bool:
-    """Whether a .zip or a folder holds tables and nothing else."""
+    """Whether a .zip or a folder holds tables, and no images."""
     if os.path.isdir(path):
         names = [name for name in os.listdir(path) if not is_hidden(name) and not name.startswith("_")]
-        return bool(names) and all(name.lower().endswith(".parquet") for name in names)
-    if path.name.lower().endswith(".zip") and zipfile.is_zipfile(path):
+        if any(os.path.isdir(path / name) for name in names):
+            return False
+    elif path.name.lower().endswith(".zip") and zipfile.is_zipfile(path):
         names = members(path)
-        return bool(names) and all(map(is_table, names))
-    return False
+    else:
+        return False
+    if any(map(is_image, names)):
+        return False
+    texts = [name for name in names if is_table(name) and name.lower().endswith(NOTES)]
+    return len(texts) < sum(map(is_table, names)) or (
+        not os.path.isdir(path) and 0 < len(texts) == len(names)
+    )
 
 
 def read_table(path: Path, data: DataSection, refuse: Refuse) -> Raw:
@@ -87,8 +102,11 @@ def read_texts(path: Path, refuse: Refuse, plain: Mapping[str, bool] = MappingPr
         others = "or a folder or .zip of images, .npz or IDX files"
         raise refuse("source", f"{path}: expected a name that ends in {', '.join(SUFFIXES)}; {others}")
     content = content_of(path, refuse)
-    if not next(content.blocks(), b""):
+    if not (head := next(content.blocks(), b"")):
         raise DataError(f"{path}: the file is empty; expected a header line and rows")
+    for start, (what, remedy) in _NO_TABLES.items():
+        if head[:99].lstrip().lower().startswith(start):
+            raise DataError(f"{path}: expected a table; found {what}; {remedy}")
     if content.kind in (None, *TEXT):
         text = True
         found = gather(content, plain)
@@ -102,7 +120,7 @@ def read_texts(path: Path, refuse: Refuse, plain: Mapping[str, bool] = MappingPr
             few=found.few,
         )
     whole = content.whole()
-    read = {".parquet": _parquet, ".jsonl": _json, ".ndjson": _json, ".arff": _arff}[content.kind]
+    read = {".parquet": _parquet, ".jsonl": _json, ".ndjson": _json, ".arff": read_arff}[content.kind]
     return _table(read(path, whole), place, hashlib.sha256(whole).hexdigest())
 
 
@@ -120,6 +138,12 @@ def _parquet_folder(path: Path, place: Callable[[int], str]) -> Table:
     names = sorted(
         name for name in os.listdir(path) if name.lower().endswith(".parquet") and not is_hidden(name)
     )
+    others = sorted(name for name in os.listdir(path) if is_table(name) and name not in names)
+    if others:
+        found = listed([*names, *others])
+        raise DataError(
+            f"{path}: expected one table, or Parquet files alone; found {found}; name one of them"
+        )
     digest, parts = hashlib.sha256(), []
     for name in names:
         content = (path / name).read_bytes()
@@ -137,16 +161,28 @@ def _parquet(path: Path, content: bytes) -> pa.Table:
 
     try:
         file = pq.ParquetFile(io.BytesIO(content))
-        check_names(f"{path}", file.schema_arrow.names)
+        check_twice(f"{path}", file.schema_arrow.names)
         table = file.read()
         table.validate(full=True)  # that texts are UTF-8, too
     except (pa.ArrowException, OSError, ValueError, TypeError, NotImplementedError, OverflowError) as error:
         raise DataError(
             f"{path}: not a readable Parquet file ({_first_line(error)}); write or copy it again"
         ) from None
+    for name in _categorical(table.schema) & {*table.column_names}:
+        column = table[name].dictionary_encode()
+        table = table.set_column(table.column_names.index(name), name, column)
     # pandas stores an index as a column; only one that has a name of its own is data.
     nameless = [name for name in table.column_names if name.startswith("__index_level_")]
     return table.drop_columns(nameless) if nameless else table
+
+
+def _categorical(schema: pa.Schema) -> set[str]:
+    """Columns that were pandas' categories, of which Parquet keeps the values alone."""
+    try:
+        columns = json.loads((schema.metadata or {})[b"pandas"])["columns"]
+        return {each["name"] for each in columns if each["pandas_type"] == "categorical"}
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return set()
 
 
 def _json(path: Path, content: bytes) -> pa.Table:
@@ -158,38 +194,12 @@ def _json(path: Path, content: bytes) -> pa.Table:
             read_options=pyarrow.json.ReadOptions(block_size=max(1 << 20, min(len(content), 1 << 28))),
         )
         table.validate(full=True)  # that texts are UTF-8, too
-        check_names(f"{path}", table.column_names)
+        check_twice(f"{path}", table.column_names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: expected one JSON object a line; {_first_line(error)}; mend or write it again"
         ) from None
     return table
-
-
-def _arff(path: Path, content: bytes) -> pa.Table:
-    from scipy.io import arff
-
-    try:
-        rows, meta = arff.loadarff(io.StringIO(content.decode()))
-    except (
-        arff.ArffError,
-        csv.Error,
-        ValueError,
-        NotImplementedError,
-        IndexError,
-        StopIteration,
-        TypeError,
-        KeyError,
-    ) as error:
-        raise DataError(f"{path}: not a readable ARFF file ({_first_line(error)}); save it as CSV") from None
-    columns = {}
-    for name in meta.names():
-        values = rows[name]
-        if values.dtype.kind == "S":
-            texts = [None if value == b"?" else value.decode(errors="replace") for value in values]
-            values = pa.array(texts, pa.string()).dictionary_encode()
-        columns[name] = values
-    return pa.table(columns)
 
 
 def _first_line(error: Exception) -> str:
