@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ DATE_PARTS = ("year", "month", "weekday", "hour", "days")
 
 MISSING = "missing"
 """The category of text that is not there."""
+
+
+def room(rows: int, kind: Any) -> NDArray[Any]:
+    """[rows] values of a column, in memory of its own: a heap keeps holes where large arrays were."""
+    kind = np.dtype(kind)
+    return np.frombuffer(mmap(-1, max(rows, 1) * kind.itemsize), kind)[:rows]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
-from mmap import mmap
 from threading import Lock
 from typing import Any
 
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hpsearch.data.columns import room
 from hpsearch.data.containers import Content
 from hpsearch.data.delimited import Reading, Unfit, Way, Written
 from hpsearch.data.texts import LONG, MISSING_MARKS, MOST_EXACT, PADDED, THOUSANDS, Distinct, Numbers, matches
@@ -64,7 +64,7 @@ class _Column:
         end = self._rows + len(values)
         if end > len(self._store):
             kept, kind = self._store[: self._rows], self._store.dtype
-            self._store = _room(max(end, self._expected, len(self._store) * 3 // 2), kind)
+            self._store = room(max(end, self._expected, len(self._store) * 3 // 2), kind)
             self._store[: self._rows] = kept
         self._store[self._rows : end] = values
 
@@ -148,11 +148,6 @@ class _Column:
         return Distinct(pa.array(list(self._places), pa.string()), counts, first, codes)
 
 
-def _room(rows: int, kind: np.dtype[Any]) -> NDArray[Any]:
-    """[rows] values of a column, in memory of its own: a heap keeps holes where large arrays were."""
-    return np.frombuffer(mmap(-1, max(rows, 1) * kind.itemsize), kind)
-
-
 @dataclass(frozen=True)
 class Gathered:
     """A text table. digest: sha256 of the content."""
@@ -228,7 +223,9 @@ def gather(content: Content, plain: Mapping[str, bool]) -> Gathered:
     way: Way = "plain"
     while True:
         try:
-            return _gathered(content, way, plain)
+            found = _gathered(content, way, plain)
+            pa.default_memory_pool().release_unused()
+            return found
         except Unfit as error:
             way = error.way
 

@@ -55,7 +55,7 @@ def prepare_dataset(
     """What `load_dataset` returns, made anew."""
     refuse = refusal(complain)
     found = read_and_split(data, seed, base, refuse)
-    raw, target, split = found.raw, found.target, found.split
+    raw, target, split, said = found.raw, found.target, found.split, found.notes
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     image = made = None
@@ -66,8 +66,12 @@ def prepare_dataset(
         parts = [image.standardised(pixels[rows]) for rows in split]
         names = image.features
     else:
-        features = read_features(raw, found.columns, split.train)
-        parts = [features.x[rows] for rows in split]
+        used = found.columns
+        values = {name: raw.frame[name] for name in used}
+        raw = replace(raw, frame=raw.frame[[raw.target]])
+        del found  # so that a column's memory is free when its features are made
+        features = read_features(raw, used, split.train, values)
+        parts = [features.of(rows) for rows in split]
         made, notes = features.columns, features.notes
         names = made.features
     y, mean, std = _numbers(raw, target, split.train)
@@ -83,7 +87,7 @@ def prepare_dataset(
         hash=raw.hash,
         target_mean=mean,
         target_std=std,
-        notes=(*found.notes, *notes),
+        notes=(*said, *notes),
         image=image,
         columns=made,
         target=raw.target,
