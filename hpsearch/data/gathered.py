@@ -223,9 +223,7 @@ def gather(content: Content, plain: Mapping[str, bool]) -> Gathered:
     way: Way = "plain"
     while True:
         try:
-            found = _gathered(content, way, plain)
-            pa.default_memory_pool().release_unused()
-            return found
+            return _gathered(content, way, plain)
         except Unfit as error:
             way = error.way
 
