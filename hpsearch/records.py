@@ -69,11 +69,12 @@ class State(StrEnum):
 class Trial:
     """One trial as it is stored.
 
-    `epochs` are trained and stored so far. `value` is their best validation metric, first reached at
-    `best_epoch` (from 1) with the validation loss `loss`; all three are None before the first epoch and for
-    failed trials. `cohort` is the number of the cohort it began in. `others` are the values of the study's
-    further objectives, () if there are none yet. `weights` is the number its initial weights were drawn for,
-    if it was copied from another study that numbered it differently.
+    `epochs` are trained and stored so far. `value` is what they score on validation (see `stats.score`), with
+    the validation loss `loss`; the network that has it is that after `best_epoch` (from 1), by default the
+    last epoch. All three are None before the first epoch and for failed trials. `cohort` is the number of the
+    cohort it began in. `others` are the values of the study's further objectives, () if there are none yet.
+    `weights` is the number its initial weights were drawn for, if it was copied from another study that
+    numbered it differently.
     """
 
     number: int
@@ -266,10 +267,12 @@ class Curves(Mapping[int, FloatArray]):
         dead = self.dead[dead_end - epochs * layers : dead_end].reshape(epochs, layers)
         return np.hstack([main, dead])
 
-    def at(self, epoch: int) -> tuple[IntArray, FloatArray]:
-        """Numbers of the trials that reached an epoch, and their losses and metrics there, [trials, 4]."""
+    def at(self, epoch: int, back: int = 0) -> tuple[IntArray, FloatArray]:
+        """Numbers of the trials that reached an epoch, and their losses and metrics there or so many epochs
+        before, [trials, 4].
+        """
         there = self.epochs >= epoch
-        return self.numbers[there], self.main[(self._ends - self.epochs)[there] + epoch - 1]
+        return self.numbers[there], self.main[(self._ends - self.epochs)[there] + epoch - 1 - back]
 
     def last_dead(self) -> FloatArray:
         """[n] the largest share of dead units in any layer after the last epoch; 0 without hidden layers."""

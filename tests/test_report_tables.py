@@ -126,7 +126,7 @@ def test_every_number_of_the_table_follows_from_the_curves(report: Report) -> No
     assert best == sorted(best)
     text = plain_text(report_view(report, 120), 120)
     assert f"trial {best[0][2]}: validation accuracy {-100 * best[0][0]:.1f}%" in text
-    assert f"trained {len(points):,} epochs in 6.1 s ({len(points) / 6.125:,.0f} epochs/s)" in text
+    assert f"; {len(points):,} epochs in 6.1 s" in " ".join(text.split())
 
 
 def test_top_shows_so_many_and_counts_the_rest(report: Report) -> None:

@@ -77,7 +77,8 @@ def _searched(report: Report) -> str:
     shown = [*names[:_MOST_NAMES], f"{many} more"] if many > 0 else names
     varied = f"of {listed(shown)}" if names else "of one configuration"
     cost = f" in {seconds_text(record.seconds)}" if record.seconds > 0 else ""
-    return f"{plural(len(report.trials), 'trial')} {varied}{cost}: {counts_text(report.counts)}"
+    trials = f"{plural(len(report.trials), 'trial')} {varied}: {counts_text(report.counts)}"
+    return f"{trials}; {plural(report.epochs, 'epoch')}{cost}"
 
 
 def _found(report: Report) -> Iterator[tuple[str, str]]:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from hpsearch.errors import plural
+from hpsearch.records import DEAD, State
 from hpsearch.reporting.finalists import NO_TEST
 from hpsearch.reporting.grids import Column, Grid
 from hpsearch.results.contrast import Arm, Contrast
+from hpsearch.results.frames import PARAM, Report
 from hpsearch.stats import BETTER, EQUAL, LEVEL, UNCLEAR, WORSE, Difference, Estimate
+from hpsearch.study.arms import arm_name, arm_of, names_of
+from hpsearch.study.file import study_from_document
 from hpsearch.text import (
     MISSING,
     interval_text,
     is_share,
     json_value,
     metric_text,
+    missing,
     plain,
     signed_texts,
     significant,
 )
 
+NO_SHARES: Mapping[str, float] = MappingProxyType({})
 _UNEQUAL = 2
 """Arms with so many times the trials of another were tuned better."""
 
@@ -128,23 +136,51 @@ def warnings(comparison: Contrast) -> list[str]:
     return lines
 
 
-def comparison_grid(comparison: Contrast) -> Grid:
-    """One row an arm: mean and interval, difference to the baseline, verdict, and what it was chosen from."""
+def trials_by_arm(report: Report) -> dict[str, list[int]]:
+    """The finished trials of each arm of the study's comparison, by the arm's name."""
+    study = study_from_document(report.record.document, report.record.origin)
+    by = names_of(study.compare) if study.compare is not None else ()
+    finished = report.trials[report.trials["state"] != str(State.RUNNING)]
+    found: dict[str, list[int]] = {}
+    for row in finished.to_dict("records"):
+        given = {name: row[PARAM + name] for name in report.parameters}
+        params = {name: value for name, value in given.items() if not missing(value)}
+        if (arm := arm_of(study.space, params, by)) is not None:
+            found.setdefault(arm_name(by, arm), []).append(int(row["trial"]))
+    return found
+
+
+def dead_units(report: Report) -> dict[str, float]:
+    """Of each arm, the share of hidden units that are dead when its trials end, on average over these."""
+    ends = {number: curve[-1, DEAD:] for number, curve in report.curves.items() if len(curve)}
+    shares = {number: float(shares.mean()) for number, shares in ends.items() if len(shares)}
+    own = {name: [shares[n] for n in of if n in shares] for name, of in trials_by_arm(report).items()}
+    return {name: sum(found) / len(found) for name, found in own.items() if found}
+
+
+def comparison_grid(comparison: Contrast, dead: Mapping[str, float] = NO_SHARES) -> Grid:
+    """One row an arm: mean and interval, difference to the baseline, verdict, and what it was chosen from.
+
+    dead: by arm, the share of units that are dead, where that is known.
+    """
     c = comparison
+    shares = [dead.get(arm.name) for arm in c.arms]
+    any_dead = any(shares)
     any_diverged = any(arm.diverged for arm in c.arms)
     columns = (
         Column(c.subject, numeric=False),
-        *map(Column, (c.metric, "difference", "its interval")),
+        *map(Column, (c.metric, *(["dead units"] if any_dead else []), "difference", "its interval")),
         Column("verdict", numeric=False),
     )
     last = ("p", "95 % interval", "sd", *(["diverged"] if any_diverged else []), "trials", "trial", "epochs")
     rows = []
-    for arm, found in zip(c.arms, c.differences, strict=True):
+    for arm, found, share in zip(c.arms, c.differences, shares, strict=True):
         mean, interval = level_cells(c.metric, arm.estimate)
         rows.append(
             (
                 plain(arm.name).removeprefix(f"{c.by} "),
                 mean,
+                *([MISSING if share is None else f"{share:.0%}"] if any_dead else []),
                 *_difference_cells(c, arm, found),
                 interval,
                 MISSING if arm.estimate is None else _sd_text(c.metric, arm.estimate.sd),

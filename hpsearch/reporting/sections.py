@@ -40,13 +40,21 @@ from hpsearch.reporting.blocks import (
     Tone,
     begun,
 )
+from hpsearch.reporting.charts.arms import arm_charts
 from hpsearch.reporting.charts.curves import curves_chart
 from hpsearch.reporting.charts.fresh_seeds import comparison_charts, confirmed_chart, seeds_chart
 from hpsearch.reporting.charts.front import front_charts
 from hpsearch.reporting.charts.lessons import importances_chart, interaction_charts, isolation_charts
 from hpsearch.reporting.charts.parallel import parallel_chart
 from hpsearch.reporting.charts.spec import Chart
-from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, methods, warnings
+from hpsearch.reporting.comparison import (
+    comparison_document,
+    comparison_grid,
+    conclusion,
+    dead_units,
+    methods,
+    warnings,
+)
 from hpsearch.reporting.documents import lessons_document, study_document, trial_row
 from hpsearch.reporting.finalists import (
     confirmation_document,
@@ -200,6 +208,15 @@ def _answer(source: Source) -> Section:
         yield Pairs([*answer.asked(report), *answer.found(report, ())], formats=TEXT)
         rows = [*answer.asked(report), *answer.found(report, source.advised.found[:1])]
         yield Pairs([(begun(word), f"{begun(said)}.") for word, said in rows], "answer", formats=PAGE)
+        if (c := report.comparison) is not None:
+            yield Charts(
+                lambda _: arm_charts(report, c),
+                heading=3,
+                panels="panels wide",
+                file="arms.png",
+                caption="Learning curves of the arms",
+            )
+            yield from _picture(source, [BOUNDARY])
 
     return Section(
         "answer",
@@ -311,7 +328,7 @@ def _compared(source: Source) -> Section | None:
             caption="Scores by seed, with means and intervals",
         )
         caption = f"{subject}: each one's best trial, retrained"
-        yield Table(comparison_grid(c), caption, all_with="--format json")
+        yield Table(comparison_grid(c, dead_units(source.report)), caption, all_with="--format json")
         yield Remarks(warnings(c))
         yield Remarks(methods(c), formats=source.methods)
 
@@ -398,12 +415,20 @@ def _failures(source: Source) -> Section:
 
 
 def _images(source: Source) -> Section:
+    in_answer = [BOUNDARY] if source.report.comparison is not None else []
+
     def blocks() -> Iterator[Block]:
-        for file, caption in IMAGES.items():
-            if file in source.images:
-                yield Image(file, caption, source.images[file])
+        yield from _picture(source, [file for file in IMAGES if file not in in_answer])
 
     return Section("images", "Images", blocks, formats=MARKDOWN | PAGE)
+
+
+def _picture(source: Source, files: Iterable[str]) -> Iterator[Block]:
+    return (
+        Image(file, IMAGES[file], source.images[file], formats=EVERYWHERE - TERMINAL)
+        for file in files
+        if file in source.images
+    )
 
 
 def _advice(source: Source) -> Section:

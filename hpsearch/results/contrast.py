@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,9 @@ from hpsearch.stats import (
     difference,
     regression,
 )
+from hpsearch.stats.score import BEST, window
 from hpsearch.study.arms import LINEAR
+from hpsearch.study.file import score_of
 from hpsearch.text import is_share, plain
 
 
@@ -50,7 +53,7 @@ class Anytime:
 
 
 def anytime(record: StudyRecord, trials: list[Trial], segments: list[Segment]) -> Anytime:
-    """The best validation metric so far against its cost, in the order of cohorts.
+    """The best score so far, by the validation metric, against its cost, in the order of cohorts.
 
     Segments know their share of the threads' time, which is scaled to the study's own.
     """
@@ -59,7 +62,13 @@ def anytime(record: StudyRecord, trials: list[Trial], segments: list[Segment]) -
     best_of, whole = (
         (np.fmax, np.fmax.accumulate) if record.direction == "maximize" else (np.fmin, np.fmin.accumulate)
     )
-    tops: FloatArray = np.array([best_of.reduce(each.curve[:, column]) for each in ordered])
+    score = score_of(record.document)
+
+    def top(of: Segment) -> Any:
+        values = of.curve[:, column]
+        return best_of.reduce(values) if score == BEST else values[-window(score, of.last_epoch) :].mean()
+
+    tops: FloatArray = np.array([top(each) for each in ordered])
     finished = {trial.number: trial.epochs for trial in trials if trial.state.finished}
     ends = np.array([finished.get(each.trial) == each.last_epoch for each in ordered], dtype=np.int64)
     seconds = np.cumsum([each.seconds for each in ordered])

@@ -21,7 +21,7 @@ from hpsearch.errors import HpsearchError, StorageError, StudyChangedError, plur
 from hpsearch.records import Cohort, Params, Run, State, StudyRecord, Trial
 from hpsearch.results.scorings import inherited
 from hpsearch.running.prepare import make_problem
-from hpsearch.running.provenance import changes, plain
+from hpsearch.running.provenance import changes, settings
 from hpsearch.running.resume import new_record
 from hpsearch.store import Contents, Database, StudyStore
 from hpsearch.study.file import Study, name_from, study_from_document
@@ -69,7 +69,8 @@ def fork(
     """
     if name_from(name) != name:
         raise HpsearchError(f"--fork: expected a name of letters, digits, '.', '_' and '-'; found \"{name}\"")
-    parent, forked = database.study(study.name), replace(study, name=name)
+    parent = database.study(study.name)
+    forked = replace(study.as_begun(parent.record.document), name=name)
     trials = parent.trials()
     finished = [trial for trial in trials if trial.state.finished]
     known = database.find(name)
@@ -108,7 +109,7 @@ def _check_settings(record: StudyRecord, old: Study, forked: Study, dataset: Dat
     Raises:
         StudyChangedError: it is not.
     """
-    found = changes(plain(old.document()), plain(forked.document()))
+    found = changes(settings(old), settings(forked))
     refused = [f"  {text}" for key, text in found if not _under(key, _FREE) or _under(key, _BOUND)]
     if dataset.hash != record.data_hash:
         content = f"{record.data_hash[:12]}…, now {dataset.hash[:12]}…"

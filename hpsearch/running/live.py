@@ -19,6 +19,7 @@ from hpsearch.records import (
     Trials,
 )
 from hpsearch.search import History, Rung, Stopping
+from hpsearch.stats.score import at_epoch, average, scored, window
 from hpsearch.study.file import Study
 
 
@@ -68,7 +69,7 @@ class Ledger:
         parameters: Callable[[Trial], int],
     ) -> None:
         self._study, self._stopping, self._parameters = study, stopping, parameters
-        self._sign = study.sign
+        self._sign, self._score = study.sign, study.train.score
         stored = Trials.join(trials)
         self.trials = _Numbered(stored)
         self.history = History(study.space, stored, len(study.search.objectives))
@@ -125,7 +126,7 @@ class Ledger:
         group = self.group(number)
         for epoch in self._stopping.pauses(number):
             if known < epoch <= len(whole) - failed:
-                metric, loss = whole[epoch - 1, [VALID_METRIC, VALID_LOSS]].tolist()
+                metric, loss = at_epoch(self._score, whole[:, [VALID_METRIC, VALID_LOSS]], epoch).tolist()
                 self.rung(epoch, group).arrive(number, (self._sign * metric, -loss))
         return whole
 
@@ -134,17 +135,15 @@ class Ledger:
         trial, now = self.trials[number], datetime.now(UTC)
         if failure is not None:
             return replace(self.failed_trial(number, failure), epochs=len(curve))
-        metric = curve[:, VALID_METRIC]
-        best = int((self._sign * metric).argmax())
+        turned, loss, epoch = scored(self._score, self._sign * curve[:, VALID_METRIC], curve[:, VALID_LOSS])
         ended = len(curve) >= self._stopping.rungs[-1]
-        loss = float(curve[best, VALID_LOSS])
         return replace(
             trial,
             state=State.COMPLETE if ended else State.RUNNING,
             epochs=len(curve),
-            value=float(metric[best]),
+            value=self._sign * turned,
             loss=loss,
-            best_epoch=best + 1,
+            best_epoch=epoch,
             others=self._others(trial, loss),
             finished=now if ended else None,
         )
@@ -172,7 +171,9 @@ class Ledger:
         failed = np.array([state is State.FAILED for state in self.trials.stored.state], dtype=bool)
         complete = np.array([state is State.COMPLETE for state in self.trials.stored.state], dtype=bool)
         for epoch in self._stopping.rungs:
-            numbers, rows = curves.at(epoch)
+            numbers, _ = curves.at(epoch)
+            back = reversed(range(window(self._score, epoch)))
+            rows = average([curves.at(epoch, epochs)[1] for epochs in back])
             sound = ~(failed[numbers] & (self.history.epochs[numbers] == epoch))
             numbers, rows = numbers[sound], rows[sound]
             metrics, losses = self._sign * rows[:, VALID_METRIC], -rows[:, VALID_LOSS]

@@ -39,6 +39,12 @@ def plain(document: Mapping[str, Any]) -> dict[str, Any]:
     return read
 
 
+def settings(study: Study) -> dict[str, Any]:
+    """Every key of the study, to be compared with another's: also the score where its document has none."""
+    document = plain(study.document())
+    return {**document, "train": {**document["train"], "score": study.train.score}}
+
+
 def changes(stored: Any, written: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """(key, text) of each difference between two documents."""
     if isinstance(stored, dict) and isinstance(written, dict):
@@ -141,9 +147,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
 
 def study_hash(study: Study) -> str:
     """Of the settings that must stay as they are, and the seed; another name is the same study."""
-    settings = deciding(study.document())
-    settings["study"] = {"seed": study.seed}
-    return _hash(json.dumps(settings, sort_keys=True).encode())
+    deciders = deciding(study.document())
+    deciders["study"] = {"seed": study.seed}
+    return _hash(json.dumps(deciders, sort_keys=True).encode())
 
 
 def split_hash(dataset: Dataset) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from hpsearch.data import Dataset
 from hpsearch.errors import StudyChangedError
 from hpsearch.records import State, StudyRecord
-from hpsearch.running.provenance import DECIDES_BITS, changes, differences, may_change, plain
+from hpsearch.running.provenance import DECIDES_BITS, changes, differences, may_change, plain, settings
 from hpsearch.store import Database, StudyStore
 from hpsearch.study.file import Study, study_from_document
 from hpsearch.study.methods import exhaustive
@@ -34,6 +34,7 @@ def open_study(
     store = database.find(study.name)
     if store is None:
         return database.create_study(new_record(study, dataset)), study
+    study = study.as_begun(store.record.document)
     check_unchanged(store.record, database.url, study, dataset)
     if differing := _deciding_differences(store, provenance):
         warn(f"environment changed since the last run; results may differ in the last digits: {differing}")
@@ -53,8 +54,8 @@ def check_unchanged(record: StudyRecord, url: str, study: Study, dataset: Datase
         StudyChangedError: the study file or the data differ from those that the study was begun with.
     """
     # Read again, so that keys that came with a newer hpsearch have the defaults that trials had before.
-    before = plain(study_from_document(record.document, record.origin).document())
-    written = plain(study.document())
+    before = settings(study_from_document(record.document, record.origin))
+    written = settings(study.as_begun(record.document))
     if refused := [text for key, text in changes(before, written) if not may_change(key)]:
         raise StudyChangedError(
             f'study "{study.name}" is stored in {url} with different settings:\n'

@@ -14,6 +14,7 @@ import numpy as np
 from hpsearch.errors import plural
 from hpsearch.records import FloatArray
 from hpsearch.search.history import RUNNING, History
+from hpsearch.stats.score import BEST
 from hpsearch.study.file import Study
 from hpsearch.study.methods import STOPPING
 
@@ -168,11 +169,13 @@ class Hyperband(Halving):
 
 @dataclass(frozen=True)
 class Median(Keep):
-    """The median rule (Golovin et al. 2017) as in Optuna's MedianPruner.
+    """The median rule (Golovin et al. 2017).
 
-    Once five trials are complete, a trial stops if its best metric so far is worse than their median at this
-    epoch.
+    Once five trials are complete, a trial stops if its score at this epoch is worse than the median of
+    theirs. best: as in Optuna's MedianPruner, its best metric so far is taken instead.
     """
+
+    best: bool = False
 
     def judge(self, rung: Rung, arrived: Mapping[int, FloatArray], words: Words) -> dict[int, str]:
         known = rung.complete
@@ -181,10 +184,11 @@ class Median(Keep):
         middle = (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2
         stopped = {}
         for number, metric in arrived.items():
-            best = float(metric[: rung.epoch].max())
-            if best < middle:
+            own = float(metric[: rung.epoch].max()) if self.best else rung.scores[number][0]
+            if own < middle:
+                said = f"best {words.metric} so far" if self.best else words.metric
                 stopped[number] = (
-                    f"best {words.metric} so far {words.number(best)}, the median of {len(known)} complete "
+                    f"{said} {words.number(own)}, the median of {len(known)} complete "
                     f"trials at this epoch is {words.number(middle)}"
                 )
         return stopped
@@ -233,7 +237,7 @@ def hyperband(study: Study) -> Stopping:
 
 
 def median(study: Study) -> Stopping:
-    return Median(_looks(study))
+    return Median(_looks(study), study.train.score == BEST)
 
 
 def patience(study: Study) -> Stopping:

@@ -53,6 +53,16 @@ FITTING_METRICS = {
 MAXIMIZED = ("accuracy", "balanced_accuracy", "f1", "auc", "r2")
 
 
+UNSAID = "best"
+"""The score of a stored study that does not name one: before it could be chosen it was the best epoch's."""
+
+
+def score_of(document: Mapping[str, Any]) -> str:
+    """`train.score` of a stored study."""
+    score: str = document.get("train", {}).get("score", UNSAID)
+    return score
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a study was written: for complaints and for relative paths."""
@@ -140,6 +150,12 @@ class Study:
         described = self.space.described(params)
         return not any(combination.holds(described) for combination in self.forbidden)
 
+    def as_begun(self, document: Mapping[str, Any]) -> Study:
+        """The study as it goes on from a stored document: where neither names a score, it is as it was."""
+        if "score" in self.train.model_fields_set or "score" in document.get("train", {}):
+            return self
+        return replace(self, train=self.train.model_copy(update={"score": UNSAID}))
+
     def document(self) -> dict[str, Any]:
         """Every key of the study with its value, defaults filled in, as JSON-able values."""
         optional: dict[str, Any] = {}
@@ -154,7 +170,7 @@ class Study:
             # Left out where it is not used, so that studies that were stored before it was known stay equal.
             "data": self.data.model_dump(exclude=None if self.data.columns else {"columns"}),
             "space": self.space.document(),
-            "train": self.train.model_dump(),
+            "train": self.train.model_dump(exclude={"score"} if self.train.score == UNSAID else None),
             "search": self.search.model_dump(),
             **optional,
         }
@@ -182,6 +198,8 @@ def study_from_document(
     """The study whose `document()` was stored; `origin` is the path of the file it came from."""
     name = document["study"]["name"]
     written = copy.deepcopy(dict(document))
+    if isinstance(written.setdefault("train", {}), dict):
+        written["train"].setdefault("score", UNSAID)
     source = Source(Path(origin) if origin else None, f"stored study {name}", stored=True)
     return _read(written, replace(source, overrides=_apply(written, overrides)), name)
 

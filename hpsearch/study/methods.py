@@ -68,7 +68,7 @@ STOPPING: dict[str, Method] = {
     ),
     "median": Method(
         f"{_SEARCH}.stopping:median",
-        "a trial stops when its best so far is worse than the median at that epoch",
+        "a trial stops when it is worse than the median of the complete ones at that epoch",
     ),
     "patience": Method(
         f"{_SEARCH}.stopping:patience", "a trial stops when the last epochs brought no improvement"

@@ -14,6 +14,7 @@ from hpsearch.study.methods import SAMPLERS, STOPPING
 Objective = Literal["parameters", "loss"]
 TaskName = Literal["binary", "multiclass", "regression", "positive_regression"]
 Loss = Literal["cross_entropy", "bce", "l1", "mse", "poisson"]
+Score = Literal["last", "smoothed", "best"]
 Metric = Literal[
     "accuracy",
     "error",
@@ -149,6 +150,11 @@ class TrainSection(Section):
     loss: Loss | None = Field(None, description="by task: cross_entropy, bce or mse")
     metric: Metric | None = Field(
         None, description="what trials are ranked by, on the validation split; by task: accuracy or rmse"
+    )
+    score: Score = Field(
+        "last",
+        description="what counts of a trial's curve of that metric, in rungs, ranks and samplers: its last "
+        "epoch, the mean of the last fifth of its epochs, or its best epoch, which flatters",
     )
     representation: Literal["softplus", "relu"] | None = Field(
         None,

@@ -13,6 +13,8 @@ import numpy as np
 from hpsearch.errors import plural
 from hpsearch.records import VALID_LOSS, Curves, FloatArray, IntArray, State, valid_place
 from hpsearch.results.frames import PARAM, Report, space_of
+from hpsearch.stats.score import BEST, window
+from hpsearch.study.file import score_of
 from hpsearch.study.space import Choice, Range, Space
 from hpsearch.text import missing, parameter_text
 
@@ -22,14 +24,14 @@ REACHED = 0.9
 
 @dataclass(frozen=True)
 class Basis:
-    """Comparable trials, each with its best value over the same epochs.
+    """Comparable trials, each with its score after the same epochs.
 
     With early stopping, complete trials are a selection: a hyper-parameter that decided who survived hardly
     varies among them, and the others trained for less time. So trials are compared at the latest epoch that
     nine in ten have reached; those that diverged at any epoch count as worse than all others.
 
     epoch: up to which values count; None without curves, where complete trials' values count. most: epochs
-    that a trial may get. rows: [n] places in the report's trials. values: [n] the best metric up to that
+    that a trial may get. rows: [n] places in the report's trials. values: [n] the study's score at that
     epoch, NaN if diverged. losses: [n] of validation, there. maximize: whether more is better. metric: its
     name.
     """
@@ -108,19 +110,27 @@ def basis_of(report: Report) -> Basis:
     epoch = int(reached[int((1 - REACHED) * len(reached))])
     rows = np.flatnonzero(failed | (known & (epochs >= epoch)))
     metric = valid_place(report.record.metric)
-    values, losses = _best_until(curves, numbers[rows], epoch, metric, maximize)
+    score = score_of(report.record.document)
+    values, losses = _scored_at(curves, numbers[rows], epoch, metric, maximize, score)
     values[failed[rows]] = np.nan
     return Basis(epoch, most, rows, values, losses, maximize, report.record.metric)
 
 
-def _best_until(
-    curves: Curves, numbers: IntArray, epoch: int, metric: int, maximize: bool
+def _scored_at(
+    curves: Curves, numbers: IntArray, epoch: int, metric: int, maximize: bool, score: str
 ) -> tuple[FloatArray, FloatArray]:
-    """[trials] best metric up to an epoch, and the validation loss there; NaN if the curve is shorter."""
+    """[trials] the study's score at an epoch and its validation loss; NaN if the curve is shorter."""
     places = np.searchsorted(curves.numbers, numbers).clip(0, len(curves) - 1)
     there = (curves.numbers[places] == numbers) & (curves.epochs[places] >= epoch)
     values, losses = np.full(len(numbers), np.nan), np.full(len(numbers), np.nan)
     begins = (np.cumsum(curves.epochs) - curves.epochs)[places[there]]
+    if score != BEST:
+        last = begins[:, None] + np.arange(epoch - window(score, epoch), epoch)
+        values[there], losses[there] = (
+            curves.main[last, metric].mean(1),
+            curves.main[last, VALID_LOSS].mean(1),
+        )
+        return values, losses
     lines = begins[:, None] + np.arange(epoch)
     found = curves.main[lines, metric]
     best = np.where(np.isnan(found), -np.inf, found if maximize else -found).argmax(1)
