@@ -19,7 +19,7 @@ from hpsearch.errors import (
 )
 from hpsearch.records import CURVE_COLUMNS
 from hpsearch.result import Compacted, Dumped, StudyDetails, TrialDetails
-from hpsearch.study.file import Study, load_study, study_from_document
+from hpsearch.study.file import Study, full_key, load_study, study_from_document
 
 if TYPE_CHECKING:
     from hpsearch.running.checkup import Finding
@@ -53,13 +53,13 @@ def find_study(
     hpsearch.
 
     Args:
-        overrides: "key=value" pairs such as "space.width=32", applied on top. say: is told which file a name
-            stands for.
+        overrides: "key=value" pairs such as "space.width=32", applied on top; the section may be left out
+            where only one has the key. say: is told which file a name stands for, and which section is meant.
 
     Raises:
         StudyFileError: with everything that is wrong in the file. UnknownStudyError: there is neither.
     """
-    text = str(study)
+    text, overrides = str(study), _with_sections(overrides, say)
     if _is_study_file(text):
         return load_study(text, overrides)
     try:
@@ -70,6 +70,17 @@ def find_study(
     else:
         return study_from_document(record.document, record.origin, overrides)
     return load_study(_file_of(text, missing, say), overrides)
+
+
+def _with_sections(overrides: Iterable[str], say: Callable[[str], None]) -> list[str]:
+    """The overrides with their sections; `say` is told of those that were typed without."""
+    full = []
+    for typed in overrides:
+        key, _, value = full_key(typed).partition("=")
+        if key != typed.partition("=")[0].strip():
+            say(f"set      {key} = {value.strip()}")
+        full.append(f"{key}={value}")
+    return full
 
 
 def _is_study_file(text: str) -> bool:

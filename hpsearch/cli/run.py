@@ -46,7 +46,7 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Set a key of the file, e.g. space.width=32.",
+            help="Set a key of the file, e.g. space.width=32, or width=32 for short.",
             show_default=False,
         ),
     ] = None,
