@@ -34,7 +34,7 @@ faults: setup ## break it on purpose for a quarter of an hour: 20,000 kills, 10,
 		$(BIN)/python -m pytest -n auto --dist worksteal tests/faults tests/test_bitflips.py
 
 fuzz: setup ## break study files, arguments, data, databases, dumps and models 100,000 times
-	@HPSEARCH_FUZZ=3500 $(BIN)/python -m pytest -n auto --dist worksteal tests/test_fuzz.py tests/test_data_fuzz.py
+	@HPSEARCH_FUZZ=3600 $(BIN)/python -m pytest -n auto --dist worksteal tests/test_fuzz.py tests/test_data_fuzz.py
 
 check: setup ## format check, lint, strict types and all tests: what CI runs
 	@$(BIN)/ruff format --check .

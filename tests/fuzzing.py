@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +39,43 @@ def mutants(whole: bytes, count: int, seed: int) -> Iterator[bytes]:
                     mutant[at:at] = random.bytes(int(random.integers(1, 9)))
         end = int(random.integers(len(mutant))) if random.random() < 0.1 else len(mutant)
         yield bytes(mutant[:end])
+
+
+def changed(value: Any, random: np.random.Generator) -> Any:
+    """A copy of a JSON value in which one value, at any depth, is another, or is gone."""
+    if isinstance(value, (dict, list)) and value and random.random() < 0.85:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        key = keys[random.integers(len(keys))]
+        copy: Any = {**value} if isinstance(value, dict) else [*value]
+        if random.random() < 0.15:
+            del copy[key]
+        else:
+            copy[key] = changed(value[key], random)
+        return copy
+    if random.random() < 0.5:
+        return OTHERS[random.integers(len(OTHERS))]
+    if isinstance(value, (int, float)):
+        return (value + 1, -value, value * 10**9, value / 3, str(value))[random.integers(5)]
+    if isinstance(value, str):
+        return (value[:-1], value * 2, [value])[random.integers(3)]
+    return [value, value]
+
+
+OTHERS: list[Any] = [
+    *(None, True, -1, 0, 3, 2**31, 2**64, 0.5, 1e308, math.nan, math.inf, "", "a", "1", "NaN", "\x1b[31m"),
+    *(
+        "complete",
+        "9999-12-31T23:59:59",
+        "0001-01-01T00:00:00+14:00",
+        "a" * 5000,
+        [],
+        [[]],
+        [1],
+        {},
+        {"a": 1},
+    ),
+]
+"""What may stand where something else is expected."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,15 @@ def test_a_file_is_written_beside_its_place(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.csv"]
 
 
+def test_a_pipe_is_no_dump_and_no_model(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "t.csv").write_text("x\n1\n")
+    for words in (("load", "pipe"), ("predict", "pipe", "t.csv")):
+        told = said(words, tmp_path)
+        assert told.code == 2, told
+        assert "found a pipe" in told.err
+
+
 def test_dumps_with_half_a_surrogate_pair_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(filled_file())
     storage = url(tmp_path / "x.db")

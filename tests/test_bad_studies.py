@@ -63,6 +63,12 @@ BAD = [
         DATA + '[space]\ndepth = [1, 2]\n[[forbidden]]\nactivation = "relu"',
         "forbid every trial together",
     ),
+    (
+        "column",
+        DATA + "[data.columns]\nx = { mising = [] }",
+        's.toml:4:7: data.columns.x.mising: unknown key; did you mean "missing"? (known: kind, decimal, missing, ',
+    ),
+    ("column kind", DATA + "[data.columns]\nx = 5", "data.columns.x: expected a table with kind, decimal, missing"),
     ("NaN", DATA + "[space]\nmomentum = [0.1, 0.2]\n[[forbidden]]\nmomentum = { low = nan }", "found nan"),
 ]  # fmt: skip
 

@@ -35,6 +35,12 @@ def test_what_cannot_be_parsed_is_told_in_one_line(tmp_path: Path, words: str, s
     assert done.stderr == f"hpsearch: {said}\n"
 
 
+def test_a_long_word_does_not_fill_the_terminal(tmp_path: Path) -> None:
+    done = command("run", "x", "--trials", "9" * 5000, cwd=tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr) < 500
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A complete study, and its database."""

@@ -49,7 +49,7 @@ def rows(values: list[Any], **columns: Any) -> str:
         ("\n" + GOOD + '\n"two\nlines",red,a\n1\n', ("t.csv:36: expected 3 values", "found 1")),
         (GOOD + '"never closed,red,a\n', ("t.csv:32: not readable as a table", "check the quotes")),
         (GOOD.encode() + b"1,r\xe9d,a\n", ("t.csv:32:4: expected UTF-8 text; found the byte 0xe9",)),
-        (GOOD.encode("utf-16"), ("t.csv:1:1: expected UTF-8 text", "0xff")),
+        (GOOD.encode("utf-16"), ("expected UTF-8 text", "UTF-16")),
         (GOOD.encode("utf-16-le"), ("t.csv:1:2: expected UTF-8 text", "0x00")),
         (GOOD + "\r1,red", ("t.csv:33: expected 3 values", "found 2")),
         ("x,y,x\n1,2,3\n", ("t.csv:1: every column needs a name of its own", '"x"')),
@@ -170,6 +170,12 @@ def test_broken_files(tmp_path: Path) -> None:
     assert "not a whole xz file" in message(tmp_path, "cut.csv.xz")
     assert "not a readable Parquet file" in message(tmp_path, "t.parquet")
     assert "the file is empty" in message(tmp_path, "empty.parquet")
+
+
+def test_parquet_with_years_out_of_range(tmp_path: Path) -> None:
+    days = pa.array([2**31 - 1] * 30, pa.date32())
+    pq.write_table(pa.table({"when": days, "y": ["a", "b"] * 15}), tmp_path / "t.parquet")
+    assert 'column "when": a date outside the years 1 to 9999' in message(tmp_path, "t.parquet")
 
 
 def test_parquet_with_a_name_twice(tmp_path: Path) -> None:

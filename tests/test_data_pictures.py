@@ -16,6 +16,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from hpsearch.data import Dataset, load_dataset
+from hpsearch.errors import DataError
 from hpsearch.records import Task
 from hpsearch.study.schema import DataSection, SplitSection
 from tests.pictures import Pixels, class_folders, noise, write_picture, zip_folder
@@ -52,7 +53,15 @@ def all_rows(dataset: Dataset) -> dict[bytes, str]:
 
 @pytest.mark.parametrize(
     ("suffix", "shape"),
-    [(".png", (4, 6, 3)), (".PNG", (5, 3)), (".bmp", (4, 6, 3)), (".bmp", (5, 3)), (".webp", (4, 6, 3))],
+    [
+        (".png", (4, 6, 3)),
+        (".PNG", (5, 3)),
+        (".bmp", (4, 6, 3)),
+        (".bmp", (5, 3)),
+        (".webp", (4, 6, 3)),
+        (".tif", (4, 6, 3)),
+        (".tiff", (5, 3)),
+    ],
 )
 def test_every_picture_has_its_own_pixels_and_label(
     tmp_path: Path, suffix: str, shape: tuple[int, ...]
@@ -330,7 +339,7 @@ def test_colours_of_sixteen_bits_are_reduced_with_a_word(tmp_path: Path) -> None
     assert dataset.notes == ("10 of 10 images have 16 bits a colour, reduced to 8",)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_images_are_turned_upright_in_every_format(tmp_path: Path, suffix: str, orientation: int) -> None:
     tags = PillowImage.Exif()
@@ -350,6 +359,34 @@ def test_images_are_turned_upright_in_every_format(tmp_path: Path, suffix: str, 
     for picture in dataset.pictures(dataset.train.x).astype(int):
         assert picture.shape == upright[0].shape
         assert min(np.abs(picture - each).max() for each in upright) <= 3 * (suffix == ".jpg")
+
+
+def test_tiff_keeps_16_bits_and_refuses_other_numbers(tmp_path: Path) -> None:
+    drawn = np.random.default_rng(0).integers(0, 60_000, (20, 5, 6)).astype(np.uint16)
+    save(tmp_path / "deep", [PillowImage.fromarray(each) for each in drawn], ".tif")
+    dataset = load(tmp_path / "deep")
+    read = np.concatenate([dataset.pictures(getattr(dataset, part).x)[..., 0] for part in PARTS])
+    assert {each.tobytes() for each in read} == {each.tobytes() for each in drawn}
+    save(tmp_path / "shares", [PillowImage.fromarray(each / np.float32(60_000)) for each in drawn], ".tif")
+    with pytest.raises(DataError, match="numbers that are no pixels of 16 bits"):
+        load(tmp_path / "shares")
+
+
+def test_of_a_stack_the_first_image_is_read_with_a_note(tmp_path: Path) -> None:
+    drawn = [PillowImage.fromarray(noise(n, 5, 3)) for n in range(11)]
+    save(tmp_path / "a", drawn[:10], ".tif", save_all=True, append_images=drawn[10:])
+    dataset = load(tmp_path / "a")
+    assert set(all_rows(dataset)) == {np.asarray(each).tobytes() for each in drawn[:10]}
+    assert dataset.notes == ("10 of 10 files have several images, of which the first is read",)
+
+
+def test_class_folders_that_are_empty_or_alike_are_said(tmp_path: Path) -> None:
+    class_folders(tmp_path / "a", {"Cat": 9, "cat": 9})
+    (tmp_path / "a" / "dog").mkdir()
+    assert load(tmp_path / "a").notes == (
+        'class folders that differ in case, blanks or points alone are different: "Cat", "cat"',
+        'no image in the folder "dog"',
+    )
 
 
 def test_photographs_are_turned_upright(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpsearch.data.dates import features_of
 from hpsearch.data.describe import ColumnFacts, DataFacts, describe
 from hpsearch.data.kinds import Asked, read_columns
 from hpsearch.data.prepare import Prepared, read_and_split, refusal
@@ -70,6 +71,13 @@ def fact(found: DataFacts, name: str) -> ColumnFacts:
         (["19M", "201k", "3.5M"], 19e6),
         (["1,000+", "1,000,000+", "5+"], 1000),
         (["  5 ", "6"], 5),
+        (["(5)", "7", "12.5"], -5),
+        (["(1,234.50)", "7,000.00"], -1234.5),
+        (["$(5.00)", "($7.00)", "$12.50"], -5),
+        (["-$5.00", "$7.00"], -5),
+        (["1,234.56-", "7.00"], -1234.56),
+        (["12,34,567", "1,00,000", "5,000"], 1_234_567),
+        (["1.5D+03", "2.0D-01"], 1500),
     ],
 )
 def test_numbers_are_read_in_the_notation_that_their_column_proves(values: list[str], first: float) -> None:
@@ -139,7 +147,7 @@ def test_marks_among_numbers_count_as_missing(mark: str) -> None:
         assert mark in str(column.doubt)
 
 
-@pytest.mark.parametrize("word", ["1O.5", "about 3", "<0.1", "(5)", "2018-01-05", "12:30"])
+@pytest.mark.parametrize("word", ["1O.5", "about 3", "<0.1", "5-", "2018-01-05", "12:30"])
 def test_a_text_among_numbers_is_refused_with_its_place_and_the_way_out(word: str) -> None:
     with pytest.raises(DataError) as caught:
         infer([*(str(n / 4) for n in range(ROWS)), word])
@@ -147,6 +155,59 @@ def test_a_text_among_numbers_is_refused_with_its_place_and_the_way_out(word: st
         f't.csv:{ROWS + 2}: column "x": "{word}" stands among numbers; mend it, or say under [data.columns]: '
         f'x = {{ kind = "number", missing = ["{word}"] }} or x = "category"'
     )
+
+
+def test_numbers_in_parentheses_alone_are_names() -> None:
+    column, read = infer(["(1)", "(2)", "(3)"] * 9)
+    assert (column.kind, read.iloc[0]) == ("category", "(1)")
+    column, _ = infer(["7", "(5)", "12.5"])
+    assert column.notes == ('numbers in parentheses are negative: "(5)" (t.csv:3)',)
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        (["5 kg", "7500 g", "12 kg"], 'numbers in several units: "kg", "g"'),
+        (["EUR 5", "USD 7", "EUR 9"], 'numbers in several units: "EUR", "USD"'),
+        (["5%", "7%", "0.05"], '1 number without a unit among those in "%": "0.05" (t.csv:4)'),
+        (["1e400", "2", "3.5"], "1 infinite value counted as missing"),
+        (["-999", "2.5", "3.5"], '"-999" (1 row) may stand for a missing number'),
+        (["9999.0", "2.5", "3.5"], '"9999.0" (1 row) may stand for a missing number'),
+        (["-1", *(str(n) for n in range(40)), "-1"], '"-1" (2 rows) may stand for a missing number'),
+        (["A  B", "A B", "C"], 'differ in case, blanks or points alone are different: "A  B", "A B"'),
+        (["<=50K", "<=50K.", ">50K"], 'alone are different: "<=50K", "<=50K."'),
+    ],
+)
+def test_a_doubt_is_said_with_the_way_to_settle_it(values: list[str], note: str) -> None:
+    column, _ = infer(values)
+    assert any(note in each for each in column.notes)
+
+
+@pytest.mark.parametrize("values", [["-1", "0", "1", "2"], ["-99", "-98", "3"], ["999", "998", "5"]])
+def test_numbers_that_have_neighbours_stand_for_themselves(values: list[str]) -> None:
+    assert infer(values * 9)[0].notes == ()
+
+
+def test_a_mark_that_is_a_number_is_missing_where_the_study_file_says_so(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [-999.0, *range(ROWS - 1)], "z": [-999, *range(ROWS - 1)], "y": LABELS})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        mark = "-999.0" if name == "t.csv" else "-999"  # as it is written
+        columns = {key: {"kind": "number", "missing": [own]} for key, own in (("x", mark), ("z", "-999"))}
+        read = prepared(tmp_path / name, columns=columns).raw.frame
+        assert read[["x", "z"]].isna().sum().tolist() == [1, 1]
+
+
+def test_classes_that_stand_for_one_number_stay_apart_if_they_are_asked_for(tmp_path: Path) -> None:
+    versions = ["1.1", "1.10", "1.2"] * 20
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{n},{v}\n" for n, v in enumerate(versions)))
+    assert facts(tmp_path / "t.csv", task="multiclass").classes == ("1.1", "1.10", "1.2")
+
+
+def test_one_name_in_two_unicode_forms_is_one_class() -> None:
+    _, read = infer(["caf\u00e9", "cafe\u0301", "tea", "\u200btea"])
+    assert read.tolist() == ["caf\u00e9", "caf\u00e9", "tea", "tea"]
 
 
 def test_few_codes_among_which_is_a_word_are_categories() -> None:
@@ -184,6 +245,35 @@ def test_dates_whose_order_nothing_tells_are_refused_and_can_be_said() -> None:
     assert infer(dates, Asked("date", format="%m/%d/%Y"))[1].iloc[0] == pd.Timestamp("2018-01-02")
     with pytest.raises(DataError, match='"then" is no date as "2018-01-31"'):
         infer([*(f"2018-01-{day}" for day in range(31, 10, -1)), "then"])
+
+
+@pytest.mark.parametrize("mark", ["-", "NaT", "0000-00-00", "unknown"])
+def test_marks_among_dates_count_as_missing(mark: str) -> None:
+    column, read = infer(["2018-01-31", mark, "2018-02-01", "2018-03-01"])
+    assert read.isna().tolist() == [False, True, False, False]
+    assert column.notes[0] == f'1 value counted as missing: "{mark}"'
+    assert mark in column.reading.missing
+
+
+def test_a_day_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(DataError, match=r't\.csv:2: column "x": "2018-02-30" is no date as "2018-01-31"'):
+        infer(["2018-02-30", "2018-01-31", "2018-02-01"])
+
+
+@pytest.mark.parametrize(
+    ("values", "hours", "form"),
+    [
+        (["12:30", "08:15", "23:59"], 12.5, "%H:%M"),
+        (["1:30:36", "0:45:10"], 1.51, "%H:%M:%S"),
+        (["12:30 PM", "8:15 AM"], 12.5, "%I:%M %p"),
+        (["12:30am", "8:15pm"], 0.5, "%I:%M%p"),
+    ],
+)
+def test_times_of_day_are_hours(values: list[str], hours: float, form: str) -> None:
+    column, read = infer(values)
+    assert (column.kind, column.reading.format) == ("date", form)
+    assert column.notes == (f'times such as "{values[0]}" ({form})',)
+    assert features_of(read)["hour"][0] == pytest.approx(hours)
 
 
 def test_versions_and_addresses_are_no_dates() -> None:
@@ -339,6 +429,65 @@ def test_a_folder_of_parquet_parts_and_an_index_with_a_name(tmp_path: Path) -> N
     FRAME.iloc[20:].set_index("x").to_parquet(folder / "b.parquet")
     (folder / "_SUCCESS").touch()
     assert prepared(folder).whole.frame["x"].tolist() == FRAME["x"].tolist()
+
+
+def test_a_table_beside_texts_in_a_zip_is_read_and_several_are_listed(tmp_path: Path) -> None:
+    table = "x,y\n" + "".join(f"{n / 2},{label}\n" for n, label in enumerate(LABELS))
+    for name, others in (("a.zip", ["README.md", "names.txt"]), ("b.zip", ["test.csv"])):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for each in ("train.csv", *others):
+                archive.writestr(each, table)
+    assert facts(tmp_path / "a.zip").rows == ROWS
+    with pytest.raises(DataError, match=r'found 2 tables: "train.csv", "test.csv"; unpack the one you mean'):
+        facts(tmp_path / "b.zip")
+    (tmp_path / "folder").mkdir()
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "folder" / name).write_text(table)
+    with pytest.raises(DataError, match=r'folder: expected one table.*found "a.csv", "b.csv"; name one'):
+        facts(tmp_path / "folder")
+
+
+def test_pandas_categories_and_numbered_names_in_parquet(tmp_path: Path) -> None:
+    pd.DataFrame({0: pd.Categorical([1, 2, 3] * 20), 1: LABELS}).to_parquet(tmp_path / "t.parquet")
+    assert fact(facts(tmp_path / "t.parquet", "1"), "0").kind == "category"
+
+
+def test_what_is_saved_in_place_of_a_table_is_named(tmp_path: Path) -> None:
+    for content, found in (
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
+        ("<!DOCTYPE html>\n<p>404", "a web page"),
+        ("sep=;\nx;y\n1;2\n", "Excel's line"),
+    ):
+        (tmp_path / "t.csv").write_text(content)
+        with pytest.raises(DataError, match=f"found {found}"):
+            facts(tmp_path / "t.csv", None)
+
+
+def test_arff_as_weka_and_openml_write_it(tmp_path: Path) -> None:
+    head = (
+        "% about\n@RELATION r\n@ATTRIBUTE 'the size' REAL\n@attribute c {red, 'dark blue', 'it\\'s'}\n"
+        "@attribute day date 'yyyy-MM-dd'\n@attribute s string\n@attribute y {caf\u00e9,tea}\n\n@DATA\n"
+    )
+    rows = (
+        "1.5,red,2018-01-31,'a, b',caf\u00e9\n?, 'dark blue' ,2018-02-01,\"c\",tea\n"
+        "2,'it\\'s',2018-02-02,?,tea\n"
+    )
+    path = tmp_path / "t.arff"
+    path.write_text(head + "% rows\n" + rows * 10, encoding="utf-8")
+    read = prepared(path).raw.frame
+    assert read["the size"].tolist()[::2][:2] == [1.5, 2]
+    assert read["c"].tolist()[:3] == ["red", "dark blue", "it's"]
+    assert read["day"].iloc[0] == pd.Timestamp("2018-01-31")
+    assert read["s"].tolist()[:3] == ["a, b", "c", None]
+    assert facts(path).classes == ("caf\u00e9", "tea")
+    for line, found in (
+        ("{0 1.5, 4 tea}", r"t.arff:10: sparse ARFF is not read"),
+        ("1,red", r"t.arff:10: expected 5 values, one an attribute; found 2"),
+        ("wide,red,2018-01-31,a,tea", 'column "the size": expected numbers, as its @attribute says'),
+    ):
+        path.write_text(head + line + "\n", encoding="utf-8")
+        with pytest.raises(DataError, match=found):
+            facts(path)
 
 
 def test_arff(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ OWNERS = {
     "sklearn": {"data"},
     "matplotlib": {"reporting", "extras"},
     "PIL": {"data", "reporting"},
-    "pydantic": {"study", "model", "cli"},
+    "pydantic": {"study", "model", "cli", "store"},
     "optuna": {"search", "store", "study", "running", "extras"},
     "scipy": {"stats", "search", "train", "results", "extras", "data"},
     "statsmodels": {"stats"},

@@ -23,11 +23,13 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import hpsearch
 from hpsearch.data import Image
 from hpsearch.data.features import FREQUENT, read_features
+from hpsearch.data.load import load_dataset
 from hpsearch.data.new_rows import Expected, read_rows
 from hpsearch.data.raw import Raw
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.records import Task
 from hpsearch.reporting.predictions import predictions_bytes
+from hpsearch.study.schema import DataSection
 from tests.model_study import CLASSES, NASTY, Trained, run_study, run_table, table_with
 from tests.pictures import class_folders, noise, write_picture, zip_folder
 from tests.whole_study import call
@@ -478,3 +480,69 @@ def test_new_rows_have_the_decimal_mark_of_training(tmp_path: Path) -> None:
     assert "accuracy" not in done.stderr
     with pytest.warns(UserWarning, match="30 labels of 30"):
         model.predict(strange)
+
+
+def expected_of(folder: Path, header: str, rows: list[str], **keys: Any) -> Expected:
+    """What a model trained on such a table would take."""
+    (folder / "train.csv").write_text("\n".join([header, *rows * 20, ""]))
+    section = DataSection.model_validate({"source": "train.csv", "target": "y", **keys})
+    data = load_dataset(section, 0, folder)
+    assert data.columns is not None
+    return Expected(data.columns, data.target, data.classes, data.ignored)
+
+
+def test_columns_that_training_left_out_are_not_unknown(tmp_path: Path) -> None:
+    words = ["one more remark", "and another one", "yet another one"]
+    rows = [f"{n},{n / 2},{words[n % 3]} {n},z,{'ab'[n % 2]}" for n in range(80)]
+    (tmp_path / "t.csv").write_text("\n".join(["id,x,remark,c,y", *rows, ""]))
+    study = tmp_path / "s.toml"
+    study.write_text(
+        '[data]\nsource = "t.csv"\ntarget = "y"\ncolumns = { c = "ignore" }\n'
+        "[space]\nlearning_rate = 0.1\n[train]\nepochs = 1\n[search]\ntrials = 1\n"
+    )
+    storage = f"sqlite:///{tmp_path / 's.db'}"
+    hpsearch.run(study, storage=storage)
+    model = hpsearch.export(study, out=tmp_path / "m", storage=storage).model
+    assert model.ignored == ("c", "id", "remark")
+    frame = pd.read_csv(tmp_path / "t.csv").head(3)
+    assert hpsearch.load_model(tmp_path / "m").prepare(frame).notes == ()
+    assert "1 column that the model does not know" in model.prepare(frame.assign(new=1)).notes[0]
+
+
+def test_numbers_in_another_unit_are_refused_and_those_without_are_counted(tmp_path: Path) -> None:
+    expected = expected_of(tmp_path, "p,y", ["5 kg,a", "7 kg,b", "9 kg,b"])
+    (tmp_path / "new.csv").write_text("p\n5000 g\n")
+    with pytest.raises(DataError, match=r'new\.csv:2: column "p": expected a number in "kg".*found "5000 g"'):
+        read_rows(tmp_path / "new.csv", expected)
+    (tmp_path / "new.csv").write_text("p\n5\n5 kg\n")
+    for source in (tmp_path / "new.csv", pd.DataFrame({"p": [5.0]})):
+        found = read_rows(source, expected)
+        assert found.notes == ('column "p": 1 number without the unit "kg" of training',)
+    assert np.array_equal(found.x[0], read_rows(tmp_path / "train.csv", expected).x[0])
+
+
+@pytest.mark.parametrize(
+    ("labels", "written", "places"),
+    [
+        (["1", "2", "3"], ["1.0", "3", "4"], [0, 2, -1]),
+        (["true", "false"], ["TRUE", "False", "no"], [1, 0, -1]),
+    ],
+)
+def test_labels_are_those_of_training_however_they_are_written(
+    tmp_path: Path, labels: list[str], written: list[str], places: list[int]
+) -> None:
+    rows = [f"{n},{label}" for n, label in enumerate(labels)]
+    expected = expected_of(tmp_path, "x,y", rows)
+    (tmp_path / "new.csv").write_text("x,y\n" + "".join(f"1,{label}\n" for label in written))
+    found = read_rows(tmp_path / "new.csv", expected)
+    assert found.truth is not None
+    assert found.truth.tolist() == places
+    assert written[-1] in found.notes[0]
+
+
+def test_times_and_accents_are_read_as_in_training(tmp_path: Path) -> None:
+    expected = expected_of(tmp_path, "t,c,y", ["12:30,caf\u00e9,a", "08:15,tea,b"])
+    (tmp_path / "new.csv").write_text("t,c\n12:30,cafe\u0301\n")
+    found = read_rows(tmp_path / "new.csv", expected)
+    assert found.notes == ()
+    assert np.array_equal(found.x[0], read_rows(tmp_path / "train.csv", expected).x[0])

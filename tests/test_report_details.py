@@ -68,6 +68,16 @@ def test_a_study_shows_its_whole_document_as_toml_reads_it() -> None:
     assert "threads" in text
 
 
+def test_a_study_shows_each_table_of_a_list() -> None:
+    record, trials, _ = example(30)
+    record = replace(record, document={**record.document, "forbidden": [{"depth": 2}, {"depth": 3}]})
+    text = plain_text(study_view(record, count_states(trials_frame(record, trials))), 200)
+    assert [block.split()[:2] for block in text.split("[[forbidden]]\n")[1:]] == [
+        ["depth", "2"],
+        ["depth", "3"],
+    ]
+
+
 def test_a_trial_shows_searched_and_fixed_hyper_parameters_layers_and_curve() -> None:
     record, trials, curves = example()
     text = plain_text(trial_view(record, trials, 26, curves[26]), 100)

@@ -151,8 +151,12 @@ def main() -> NoReturn:
         sys.exit(1)
 
 
+_LONG_WORD = re.compile(r"(\S{300})\S{100,}")
+
+
 def _complain(text: str) -> None:
-    """Say what is wrong; what comes from files cannot control the terminal."""
+    """Say what is wrong; what comes from files cannot control the terminal, nor fill it with one word."""
     from hpsearch.text import plain
 
-    print("hpsearch: " + "\n".join(map(plain, without_secrets(text).split("\n"))), file=sys.stderr)
+    lines = _LONG_WORD.sub(r"\1…", without_secrets(text)).split("\n")
+    print("hpsearch: " + "\n".join(map(plain, lines)), file=sys.stderr)

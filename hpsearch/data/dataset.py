@@ -110,7 +110,7 @@ class Dataset:
     notes: sentences that the user should read (rows left out, a constant column …).
     image: how features are images, if the source holds images; columns: how those of a table are made of
     its columns. target: name of the column that is predicted, "label" or "folder" of images.
-    left_out: files beside the images that are none.
+    left_out: files beside the images that are none. ignored: columns of the table that are no features.
     """
 
     name: str
@@ -128,6 +128,7 @@ class Dataset:
     columns: Columns | None = None
     target: str = ""
     left_out: int = 0
+    ignored: tuple[str, ...] = ()
 
     def pictures(self, x: NDArray[np.floating[Any]]) -> NDArray[Any]:
         """The images [n, height, width, channels] whose features are `x`, [n, features], as they were read.

@@ -16,9 +16,10 @@ _DATED = (
     r"|\d{1,2}\.\d{1,2}\.\d{4}( \d{1,2}:\d{2}.*)?|\d{2}\.\d{2}\.\d{2}( \d{1,2}:\d{2}.*)?"
     r"|(?i:(\d{1,2}[-/. ]\s?)?(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?[-/ ]"
     r"(\d{1,2},? )?\d{2,4}( \d.*)?)"
+    r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?"
 )
-_LEAST = 0.9
-"""Share of a column's values that must look like dates."""
+_LEAST = 0.5
+"""Share of a column's values that must look like dates; the others are complained of."""
 _TRIED = 50
 """Values by which formats are sorted out before all are tried."""
 
@@ -37,8 +38,14 @@ def _formats() -> list[str]:
                 f"{month}{mark}%y",
             ]
         days += [f"%d. {month} %Y", f"{month} %d, %Y", f"{month} %d %Y"]
-    clocks = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-    return [day + clock for day in days for clock in (("",) if day == ISO else clocks)]
+    clocks = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M%p", "%I:%M:%S %p", "%I:%M:%S%p")
+    ends = ("", "T%H:%M:%S", *(f" {clock}" for clock in clocks))
+    return [ISO, *(day + end for day in days[1:] for end in ends), *clocks]
+
+
+def is_time(form: str) -> bool:
+    """Whether a format has a time and no day."""
+    return form != ISO and not any(f"%{part}" in form for part in "YymdbB")
 
 
 def looks_dated(texts: pd.Series[Any], counts: NDArray[np.int64]) -> bool:
@@ -80,5 +87,5 @@ def features_of(dates: pd.Series[Any]) -> dict[str, NDArray[np.float64]]:
     clock = dates.dt
     hours = clock.hour + clock.minute / 60 + clock.second / 3600
     days = (dates - pd.Timestamp(0)) / pd.Timedelta(days=1)
-    columns = (clock.year, clock.month, clock.weekday, hours, days.floordiv(1))
+    columns = (clock.year, clock.month, clock.day_of_week, hours, days.floordiv(1))
     return {part: column.to_numpy(np.float64) for part, column in zip(DATE_PARTS, columns, strict=True)}

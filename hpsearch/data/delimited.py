@@ -73,6 +73,8 @@ def _check_text(path: Path, content: bytes) -> None:
         wrong = error.start
     if wrong < 0:
         return
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path}: expected UTF-8 text; found UTF-16; save the file with UTF-8 encoding")
     line = content.count(b"\n", 0, wrong) + 1
     column = wrong - content.rfind(b"\n", 0, wrong)
     raise DataError(
@@ -150,14 +152,20 @@ def _by_rows(path: Path, text: str, separator: str) -> pa.Table:
 
 
 def check_names(where: str, names: list[str]) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1 and name]
-    if twice:
-        raise DataError(f"{where}: every column needs a name of its own; found more than one {listed(twice)}")
+    if names and names[0].startswith("sep=") and not any(names[1:]):
+        raise DataError(f'{where}: expected the names of the columns; found Excel\'s line "sep="; remove it')
+    check_twice(where, names)
     if names and all(map(_NUMBER.fullmatch, names)):
         raise DataError(
             f"{where}: expected a header line with the names of the columns; found the "
             f"numbers {listed(names)}; add a line of names above"
         )
+
+
+def check_twice(where: str, names: list[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
+    if twice:
+        raise DataError(f"{where}: every column needs a name of its own; found more than one {listed(twice)}")
 
 
 def has_blanks(content: bytes) -> bool:

@@ -220,5 +220,5 @@ def _facts(column: Column, values: pd.Series[Any], coded: bool) -> ColumnFacts:
 
 def _example(value: Any) -> str:
     if isinstance(value, pd.Timestamp | np.datetime64):
-        return str(pd.Timestamp(value)).removesuffix(" 00:00:00")
+        return str(pd.Timestamp(value)).removeprefix("1900-01-01 ").removesuffix(" 00:00:00")
     return f"{value:g}" if isinstance(value, float | np.floating) else str(value)

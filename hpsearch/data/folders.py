@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hpsearch.data.paths import readable, shown
-from hpsearch.data.raw import listed, split_of
+from hpsearch.data.raw import alike, listed, split_of
 from hpsearch.errors import DataError
 
 Words = list[str]
@@ -63,6 +63,10 @@ def layout_of(path: Path, names: tuple[str, ...]) -> Layout:
     if broken := sorted({name for name in classes if readable(name) != name}):
         raise DataError(
             f"{path}: expected names of classes in UTF-8; found {_names(broken)}; rename the folder"
+        )
+    if twice := alike(set(classes)):
+        notes += (
+            f"class folders that differ in case, blanks or points alone are different: {_names(twice)}",
         )
     places = ["/".join(place) for place in words]
     return Layout(places, classes, [splits[place[0]] for place in words] if splits else None, notes)

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 
 from hpsearch.data import dates
 from hpsearch.data.columns import ISO, Column, Reading
-from hpsearch.data.raw import listed
+from hpsearch.data.raw import alike, listed
 from hpsearch.data.texts import (
     COMMA,
     COMMA_GROUPS,
     GROUP_NAMES,
+    IN_PARENTHESES,
     MISSING_MARKS,
     NO_NUMBERS,
     NOTATIONS,
@@ -37,17 +38,20 @@ from hpsearch.data.texts import (
     POWER_OF,
     POWERS,
     THOUSANDS,
-    UNIT,
     Distinct,
+    InUnit,
     Notation,
     Table,
+    as_typed,
     distinct,
+    in_unit,
     is_text,
     matches,
-    minus,
     numbers_of,
     objects,
     plain_numbers,
+    spelt,
+    typed_numbers,
     unit_number,
     without,
 )
@@ -64,10 +68,13 @@ FEWEST_ROWS = 10
 """Rows from which a column whose values all differ may name them."""
 
 _FIRST = 1000
+_NINES = frozenset(sign * (10.0**digits - 1) for digits in range(2, 9) for sign in (1, -1)) - {99.0}
+_FAR = 5
+"""Times by which a row of nines is larger than all other numbers."""
 _EXACT = 2.0**53
 _PADDED, _LONG = r"^[+-]?0\d+$", r"^[+-]?\d{16,}$"
 _ID = re.compile(
-    r"unnamed(: ?|_)?\d*|index|idx|ids?|uuid|guid|key|no\.?|nr\.?|rownum|"
+    r"unnamed(: ?|_)?\d*(\.\d+)?|index|idx|ids?|uuid|guid|key|no\.?|nr\.?|rownum|"
     r"(row|record)([_ ]?(id|no|nr|num|number|names?|index))?|.*[_ .-](ids?|uuid|guid|idx)|.*[a-z]I[Dd]"
 )
 
@@ -129,7 +136,7 @@ class _Marks:
             if other != name and is_text(column):
                 if other not in self._proven:
                     self._proven[other] = _proven(
-                        distinct(minus(self._table.texts(other))).without(NO_NUMBERS)
+                        distinct(as_typed(self._table.texts(other))).without(NO_NUMBERS)
                     )
                 found |= self._proven[other]
         return found
@@ -159,6 +166,7 @@ class _Reader:
         self.notes: list[str] = []
         self.doubt: str | None = None
         self.instead: str | None = None
+        self.bracketed: Distinct | None = None
 
     def read(self) -> _Found:
         column = self.table.columns[self.name]
@@ -173,7 +181,13 @@ class _Reader:
         numbers = plain_numbers(text) if self.asked.decimal != "," and kind != "date" else None
         if numbers is not None and not self._odd_points(text):
             return self._of_numbers(text, numbers, self._reading())
-        return self._searched(text, replace(found := distinct(text), values=minus(found.values)), found)
+        found = distinct(text)
+        typed = replace(found, values=as_typed(found.values))
+        bracketed = found.where(matches(found.values, IN_PARENTHESES))
+        if len(bracketed) and bracketed.rows == found.without(MISSING_MARKS).rows and kind != "number":
+            return self._names(text, found)  # (1), (2), (3) name something
+        self.bracketed = bracketed
+        return self._searched(text, typed, found)
 
     def _reading(self, notation: Notation = POINT) -> Reading:
         return Reading("number", notation.decimal, notation.group, missing=self.asked.missing or ())
@@ -191,7 +205,8 @@ class _Reader:
             return self._number(text, notation, present, fits)
         if (unit := self._unit(present)) is not None:
             return self._with_unit(text, present, unit)
-        if dates.looks_dated(present.values.to_pandas(), present.counts):
+        told = present.without(NO_NUMBERS)
+        if dates.looks_dated(told.values.to_pandas(), told.counts):
             return self._dated(text, present)
         return self._names(text, written)
 
@@ -257,6 +272,7 @@ class _Reader:
             self.notes.append(f"{GROUP_NAMES[notation.group]} between thousands")
         if notation.decimal == "," and matches(present.values, ",").any():
             self.notes.append("decimal commas")
+        self._note_brackets()
         return self._of_numbers(text, numbers_of(text, reading)[0], reading)
 
     def _with_missing(
@@ -297,28 +313,44 @@ class _Reader:
             and whole
             and max(len(numbers), len(words)) <= FEW_CODES
         ):
-            found = f'"{words.values[0].as_py()}" ({self.table.place(int(words.first[0]))})'
-            self.notes.append(f"categories, because {found} is no number")
+            self.notes.append(f"categories, because {self._first(words)} is no number")
             self.doubt = self.doubt or toml_value("category")
             return True
         ways: list[Any] = [{"kind": "number", "missing": words.values.to_pylist()[:12]}, "category"]
         raise self._refusal(words, "stands among numbers", ways)
 
+    def _note_brackets(self) -> None:
+        if self.bracketed:
+            self.notes.append(f"numbers in parentheses are negative: {self._first(self.bracketed)}")
+            self.doubt = self.doubt or toml_value("number")
+
     def _unit(self, values: Distinct) -> str | None:
         """What stands behind, or before, most of the numbers; None if it is not always the same."""
-        found: dict[str, int] = {}
+        found: dict[InUnit, int] = {}
         for value, count in zip(values.values.to_pylist(), values.counts.tolist(), strict=True):
-            if (match := UNIT.fullmatch(value)) is not None and (match[1] or match[3]):
-                unit = (match[1] or "") + (match[3] or "").strip()
-                found[unit] = found.get(unit, 0) + count
+            if (parts := in_unit(value)) is not None and parts.unit:
+                parts = parts._replace(number="")
+                found[parts] = found.get(parts, 0) + count
         if 2 * sum(found.values()) < values.rows:
             return None
-        if len(found) == 1:
-            return next(iter(found))
-        return POWERS if found and set(found) <= set(POWER_OF) else None
+        units = [parts.unit for parts in found]
+        if len(units) == 1:
+            return units[0]
+        if {parts.after for parts in found} <= {"", *POWER_OF} and len(
+            {parts.before for parts in found}
+        ) == 1:
+            return POWERS
+        if len(units) < len(values) and not self.is_target:
+            self.notes.append(f"names, although they look like numbers in several units: {listed(units)}")
+            self.doubt = self.doubt or toml_value("category")
+        return None
 
     def _with_unit(self, text: pa.ChunkedArray, present: Distinct, unit: str) -> _Found:
-        bare = [(match[2].strip() if (match := UNIT.fullmatch(v)) else v) for v in present.values.to_pylist()]
+        parted = [in_unit(value) for value in present.values.to_pylist()]
+        bare = [
+            value if parts is None else parts.number
+            for value, parts in zip(present.values.to_pylist(), parted, strict=True)
+        ]
         numbers = replace(present, values=pa.array(bare, pa.string()))
         notation, _ = self._notation(numbers)
         by_unit = replace(self._reading(notation), unit=unit)
@@ -327,6 +359,15 @@ class _Reader:
         if reading is None:
             return self._names(text)
         self.notes.append(f'numbers, without their unit "{unit}"')
+        without_unit = present.where(
+            fits & np.array([parts is not None and not parts.unit for parts in parted])
+        )
+        if len(without_unit) and unit not in (POWERS, *POWER_OF, "+"):
+            self.notes.append(
+                f'{plural(without_unit.rows, "number")} without a unit among those in "{unit}": '
+                f"{self._first(without_unit)}"
+            )
+        self._note_brackets()
         self.doubt = self.doubt or toml_value("number")
         return self._of_numbers(text, numbers_of(text, reading)[0], reading)
 
@@ -334,7 +375,12 @@ class _Reader:
         known = numbers[np.isfinite(numbers)]
         if not len(known):
             return self._column("empty", pd.Series(numbers), reading, "it has no value")
+        if not self.is_target and len(known) < len(numbers) and (infinite := int(np.isinf(numbers).sum())):
+            self.notes.append(f"{plural(infinite, 'infinite value')} counted as missing")
         whole = bool((known == np.floor(known)).all())
+        if self.classes and not whole and len(written := distinct(text)) > len(np.unique(known)):
+            self.notes.append("classes as they are written, because several stand for the same number")
+            return self._names(text, written)
         if whole and not reading.unit and self.asked.kind is None:
             # Few begin with 0, and a regular expression takes ten times as long.
             zeros = text.filter(pc.or_(pc.starts_with(text, "0"), pc.starts_with(text, "-0")))
@@ -367,7 +413,29 @@ class _Reader:
                 self.instead = toml_value("ignore")
         if whole and self.asked.kind is None and not self.is_target and self.instead is None:
             self._look_at(values)
+        if self.asked.kind is None and self.instead is None:
+            self._look_for_marks(values.to_numpy(), float(low), float(high))
         return self._column("number", values, reading)
+
+    def _look_for_marks(self, values: NDArray[Any], low: float, high: float) -> None:
+        """Say which number probably stands for a missing one: the only one below 0, or a row of nines."""
+        for mark in (low, high):
+            if (mark == low and low >= 0) or (mark == high and high not in _NINES):
+                continue
+            for some in (values[:_FIRST], values):  # the first rows settle it for most columns
+                near = some < 0 if mark == low else some * _FAR > high
+                if (near & (some != mark)).any():
+                    break
+            else:
+                self._note_mark(values, mark)
+
+    def _note_mark(self, values: NDArray[Any], mark: float) -> None:
+        rows = np.flatnonzero(values == mark)
+        if mark in _NINES or (mark % 1 == 0 and len(rows) >= 2 and len(np.unique(values)) > FEW_CODES):
+            text = self.table.columns[self.name][int(rows[0])].as_py()
+            text = text.strip() if isinstance(text, str) else f"{mark:g}"
+            self.notes.append(f'"{text}" ({plural(len(rows), "row")}) may stand for a missing number')
+            self.instead = toml_value({"kind": "number", "missing": [text]})
 
     def _look_at(self, values: pd.Series[Any]) -> None:
         """Say where whole numbers look like dates, or the name says that they name something."""
@@ -387,22 +455,38 @@ class _Reader:
         if len(found) > 1:
             ways: list[Any] = [{"kind": "date", "format": each} for each in found]
             raise self._refusal(present, "has its day or its month first; nothing tells which", ways)
+        marks: list[str] = []
         parsed = dates.parsed(written, found[0])
         if (strange := parsed.isna().to_numpy(bool)).any():
-            others = present.where(strange)
-            ways = [
-                {"kind": "date", "format": found[0], "missing": others.values.to_pylist()[:12]},
-                "category",
-            ]
-            raise self._refusal(others, f'is no date as "{written[~strange].iloc[0]}"', ways)
-        reading = Reading("date", format=found[0], missing=self.asked.missing or ())
-        self.notes.append(f'dates such as "{written.iloc[0]}" ({found[0]})')
+            marks = self._no_dates(present.where(strange), found[0], str(written[~strange].iloc[0]))
+        own = dates.parsed(objects(without(text, marks)), found[0])
+        reading = Reading("date", format=found[0], missing=(*(self.asked.missing or ()), *marks))
+        what = "times" if dates.is_time(found[0]) else "dates"
+        self.notes.append(f'{what} such as "{written[~strange].iloc[0]}" ({found[0]})')
         self.doubt = self.doubt or toml_value({"kind": "date", "format": found[0]})
-        return self._column("date", dates.parsed(objects(text), found[0]), reading)
+        return self._column("date", own, reading)
+
+    def _no_dates(self, strange: Distinct, form: str, date: str) -> list[str]:
+        """Marks among dates that count as missing, such as - and 0000-00-00.
+
+        Raises:
+            DataError: other texts are among them.
+        """
+        words = strange.without(NO_NUMBERS)
+        words = words.where(matches(words.values, r"[\pL1-9]"))
+        marks: list[str] = strange.values.to_pylist()
+        way = {"kind": "date", "format": form, "missing": marks[:12]}
+        if len(words):
+            raise self._refusal(words, f'is no date as "{date}"', [way, "category"])
+        self.notes.append(f"{plural(strange.rows, 'value')} counted as missing: {listed(marks)}")
+        self.doubt = self.doubt or toml_value(way)
+        return marks
 
     def _names(self, text: pa.ChunkedArray, written: Distinct | None = None) -> _Found:
         """Texts as they were written, marks of missing values left out."""
         values = distinct(text) if written is None else written
+        if (same := spelt(text)) is not text:
+            values = distinct(same)
         present = values if self.asked.missing is not None else values.without(MISSING_MARKS)
         if self.is_target and self.asked.missing is None:
             present = values.without(MISSING_MARKS - WORDS if len(present) else ())
@@ -411,7 +495,7 @@ class _Reader:
         if len(lower) and lower <= {"true", "false"} and self.asked.kind != "category":
             return self._truths(text, len(present) == len(values))
         kept = {*present.values.to_pylist()}
-        self._note_case(kept)
+        self._note_spelling(kept)
         names = [name if name in kept else None for name in values.values.to_pylist()]
         column = pd.Series(np.array([*names, None], object)[values.codes], dtype=object)
         reading = Reading("category", missing=self.asked.missing or (), exact=self.asked.missing is not None)
@@ -432,14 +516,13 @@ class _Reader:
             return self._column("text" if spoken else "id", column, reading, f"it has {found}")
         return self._column("category", column, reading)
 
-    def _note_case(self, names: Collection[str]) -> None:
-        """Say which of a few names differ in upper and lower case alone."""
-        spelt: dict[str, list[str]] = {}
-        for name in sorted(names) if len(names) <= FEW_CATEGORIES else ():
-            spelt.setdefault(name.casefold(), []).append(name)
-        twice = [name for same in spelt.values() if len(same) > 1 for name in same]
-        if twice and {*spelt} != {"true", "false"}:
-            self.notes.append(f"names that differ in upper and lower case are different: {listed(twice)}")
+    def _note_spelling(self, names: Collection[str]) -> None:
+        """Say which names differ in case, blanks or a last point alone."""
+        twice = alike(names) if len(names) <= MOST_CATEGORIES else []
+        if twice and {name.casefold() for name in names} != {"true", "false"}:
+            self.notes.append(
+                f"names that differ in case, blanks or points alone are different: {listed(twice)}"
+            )
 
     def _check_count(self, present: Distinct) -> None:
         """Refuse more different values than the kind that was asked for may have."""
@@ -488,6 +571,9 @@ class _Reader:
                 dates.parsed(column.to_pandas(), ISO),
                 Reading("date"),
             )
+        if self.asked.missing and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            numbers = typed_numbers(column, self.asked.missing)
+            return self._of_numbers(pc.cast(column, pa.string()), numbers, self._reading())
         if pa.types.is_integer(kind) and self.asked.kind != "category":
             top = pc.max(pc.abs_checked(pc.cast(column, pa.decimal128(38, 0)))).as_py() or 0
             if column.null_count and top > _EXACT:
@@ -505,7 +591,7 @@ class _Reader:
             return self._of_numbers(pc.cast(column, pa.string()), numbers, Reading("number"))
         raise DataError(
             f'{self.table.place(-1)}: column "{self.name}": expected numbers or text; found {kind}; '
-            "convert the column or leave it out of the file"
+            f'convert the column, or say under [data.columns]: {toml_key(self.name)} = "ignore"'
         )
 
     # -- words ---------------------------------------------------------------------------------------
@@ -516,6 +602,10 @@ class _Reader:
         if unused and (self.is_target or self.asked.kind is not None):
             unused = None
         return Column(self.name, kind, reading, unused, tuple(self.notes), self.doubt, self.instead), values
+
+    def _first(self, values: Distinct) -> str:
+        """The first of some values, and where it stands."""
+        return f'"{values.values[0].as_py()}" ({self.table.place(int(values.first[0]))})'
 
     def _refusal(self, values: Distinct, text: str, ways: Sequence[Any]) -> DataError:
         """The complaint about the first of some values; one of the lines for `[data.columns]` settles it."""

@@ -47,6 +47,7 @@ _VALUES = (
     "notes",
     "target",
     "left_out",
+    "ignored",
 )
 _FORMS = ("image", "columns")
 """How features were made: dataclasses, of which a data set has one."""

@@ -24,7 +24,16 @@ from hpsearch.data.raw import Advance, Form, Images, class_name, listed
 from hpsearch.data.scaling import pixels_like
 from hpsearch.data.sources import IMAGES, kind_of
 from hpsearch.data.table_files import SUFFIXES, no_such_file
-from hpsearch.data.texts import Table, arrow_column, date_column, name_column, number_column
+from hpsearch.data.texts import (
+    Table,
+    arrow_column,
+    date_column,
+    is_text,
+    name_column,
+    number_column,
+    numbers_of,
+    without_unit,
+)
 from hpsearch.data.trees import Tree, TreeImages, image_names
 from hpsearch.errors import DataError, HpsearchError, nearest, plural
 from hpsearch.study.schema import DataSection
@@ -38,7 +47,7 @@ class Expected:
     """The data that a model was trained on, as far as new rows have to be like them.
 
     form: how its features are made. target: the column that it predicts. classes: their names, () for
-    numbers. ignored: further columns that are known and no features, such as the one that divided the rows.
+    numbers. ignored: further columns of the training table that are no features, such as ids.
     """
 
     form: Columns | Image
@@ -187,13 +196,25 @@ def _table_notes(
     unknown: Counter[str],
 ) -> tuple[str, ...]:
     notes = []
-    known = {*columns.needed, expected.target, *expected.ignored}
+    known = {*columns.needed, expected.target, *expected.ignored, ""}  # a column without a name is never used
     if extra := [name for name in table.columns if name not in known]:
         notes.append(f"{plural(len(extra), 'column')} that the model does not know left out: {listed(extra)}")
     if holes:
         notes.append(f"{plural(holes, 'missing number')} replaced by the training set's median")
+    for name in columns.numbers:
+        reading = _reading(columns, name, "number")
+        if bare := without_unit(table, name, reading):
+            notes.append(
+                f'column "{name}": {plural(bare, "number")} without the unit "{reading.unit}" of training'
+            )
     for name, own, words in zip(columns.textual, columns.categories, texts, strict=True):
-        if strange := Counter(word for word in words if word not in set(own)):
+        known_words = {*own, MISSING}
+        if MISSING not in own and (blanks := int((words == MISSING).sum())):
+            notes.append(
+                f'column "{name}": {plural(blanks, "missing text")}, where training had none, taken for none '
+                "of its categories"
+            )
+        if strange := Counter(word for word in words if word not in known_words):
             notes.append(
                 f'column "{name}": {plural(strange.total(), "text")} that training had not, taken for none '
                 f"of its categories: {_commonest(strange)}"
@@ -216,7 +237,12 @@ def _told(table: Table, expected: Expected, columns: Columns) -> tuple[NDArray[A
     if not expected.classes:
         numbers = number_column(table, expected.target, _reading(columns, expected.target, "number"))
         return np.where(np.isinf(numbers), np.nan, numbers), Counter()
-    words = name_column(table, expected.target, _reading(columns, expected.target, "category"), blank="")
+    reading = _reading(columns, expected.target, "category")
+    words = _words(name_column(table, expected.target, reading, blank=""), expected.classes)
+    if reading.kind == "number" and is_text(table.columns[expected.target]):
+        numbers, bad = numbers_of(table.texts(expected.target), reading)
+        known = np.isfinite(numbers) & ~bad
+        words[known] = [class_name(number) for number in numbers[known].tolist()]
     places = {name: place for place, name in enumerate(expected.classes)}
     strange = Counter(str(word) for word in words if word and word not in places)
     return np.array([places.get(word, -1) for word in words], np.int64), strange

@@ -10,7 +10,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -223,6 +223,9 @@ def _pair(path: Path, archive: zipfile.ZipFile, group: Group) -> tuple[Array, Ar
     if group.y is None:
         raise DataError(f"{path}: {_EXPECTED}; found {plain(group.x)} without its labels")
     x, y = _rows(path, archive, group.x), _array(path, archive, group.y)
+    if y.dtype.kind == "S":
+        with suppress(UnicodeDecodeError):
+            y = np.char.decode(y, "utf-8")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1 or y.dtype.kind not in _TARGET_KINDS:

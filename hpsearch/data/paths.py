@@ -13,7 +13,7 @@ from typing import NamedTuple
 from hpsearch.errors import DataError
 from hpsearch.text import plain
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MOST_FOLDERS = 7
 """Folders from a source to its images: a few around all, of a split, around a split, of a class."""
 

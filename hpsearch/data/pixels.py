@@ -22,9 +22,10 @@ from hpsearch.errors import DataError
 MOST_PIXELS = 100_000_000
 """Of one image: a file of a few kB may announce billions, and would fill the memory when decoded."""
 
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _GREY_MODES = ("1", "L", "LA", "La", "I", "F")
 _ORIENTATION = 0x0112
+_TIFF_SIZE = (0x0100, 0x0101)
 _EXIF_MARKS = (b"Exif", b"eXIf", b"EXIF", b"exif", b"Orientation")
 """What stands in files that have EXIF tags, or the same in XMP."""
 _LYING = 5
@@ -66,6 +67,8 @@ def look(file: BinaryIO) -> Look:
     """
     with _opened(file) as image:
         width, height = image.size
+        if image.format == "TIFF":  # of which Pillow gives the upright size, or not, by its version
+            width, height = (image.getexif()[tag] for tag in _TIFF_SIZE)
         if image.format == "PNG":  # which has its marks anywhere, and decodes all to find them
             file.seek(0)
             turned = _orientation(image, file.read())
@@ -92,14 +95,24 @@ def decoded(content: bytes, size: tuple[int, int], colour: str) -> Pixels:
         turn = _TURNS.get(_orientation(image, content))
         upright = image if turn is None else image.transpose(turn)
         if _is_deep(upright):
-            deep = np.clip(np.asarray(upright), 0, 0xFFFF).astype(np.uint16)
-            return converted(deep[..., None], size, colour)
+            deep = np.asarray(upright)
+            if upright.mode == "F" or deep.min() < 0 or deep.max() > 0xFFFF:
+                raise UnreadableError("numbers that are no pixels of 16 bits; save the images as .npz")
+            return converted(deep.astype(np.uint16)[..., None], size, colour)
         return _pixels(upright, size, colour)
 
 
 def is_reduced(content: bytes) -> bool:
     """Whether a file has colours of 16 bits, of which Pillow decodes 8."""
     return content.startswith(b"\x89PNG") and content[24:25] == b"\x10" and content[25:26] in b"\2\4\6"
+
+
+def has_more(content: bytes) -> bool:
+    """Whether a file has further images, as an animation or a stack has."""
+    if not content.startswith((b"GIF8", b"II*\0", b"MM\0*", b"RIFF")):
+        return False
+    with _opened(BytesIO(content)) as image:
+        return bool(getattr(image, "is_animated", False))
 
 
 def with_bits(pixels: Pixels, bits: int) -> Pixels:
@@ -190,7 +203,7 @@ def _colour(image: Image.Image) -> str:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    return image.mode.startswith("I")
+    return image.mode.startswith("I") or image.mode == "F"
 
 
 def _orientation(image: Image.Image, content: bytes | None = None) -> int:

@@ -87,7 +87,16 @@ def prepare_dataset(
         columns=made,
         target=raw.target,
         left_out=raw.left_out,
+        ignored=_ignored(data, raw),
     )
+
+
+def _ignored(data: DataSection, raw: Raw) -> tuple[str, ...]:
+    """Columns of a table that are neither features nor the target."""
+    asked = [name for name, own in data.asked_columns().items() if own.get("kind") == "ignore"]
+    left_out = [column.name for column in raw.schema if column.left_out]
+    split = [data.split.column] if data.split.column is not None else []
+    return tuple(dict.fromkeys((*split, *asked, *left_out)))
 
 
 def refusal(complain: Complain | None) -> Refuse:

@@ -161,6 +161,15 @@ def listed(names: Iterable[str]) -> str:
     return f"{shown} and {left:,} more" if left > 0 else shown
 
 
+def alike(names: Iterable[str]) -> list[str]:
+    """Those names that differ from another one in case, blanks or a last point alone."""
+    spellings: dict[str, list[str]] = {}
+    for name in sorted(names):
+        plain = " ".join(name.casefold().replace("_", " ").split()).rstrip(".")
+        spellings.setdefault(plain, []).append(name)
+    return [name for same in spellings.values() if len(same) > 1 for name in same]
+
+
 def unknown_column(name: str, columns: Iterable[str]) -> str:
     """What to say of a column that is not there."""
     columns = list(columns)

@@ -63,6 +63,7 @@ def split_rows(raw: Raw, target: Target, how: SplitSection, seed: int, refuse: R
     if not len(given.train):
         raise DataError(f"{raw.name}: its training set has no {'row' if raw.pictures is None else 'image'}")
     if not len(given.valid):
+        _check_classes(raw, target, given)
         drawn = _by_chance(raw, target, how, given.train, not len(given.test), seed)
         given = drawn if not len(given.test) else drawn._replace(test=given.test)
     _check_classes(raw, target, given)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
+import json
 import lzma
 import os
 import zipfile
@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from hpsearch.data.delimited import check_names, line_of, read_delimited
+from hpsearch.data.arff import read_arff
+from hpsearch.data.delimited import check_twice, line_of, read_delimited
 from hpsearch.data.kinds import Asked, read_columns
-from hpsearch.data.paths import FREE_BYTES, MOST_TIMES, is_hidden
+from hpsearch.data.paths import FREE_BYTES, MOST_TIMES, is_hidden, is_image
 from hpsearch.data.raw import Raw, Refuse, listed, unknown_column
 from hpsearch.data.texts import Table, decoded
 from hpsearch.errors import DataError, nearest
@@ -26,11 +28,20 @@ from hpsearch.study.schema import CLASSES, DataSection
 
 _TEXT = (".csv", ".tsv", ".txt", ".data")
 _FORMATS = (*_TEXT, ".parquet", ".jsonl", ".ndjson", ".arff")
+_NOTES = ".txt"
+"""The ending of tables that more often explains others."""
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".zip")
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".arff")
 """What is said to be read; each also compressed."""
 _WORDS = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ": ".xz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst"}
+
+_NO_TABLES = {
+    b"version https://git-lfs": ("a pointer of Git LFS", "fetch the file with git lfs pull"),
+    b"<!doctype html": ("a web page", "download the file again"),
+    b"<html": ("a web page", "download the file again"),
+}
+"""What is saved in place of a table by accident: how it starts."""
 
 
 def is_table(name: str) -> bool:
@@ -39,14 +50,21 @@ def is_table(name: str) -> bool:
 
 
 def is_table_source(path: Path) -> bool:
-    """Whether a .zip or a folder holds tables and nothing else."""
+    """Whether a .zip or a folder holds tables, and no images."""
     if os.path.isdir(path):
         names = [name for name in os.listdir(path) if not is_hidden(name) and not name.startswith("_")]
-        return bool(names) and all(name.lower().endswith(".parquet") for name in names)
-    if path.name.lower().endswith(".zip") and zipfile.is_zipfile(path):
+        if any(os.path.isdir(path / name) for name in names):
+            return False
+    elif path.name.lower().endswith(".zip") and zipfile.is_zipfile(path):
         names = _members(path)
-        return bool(names) and all(map(is_table, names))
-    return False
+    else:
+        return False
+    if any(map(is_image, names)):
+        return False
+    texts = [name for name in names if is_table(name) and name.lower().endswith(_NOTES)]
+    return len(texts) < sum(map(is_table, names)) or (
+        not os.path.isdir(path) and 0 < len(texts) == len(names)
+    )
 
 
 def read_table(path: Path, data: DataSection, refuse: Refuse) -> Raw:
@@ -99,11 +117,16 @@ def read_texts(path: Path, refuse: Refuse) -> Table:
     kind, content = _content(path, refuse)
     if not content:
         raise DataError(f"{path}: the file is empty; expected a header line and rows")
+    for start, (what, remedy) in _NO_TABLES.items():
+        if content[:99].lstrip().lower().startswith(start):
+            raise DataError(f"{path}: expected a table; found {what}; {remedy}")
     bare = False
     if kind in (None, *_TEXT):
         table, bare = read_delimited(path, content)
     else:
-        table = {".parquet": _parquet, ".jsonl": _json, ".ndjson": _json, ".arff": _arff}[kind](path, content)
+        table = {".parquet": _parquet, ".jsonl": _json, ".ndjson": _json, ".arff": read_arff}[kind](
+            path, content
+        )
     return _table(table, place, hashlib.sha256(content).hexdigest(), bare)
 
 
@@ -202,6 +225,7 @@ def _only_member(path: Path, content: bytes) -> tuple[str, bytes]:
     """The name and the content of the one table in a .zip."""
     names = _members(path)
     tables = [name for name in names if is_table(name)]
+    tables = [name for name in tables if not name.lower().endswith(_NOTES)] or tables
     if len(tables) != 1:
         found = f"{len(tables)} tables: {listed(tables)}" if tables else f"none among {listed(names)}"
         raise DataError(f"{path}: expected one table in the archive; found {found}; unpack the one you mean")
@@ -225,6 +249,12 @@ def _parquet_folder(path: Path, place: Callable[[int], str]) -> Table:
     names = sorted(
         name for name in os.listdir(path) if name.lower().endswith(".parquet") and not is_hidden(name)
     )
+    others = sorted(name for name in os.listdir(path) if is_table(name) and name not in names)
+    if others:
+        found = listed([*names, *others])
+        raise DataError(
+            f"{path}: expected one table, or Parquet files alone; found {found}; name one of them"
+        )
     digest, parts = hashlib.sha256(), []
     for name in names:
         content = (path / name).read_bytes()
@@ -237,21 +267,44 @@ def _parquet_folder(path: Path, place: Callable[[int], str]) -> Table:
     return _table(whole, place, digest.hexdigest())
 
 
+def _check_years(name: str, column: pa.ChunkedArray) -> None:
+    """Refuse dates that Python has not, on which pandas fails later."""
+    try:
+        if pa.types.is_date(column.type):
+            pc.min_max(column).as_py()
+    except (ValueError, OverflowError):
+        raise ValueError(f'column "{name}": a date outside the years 1 to 9999') from None
+
+
 def _parquet(path: Path, content: bytes) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(io.BytesIO(content))
-        check_names(f"{path}", file.schema_arrow.names)
+        check_twice(f"{path}", file.schema_arrow.names)
         table = file.read()
         table.validate(full=True)  # that texts are UTF-8, too
+        for name in table.column_names:
+            _check_years(name, table[name])
     except (pa.ArrowException, OSError, ValueError, TypeError, NotImplementedError, OverflowError) as error:
         raise DataError(
             f"{path}: not a readable Parquet file ({_first_line(error)}); write or copy it again"
         ) from None
+    for name in _categorical(table.schema) & {*table.column_names}:
+        column = table[name].dictionary_encode()
+        table = table.set_column(table.column_names.index(name), name, column)
     # pandas stores an index as a column; only one that has a name of its own is data.
     nameless = [name for name in table.column_names if name.startswith("__index_level_")]
     return table.drop_columns(nameless) if nameless else table
+
+
+def _categorical(schema: pa.Schema) -> set[str]:
+    """Columns that were pandas' categories, of which Parquet keeps the values alone."""
+    try:
+        columns = json.loads((schema.metadata or {})[b"pandas"])["columns"]
+        return {each["name"] for each in columns if each["pandas_type"] == "categorical"}
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return set()
 
 
 def _json(path: Path, content: bytes) -> pa.Table:
@@ -263,38 +316,14 @@ def _json(path: Path, content: bytes) -> pa.Table:
             read_options=pyarrow.json.ReadOptions(block_size=max(1 << 20, min(len(content), 1 << 28))),
         )
         table.validate(full=True)  # that texts are UTF-8, too
-        check_names(f"{path}", table.column_names)
+        for name in table.column_names:
+            _check_years(name, table[name])
+        check_twice(f"{path}", table.column_names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: expected one JSON object a line; {_first_line(error)}; mend or write it again"
         ) from None
     return table
-
-
-def _arff(path: Path, content: bytes) -> pa.Table:
-    from scipy.io import arff
-
-    try:
-        rows, meta = arff.loadarff(io.StringIO(content.decode()))
-    except (
-        arff.ArffError,
-        csv.Error,
-        ValueError,
-        NotImplementedError,
-        IndexError,
-        StopIteration,
-        TypeError,
-        KeyError,
-    ) as error:
-        raise DataError(f"{path}: not a readable ARFF file ({_first_line(error)}); save it as CSV") from None
-    columns = {}
-    for name in meta.names():
-        values = rows[name]
-        if values.dtype.kind == "S":
-            texts = [None if value == b"?" else value.decode(errors="replace") for value in values]
-            values = pa.array(texts, pa.string()).dictionary_encode()
-        columns[name] = values
-    return pa.table(columns)
 
 
 def _first_line(error: Exception) -> str:

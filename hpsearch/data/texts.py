@@ -22,17 +22,29 @@ from hpsearch.errors import DataError
 
 # Written as words, because a formatter would give each a line.
 MISSING_MARKS = frozenset(
-    "? NA N/A n/a <NA> #N/A #NA NaN nan -NaN -nan NULL null None 1.#IND 1.#QNAN -1.#IND -1.#QNAN".split()  # noqa: SIM905
+    "? NA N/A n/a <NA> #N/A #NA NaN nan -NaN -nan NULL null None \\N 1.#IND 1.#QNAN -1.#IND -1.#QNAN "  # noqa: SIM905
+    "1.#INF -1.#INF".split()
 )
 """Texts that stand for no value, beside nothing at all."""
 NO_NUMBERS = MISSING_MARKS | frozenset(
-    "n.a. N.A. na Na n.d. N.D. none NONE nil NIL unknown Unknown UNKNOWN missing Missing MISSING undefined "  # noqa: SIM905
-    "#DIV/0! #REF! #VALUE! #NAME? #NUM! #NULL!".split()
+    "n.a. N.A. na Na n.d. N.D. NaT none NONE nil NIL unknown Unknown UNKNOWN missing Missing MISSING "  # noqa: SIM905
+    "undefined #DIV/0! #REF! #VALUE! #NAME? #NUM! #NULL!".split()
 )
-"""Texts that stand for no value among numbers."""
-UNIT = re.compile(
-    r"([$€£¥₹]|USD|EUR|GBP|CHF)?\s*([+-]?[\d.,'’ \u00a0\u202f]*\d[.,]?)\s*([^\d\s.,:;/_+-][^\d:]{0,11}|\+)?"
+"""Texts that stand for no value among numbers and dates."""
+_UNIT = re.compile(
+    r"(?:([+-]?)([$€£¥₹]|USD|EUR|GBP|CHF))?\s*([+-]?[\d.,'’ \u00a0\u202f]*\d[.,]?)\s*"
+    r"([^\d\s.,:;/_+-][^\d:]{0,11}|\+)?"
 )
+_CURRENCY = "[$€£¥₹]?"
+IN_PARENTHESES = rf"^({_CURRENCY})\s*\(\s*({_CURRENCY})\s*(\d[\d.,'’ ]*\s*[%€£$]?)\s*\)$"
+"""A negative number as accountants write it."""
+_SPELLINGS = (
+    ("\u2212\u2013", "^[\u2212\u2013]", "-"),
+    ("(", IN_PARENTHESES, r"\1\2-\3"),
+    ("-", r"^(\d[\d.,]*[.,]\d+)-$", r"-\1"),  # SAP's
+    ("Dd", r"^([+-]?(?:\d+\.\d*|\.\d+))[dD]([+-]?\d+)$", r"\1e\2"),  # Fortran's
+)
+"""Characters without which there is nothing to do, a regular expression, what it becomes."""
 POWER_OF = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
 POWERS = "k, M, G"
 """The unit of a column whose numbers end in powers of a thousand."""
@@ -50,6 +62,8 @@ def notation_of(decimal: str, group: str) -> Notation:
     mark = re.escape(decimal)
     plain = rf"(\d+({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?"
     grouped = rf"|[1-9]\d{{0,2}}([{group}]\d{{3}})+({mark}\d*)?" if group else ""
+    if group == ",":
+        grouped += rf"|[1-9]\d?(,\d{{2}})+,\d{{3}}({mark}\d*)?"  # lakhs and crores, as in India
     return Notation(decimal, group, rf"^[+-]?({plain}{grouped}|(?i:inf|infinity))$")
 
 
@@ -84,13 +98,13 @@ class Table:
 def numbers_of(text: pa.ChunkedArray, reading: Reading) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """[rows] float64 of texts, NaN where nothing is; and where a text is no number as `reading` has it."""
     if reading.unit:
-        found = distinct(text)
+        found = distinct(as_typed(without(text, reading.missing)))
         words = [*found.values.to_pylist(), None]  # the last is for rows where nothing is
         numbers = np.array([np.nan if word is None else unit_number(word, reading) for word in words])
         gone = {None, *MISSING_MARKS, *reading.missing}
         strange = np.array([word not in gone for word in words], bool) & np.isnan(numbers)
         return numbers[found.codes], strange[found.codes]
-    plain = minus(text)
+    plain = as_typed(without(text, reading.missing))
     marks = pa.array(sorted({*MISSING_MARKS, *reading.missing}), pa.string())
     fits = pc.match_substring_regex(plain, notation_of(reading.decimal, reading.group).pattern)
     gone = pc.or_kleene(pc.is_null(plain), pc.is_in(plain, value_set=marks))
@@ -120,7 +134,8 @@ def number_column(table: Table, name: str, reading: Reading) -> NDArray[np.float
         numbers, bad = numbers_of(text, reading)
         if bad.any():
             row = int(bad.argmax())
-            how = " with a decimal comma" if reading.decimal == "," else ""
+            how = " with a decimal comma" * (reading.decimal == ",")
+            how += f' in "{reading.unit}"' if reading.unit and reading.unit != POWERS else ""
             raise DataError(
                 f'{table.place(row)}: column "{name}": expected a number{how}, as in training; found '
                 f'"{text[row].as_py()}"; mend it or leave it empty'
@@ -135,8 +150,33 @@ def number_column(table: Table, name: str, reading: Reading) -> NDArray[np.float
         raise DataError(
             f'{table.place(-1)}: column "{name}": expected numbers, as in training; found {kind}; convert it'
         )
+    return typed_numbers(column, reading.missing)
+
+
+def without_unit(table: Table, name: str, reading: Reading) -> int:
+    """How many numbers of a column lack the unit that they had in training."""
+    column = table.columns[name]
+    if reading.unit in ("", "+", POWERS, *POWER_OF):
+        return 0
+    if not is_text(column):
+        return int(len(column) - column.null_count)
+    found = distinct(as_typed(without(table.texts(name), {*MISSING_MARKS, *reading.missing})))
+    parts = map(in_unit, found.values.to_pylist())
+    return found.where(np.array([each is not None and not each.unit for each in parts], bool)).rows
+
+
+def typed_numbers(column: pa.ChunkedArray, missing: Collection[str] = ()) -> NDArray[np.float64]:
+    """[rows] float64 of a column of numbers, NaN where nothing is, or one of the marks `missing`."""
     found: NDArray[np.float64] = pc.cast(column, pa.float64()).to_numpy()
-    return found
+    marks = [number for mark in missing if (number := _number(mark)) is not None]
+    return np.where(np.isin(found, marks), np.nan, found) if marks else found
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def date_column(table: Table, name: str, reading: Reading) -> pd.Series[Any]:
@@ -173,7 +213,7 @@ def name_column(table: Table, name: str, reading: Reading, blank: str = MISSING)
     elif not is_text(column):
         column = pc.cast(column, pa.string())
     marks = {*reading.missing, *(() if reading.exact else MISSING_MARKS)}
-    return np.asarray(without(stripped(column), marks).fill_null(blank).to_numpy(), object)
+    return np.asarray(without(spelt(stripped(column)), marks).fill_null(blank).to_numpy(), object)
 
 
 def arrow_column(name: str, values: pd.Series[Any]) -> pa.ChunkedArray:
@@ -260,12 +300,24 @@ def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def without(text: pa.ChunkedArray, marks: Collection[str]) -> pa.ChunkedArray:
     """Texts, null where they are one of some marks."""
+    if not marks:
+        return text
     return pc.if_else(pc.is_in(text, value_set=pa.array(sorted(marks), pa.string())), None, text)
 
 
-def minus(values: Any) -> Any:
-    """Typographic minus signs as the one of the keyboard."""
-    return pc.replace_substring_regex(values, "^[\u2212\u2013]", "-")
+def as_typed(values: Any) -> Any:
+    """Texts with numbers as a keyboard has them: −5.0, (5.0) and 5.0- become -5.0; 1.5D+3 becomes 1.5e+3."""
+    for marks, pattern, spelling in _SPELLINGS:
+        if any(pc.any(pc.match_substring(values, mark)).as_py() for mark in marks):
+            values = pc.replace_substring_regex(values, pattern, spelling)
+    return values
+
+
+def spelt(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Names in one Unicode form, without characters of no width around them."""
+    if pc.all(pc.string_is_ascii(text)).as_py() in (None, True):
+        return text
+    return pc.utf8_normalize(pc.utf8_trim(text, "\u200b\u200c\u200d\u2060\ufeff \u00a0"), "NFC")
 
 
 def plain_numbers(text: pa.ChunkedArray) -> NDArray[np.float64] | None:
@@ -281,16 +333,36 @@ def is_text(column: pa.ChunkedArray) -> bool:
     return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
 
-def unit_number(value: str, reading: Reading) -> float:
-    found = UNIT.fullmatch(value.replace("\u2212", "-"))
+class InUnit(NamedTuple):
+    """A number as it is written in a unit: what stands before it, and behind."""
+
+    number: str
+    before: str
+    after: str
+
+    @property
+    def unit(self) -> str:
+        return self.before + self.after
+
+
+def in_unit(value: str) -> InUnit | None:
+    """The number in a text and its unit, "" if there is none; None if it is not so written."""
+    found = _UNIT.fullmatch(value)
     if found is None:
+        return None
+    return InUnit((found[1] or "") + found[3].strip(), found[2] or "", (found[4] or "").strip())
+
+
+def unit_number(value: str, reading: Reading) -> float:
+    found = in_unit(value)
+    if found is None or (reading.unit != POWERS and found.unit not in ("", reading.unit)):
         return np.nan
-    number, unit = found[2].strip(), (found[3] or "").strip()
+    number = found.number
     for mark in reading.group:
         number = number.replace(mark, "")
     try:
         return float(number.replace(reading.decimal, ".")) * (
-            POWER_OF[unit] if reading.unit == POWERS and unit else 1.0
+            POWER_OF[found.after] if reading.unit == POWERS and found.after else 1.0
         )
     except (ValueError, KeyError):
         return np.nan

@@ -26,6 +26,7 @@ from hpsearch.data.pixels import (
     UnreadableError,
     blank,
     decoded,
+    has_more,
     in_threads,
     is_reduced,
     look,
@@ -154,6 +155,7 @@ def read_tree(path: Path) -> Raw:
     target = np.array(
         [int(word) if numbers else word for word in layout.classes], np.int64 if numbers else object
     )
+    notes = (*layout.notes, *_empty_folders(path, names))
     left_out = f"{plural(len(others), 'file')} left out, not named as images: {listed(map(shown, others))}"
     return Raw(
         path.name,
@@ -161,11 +163,21 @@ def read_tree(path: Path) -> Raw:
         "folder",
         _hash(tree, names, layout.places),
         task=class_task(len(found)),
-        notes=(*layout.notes, left_out) if others else layout.notes,
+        notes=(*notes, left_out) if others else notes,
         parts=None if layout.splits is None else np.array(layout.splits, np.int64),
         pictures=TreeImages(tree, names),
         left_out=len(others),
     )
+
+
+def _empty_folders(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
+    """What to say of folders beside the classes that have no image."""
+    tops = {name.partition("/")[0] for name in names}
+    below = sorted(os.listdir(path)) if os.path.isdir(path) else []
+    empty = [
+        name for name in below if name not in tops and not is_hidden(name) and os.path.isdir(path / name)
+    ]
+    return (f"no image in the folder {listed(map(shown, empty))}",) if empty else ()
 
 
 def image_names(tree: Tree) -> tuple[str, ...]:
@@ -234,7 +246,7 @@ class TreeImages:
     def _decode(self, open_: Open, size: tuple[int, int], colour: str, bits: int, advance: Advance) -> _Read:
         count = len(self.names)
         pixels = blank(self.tree.path.name, count, size, colour, np.uint8 if bits == 8 else np.uint16)
-        deep, reduced = np.zeros(count, bool), np.zeros(count, bool)
+        deep, reduced, more = np.zeros((3, count), bool)
 
         def decode(row: int) -> str | None:
             try:
@@ -244,11 +256,15 @@ class TreeImages:
             except (UnreadableError, OSError) as error:
                 return f'"{shown(self.names[row])}" ({error})'
             pixels[row] = with_bits(own, bits)
-            deep[row], reduced[row] = own.dtype == np.uint16, is_reduced(content)
+            deep[row], reduced[row], more[row] = (
+                own.dtype == np.uint16,
+                is_reduced(content),
+                has_more(content),
+            )
             return None
 
         problems = [text for text in in_threads(decode, range(count), advance) if text]
-        return _Read(pixels, deep, reduced, problems)
+        return _Read(pixels, deep, reduced, more, problems)
 
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of those whose heads can be read."""
@@ -270,11 +286,12 @@ class TreeImages:
 
 
 class _Read(NamedTuple):
-    """deep: [n] which have 16 bits. reduced: [n] which have more bits than were read."""
+    """deep: [n] which have 16 bits. reduced: [n] which have more bits than were read. more: more images."""
 
     pixels: Pixels
     deep: NDArray[np.bool_]
     reduced: NDArray[np.bool_]
+    more: NDArray[np.bool_]
     problems: list[str]
 
 
@@ -285,6 +302,8 @@ def _depth_notes(read: _Read, bits: int) -> tuple[str, ...]:
         notes.append(f"{count - deep:,} of {plural(count, 'image')} have 8 bits, scaled to 16")
     if bits == 8 and deep:
         notes.append(f"{deep:,} of {plural(count, 'image')} have 16 bits, reduced to 8")
+    if more := int(read.more.sum()):
+        notes.append(f"{more:,} of {plural(count, 'file')} have several images, of which the first is read")
     if reduced:
         notes.append(f"{reduced:,} of {plural(count, 'image')} have 16 bits a colour, reduced to 8")
     return tuple(notes)

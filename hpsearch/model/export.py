@@ -112,7 +112,6 @@ def make_model(
     sizes = problem.features, configuration, problem.outputs
     form = dataset.columns or dataset.image
     assert form is not None
-    split = study.data.split.column
     goal = Goal(
         dataset.task,
         dataset.target_mean,
@@ -128,7 +127,7 @@ def make_model(
         dataset.target,
         dataset.classes,
         form,
-        () if split is None else (split,),
+        dataset.ignored,
         tuple(layers_of(*sizes)),
         arrays_of(*sizes, state),
     )

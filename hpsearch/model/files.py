@@ -26,6 +26,7 @@ from pydantic import (
 from hpsearch.data import Image
 from hpsearch.data.columns import ISO, Columns, Reading
 from hpsearch.data.dataset import PixelType
+from hpsearch.data.paths import check_regular
 from hpsearch.errors import HpsearchError
 from hpsearch.model.model import Model
 from hpsearch.records import Task
@@ -60,10 +61,10 @@ def model_files(model: Model) -> dict[str, bytes]:
 
     weights: bytes = save(dict(model.arrays))
     document = model_document(model, weights)
-    return {WEIGHTS: weights, ABOUT: _text({**document, "sha256": _checksum(document)}).encode()}
+    return {WEIGHTS: weights, ABOUT: _text({**document, "sha256": checksum_of(document)}).encode()}
 
 
-def _checksum(document: Mapping[str, Any]) -> str:
+def checksum_of(document: Mapping[str, Any]) -> str:
     """Of all keys but the checksum's own, whatever their order and the blanks between them."""
     values = {key: value for key, value in document.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
@@ -146,10 +147,13 @@ def _encodable(text: str) -> str:
 _Text = Annotated[str, AfterValidator(_encodable)]
 
 
+_LARGEST = float(np.finfo(np.float32).max)  # predictions are computed in single precision
+
+
 class _Target(_Part):
     name: _Text
-    mean: float
-    std: PositiveFloat
+    mean: float = Field(ge=-_LARGEST, le=_LARGEST)
+    std: PositiveFloat = Field(le=_LARGEST)
 
 
 class _Numeric(_Part):
@@ -244,7 +248,8 @@ _EXPECTED = {
     "float_type": "a number",
     "finite_number": "a number",
     "greater_than": "a number above {gt:g}",
-    "greater_than_equal": "a whole number from {ge} up",
+    "greater_than_equal": "a number from {ge:g} up",
+    "less_than_equal": "a number up to {le:g}",
     "int_type": "a whole number",
     "list_type": "a list",
     "dict_type": "an object",
@@ -283,7 +288,8 @@ def load_model(path: Path | str) -> Model:
         if (found := getattr(about, key)) not in fitting:
             raise _error(file, key, f"one of {', '.join(fitting)}", found)
     classes = tuple(about.classes)
-    if len(set(classes)) != len(classes) or bool(classes) != (task in (Task.BINARY, Task.MULTICLASS)):
+    counts = {Task.BINARY: len(classes) == 2, Task.MULTICLASS: len(classes) > 1}
+    if len(set(classes)) != len(classes) or not counts.get(task, not classes):
         raise _error(file, "classes", f"the different classes of a {task} task", classes)
     layers = _layers(file, about.network, form.size, len(classes) if task is Task.MULTICLASS else 1)
     goal = Goal(
@@ -296,19 +302,23 @@ def load_model(path: Path | str) -> Model:
     )
     arrays = _arrays(file, about.weights, shapes_of(layers))
     ignored = tuple(about.ignored_columns)
-    if about.sha256 not in (None, _checksum(document)):  # last, so that what is plainly wrong is named
+    if about.sha256 not in (None, checksum_of(document)):  # last, so that what is plainly wrong is named
         raise HpsearchError(f"{file}: the content does not match its checksum: it was changed. {_AGAIN}")
     return Model(goal, about.target.name, classes, form, ignored, layers, arrays, about.provenance)
 
 
 def _error(file: Path, where: str, expected: str, found: Any) -> HpsearchError:
+    return HpsearchError(f"{file}: {where}: expected {expected}; found {_shown(found)}. {_AGAIN}")
+
+
+def _shown(found: Any) -> str:
     shown = json.dumps(found)
-    shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
-    return HpsearchError(f"{file}: {where}: expected {expected}; found {shown}. {_AGAIN}")
+    return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
 
 
 def _bytes(file: Path) -> bytes:
     try:
+        check_regular(file)
         return file.read_bytes()
     except (OSError, ValueError) as error:
         raise HpsearchError(
@@ -321,11 +331,11 @@ def _check_format(file: Path, document: Any) -> None:
     found = document.get("format") if isinstance(document, dict) else None
     kind, _, version = str(found).partition("/")
     if found is None or kind != FORMAT or not version.isdecimal():
-        raise HpsearchError(f'{file}: expected the format "{FORMAT}/{VERSION}"; found {json.dumps(found)}')
+        raise HpsearchError(f'{file}: expected the format "{FORMAT}/{VERSION}"; found {_shown(found)}')
     if int(version) != VERSION:
         raise HpsearchError(
-            f"{file}: expected the format {FORMAT}/{VERSION}; found {found}, of another version of hpsearch: "
-            "load it with that one, or upgrade"
+            f"{file}: expected the format {FORMAT}/{VERSION}; found {_shown(found)}, of another version of "
+            "hpsearch: load it with that one, or upgrade"
         )
 
 

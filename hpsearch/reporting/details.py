@@ -142,8 +142,8 @@ def study_view(
             *_origin(record),
         )
     ]
-    for section, table in record.document.items():
-        blocks.append(_section(f"[{section}]", {k: toml_value(v) for k, v in table.items() if v is not None}))
+    for title, table in _tables(record.document):
+        blocks.append(_section(title, {k: toml_value(v) for k, v in table.items() if v is not None}))
     data = {"hash": record.data_hash, **record.data_summary}
     provenance = runs[-1].provenance if runs else record.provenance
     for title, values in (("data", data), ("provenance", provenance)):
@@ -152,6 +152,15 @@ def study_view(
     if runs:
         blocks.append(_section("runs", dict(_run_lines(runs))))
     return spaced(blocks)
+
+
+def _tables(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Title and keys of each table of a study file; `enqueue` and `forbidden` are lists of tables."""
+    for section, content in document.items():
+        if isinstance(content, list):
+            yield from ((f"[[{section}]]", table) for table in content)
+        else:
+            yield f"[{section}]", content
 
 
 def _run_lines(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:

@@ -92,9 +92,13 @@ def next_commands(report: Report, storage: str = "") -> list[str]:
 
 
 def study_toml(document: Mapping[str, Any]) -> str:
-    """The resolved study as a study file: every key, what is null left out."""
+    """The resolved study as a study file: every key, what is null left out.
+
+    Studies of earlier versions were ranked by their best epoch, without a key that says so.
+    """
     lines: list[str] = []
-    for section, table in document.items():
+    train = {"score": "best", **document.get("train", {})}
+    for section, table in {**document, "train": train}.items():
         for inner in table if isinstance(table, list) else [table]:
             lines.append(f"[[{section}]]" if isinstance(table, list) else f"[{section}]")
             lines += [f"{key} = {toml_value(value)}" for key, value in inner.items() if value is not None]

@@ -211,10 +211,10 @@ def _answer(source: Source) -> Section:
         if (c := report.comparison) is not None:
             yield Charts(
                 lambda _: arm_charts(report, c),
-                heading=3,
+                heading=2,
                 panels="panels wide",
                 file="arms.png",
-                caption="Learning curves of the arms",
+                caption="Learning curves of the arms, each at its best and at an equal learning rate",
             )
             yield from _picture(source, [BOUNDARY])
 

@@ -243,7 +243,7 @@ def _arrays(record: StudyRecord, scoring: Scoring) -> Iterator[dict[str, Any]]:
 
     try:
         yield load(scoring.data)
-    except (SafetensorError, LookupError, ValueError) as error:
+    except (SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise StorageError(
             f'study "{record.name}": scoring {scoring.number} is not as hpsearch writes it ({error!r})'
         ) from None

@@ -11,6 +11,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import sqlalchemy as sa
+
 from hpsearch.errors import HpsearchError, StorageError, plural
 from hpsearch.records import Segment, StudyRecord, Trial, time_of
 from hpsearch.store import reading, rows
@@ -168,16 +170,15 @@ def _examined(source: Source, shown: str, bulk: bool) -> Audit:
 
 def _examine(study_id: int, found: dict[str, list[Values]]) -> Examined:
     damages: list[Damage] = []
-    _, name, text, created, _ = found[studies.name][0]
-    if not _fits(rows.sound, found[studies.name][0]):
-        damages.append(Damage("", f"its record {MISFIT}"))
-        text = None
+    _, name, _, created, _ = found[studies.name][0]
     tally = None
-    if len(found[tallies.name]) == 1 and _fits(rows.sound, found[tallies.name][0]):
-        tally = rows.tally_of(found[tallies.name][0])
-    else:
+    if len(found[tallies.name]) == 1:
+        tally = _made(_sound(tallies, rows.tally_of), found[tallies.name][0])
+    of_row = _sound(studies, lambda row: rows.record_of(row[2], tally or Tally()))
+    if (record := _made(of_row, found[studies.name][0])) is None:
+        damages.append(Damage("", f"its record {MISFIT}"))
+    if tally is None:
         damages.append(Damage("", f"its tally is missing or {MISFIT}"))
-    record = None if text is None else rows.record_of(text, tally or Tally())
     study = Examined(study_id, str(name), created, record, tally, damages=damages)
     _examine_trials(study, found[trials.name])
     _examine_curves(study, found[curves.name])
@@ -186,13 +187,13 @@ def _examine(study_id: int, found: dict[str, list[Values]]) -> Examined:
 
 
 def _examine_trials(study: Examined, found: Sequence[Values]) -> None:
-    sound, torn = _parted(rows.sound, found)
-    study.trials = {trial.number: trial for trial in rows.trials_of(sound)}
-    study.ids = {row[1]: row[2] for row in sound}
+    sound, torn = _parted(_sound(trials, lambda row: rows.trials_of([row])[0]), found)
+    study.trials = {trial.number: trial for _, trial in sound}
+    study.ids = {row[1]: row[2] for row, _ in sound}
     for row in torn:
         study.damages.append(Damage(_named("trial", row[1]), f"its row {MISFIT}"))
-        if _fits(rows.sound_asked, row):
-            study.asked[row[1]] = Trial(row[1], row[3], json.loads(row[4]), started=time_of(row[5]))
+        if (asked := _made(_asked, row)) is not None:
+            study.asked[row[1]] = asked
     known = study.trials.keys() | study.asked.keys()
     study.total = max(known, default=-1) + 1 if study.tally is None else study.tally.trials
     missing = sorted(set(range(study.total)) - {row[1] for row in found})
@@ -207,23 +208,23 @@ def _examine_trials(study: Examined, found: Sequence[Values]) -> None:
 
 
 def _examine_curves(study: Examined, found: Sequence[Values]) -> None:
-    sound, torn = _parted(rows.sound_curve, found)
+    sound, torn = _parted(_sound_curve, found)
     study.damages += [
         Damage(_named("trial", row[1]), f"its curve from epoch {row[2]} {MISFIT}") for row in torn
     ]
     pieces, named = defaultdict(list), {row[1] for row in torn}
-    for row in sound:
-        pieces[row[1]].append(row)
+    for row, segment in sound:
+        pieces[row[1]].append(segment)
     known = study.trials.keys() | study.asked.keys()
     for number in sorted(pieces.keys() | known):
-        ordered = sorted(pieces.get(number, ()), key=lambda row: row[2])
-        whole, reached = [], 0
-        for row in ordered:
-            if row[2] != reached + 1:
+        ordered = sorted(pieces.get(number, ()), key=lambda piece: piece.first_epoch)
+        whole, reached = list[Segment](), 0
+        for piece in ordered:
+            if piece.first_epoch != reached + 1:
                 break
-            whole.append(row)
-            reached += row[3]
-        study.segments[number] = [reading.segment_of(row) for row in whole]
+            whole.append(piece)
+            reached = piece.last_epoch
+        study.segments[number] = whole
         trial = study.trials.get(number)
         if len(whole) < len(ordered) or (trial is not None and trial.epochs != reached):
             should = "" if trial is None else f" of {trial.epochs} epochs"
@@ -237,22 +238,22 @@ def _examine_curves(study: Examined, found: Sequence[Values]) -> None:
 def _examine_others(study: Examined, found: dict[str, list[Values]]) -> None:
     for kind in KINDS:
         stored = found[kind.table.name]
-        sound, torn = _parted(rows.sound, stored)
+        sound, torn = _parted(_sound(kind.table, kind.make), stored)
         study.damages += [Damage(_named(kind.what, row[1]), f"its row {MISFIT}") for row in torn]
-        numbers = {row[1] for row in sound}
+        numbers = {row[1] for row, _ in sound}
         if study.tally is None:
             expected = range(kind.first, max(numbers, default=kind.first - 1) + 1)
         else:
             expected = kind.numbers(study.tally)
-        study.found[kind] = expected, {row[1]: kind.make(row) for row in sound}
+        study.found[kind] = expected, {row[1]: made for row, made in sound}
         for number in sorted(set(expected) - {row[1] for row in stored}):
             study.damages.append(Damage(f"{kind.what} {number}", "its row is missing"))
         for number in sorted(numbers - set(expected)):
             should = f"the study should have {plural(len(expected), kind.what)}"
             study.damages.append(Damage(f"{kind.what} {number}", should))
-    sound, torn = _parted(rows.sound_checkpoint, found[checkpoints.name])
+    sound, torn = _parted(_sound_checkpoint, found[checkpoints.name])
     study.damages += [Damage(_named("trial", row[1]), f"its checkpoint {MISFIT}") for row in torn]
-    for row in sound:
+    for row, _ in sound:
         trial = study.trials.get(row[1])
         if trial is None or trial.state.finished or row[2] > trial.epochs:
             study.damages.append(Damage(f"trial {row[1]}", "its checkpoint is ahead of its epochs"))
@@ -276,20 +277,58 @@ def _mirrored(study: Examined, mirror: Mirror) -> Iterator[tuple[str, str]]:
     yield from mirror.of_trials(target, whole, study.total)
 
 
-def _parted(check: Callable[[Values], bool], found: Sequence[Values]) -> tuple[list[Values], list[Values]]:
-    """Sound rows, and damaged ones."""
-    parted: tuple[list[Values], list[Values]] = [], []
-    for row in found:
-        parted[not _fits(check, row)].append(row)
-    return parted
+Make = Callable[[Values], Any]
+"""Makes what a row holds; raises where the row is damaged."""
 
 
-def _fits(check: Callable[[Values], bool], row: Values) -> bool:
-    """Whether a row is sound; values of the wrong type for their column are not."""
+def _sound(table: sa.Table, make: Make) -> Make:
+    """A `make` that checks the checksum first."""
+
+    def checked(row: Values) -> Any:
+        if not rows.sound(table, row):
+            raise ValueError(MISFIT)
+        return make(row)
+
+    return checked
+
+
+def _sound_curve(row: Values) -> Segment:
+    if not rows.sound_curve(row):
+        raise ValueError(MISFIT)
+    return reading.segment_of(row)
+
+
+def _sound_checkpoint(row: Values) -> tuple[int, bytes]:
+    if not rows.sound_checkpoint(row):
+        raise ValueError(MISFIT)
+    return row[2], row[3]
+
+
+def _asked(row: Values) -> Trial:
+    """What was asked for, of a trial whose outcome is damaged."""
+    if not rows.sound_asked(row):
+        raise ValueError(MISFIT)
+    return Trial(row[1], row[3], json.loads(row[4]), started=time_of(row[5]))
+
+
+def _made(make: Make, row: Values) -> Any:
+    """What a row holds; None if it is damaged, also by values of the wrong type for their column."""
     try:
-        return check(row)
-    except (TypeError, ValueError, AttributeError):
-        return False
+        return make(row)
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
+        return None
+
+
+def _parted(make: Make, found: Sequence[Values]) -> tuple[list[tuple[Values, Any]], list[Values]]:
+    """Sound rows with what they hold, and damaged ones."""
+    sound, torn = list[tuple[Values, Any]](), list[Values]()
+    for row in found:
+        made = _made(make, row)
+        if made is None:
+            torn.append(row)
+        else:
+            sound.append((row, made))
+    return sound, torn
 
 
 def _named(what: str, number: Any) -> str:

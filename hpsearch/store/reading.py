@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from sqlalchemy.engine import Connection, Row
 
 from hpsearch.errors import StorageError, plural
@@ -39,6 +40,7 @@ from hpsearch.store.ddl import (
     queue,
     runs,
     scorings,
+    studies,
     tallies,
     trials,
 )
@@ -72,21 +74,50 @@ class Kind(Generic[T]):
         return range(self.first, self.first + getattr(tally, self.count))
 
 
+_Count = Annotated[int, Field(ge=0, strict=True)]
+
+
+class _About(BaseModel):
+    """What is taken for granted about a scoring; each purpose has more."""
+
+    trials: list[_Count] = []
+    epochs: list[_Count] = []
+    seeds: _Count = 0
+    rows: _Count = 0
+    finished: _Count = 0
+    part: str = ""
+
+
+_LANES = TypeAdapter(list[tuple[_Count, _Count, _Count]])
+_TABLE = TypeAdapter(dict[str, Any])
+
+
+def _table(text: str) -> dict[str, Any]:
+    _TABLE.validate_json(text)
+    table: dict[str, Any] = json.loads(text)
+    return table
+
+
+def _about(text: str) -> dict[str, Any]:
+    _About.model_validate_json(text)
+    return _table(text)
+
+
 COHORTS = Kind(
     cohorts,
     "cohorts",
     "cohort",
     0,
-    lambda row: Cohort(row[1], {trial: (before, target) for trial, before, target in json.loads(row[2])}),
+    lambda row: Cohort(row[1], {trial: (before, to) for trial, before, to in _LANES.validate_json(row[2])}),
 )
-RUNS = Kind(runs, "runs", "run", 1, lambda row: Run(row[1], json.loads(row[2]), time_of(row[3])))
-QUEUE = Kind(queue, "queued", "queued point", 0, lambda row: Queued(row[1], json.loads(row[2]), row[3]))
+RUNS = Kind(runs, "runs", "run", 1, lambda row: Run(row[1], _table(row[2]), time_of(row[3])))
+QUEUE = Kind(queue, "queued", "queued point", 0, lambda row: Queued(row[1], _table(row[2]), row[3]))
 SCORINGS = Kind(
     scorings,
     "scorings",
     "scoring",
     1,
-    lambda row: Scoring(row[1], row[2], json.loads(row[3]), bytes(row[4]), time_of(row[5])),
+    lambda row: Scoring(row[1], row[2], _about(row[3]), bytes(row[4]), time_of(row[5])),
 )
 KINDS: tuple[Kind[Any], ...] = (COHORTS, RUNS, QUEUE, SCORINGS)
 
@@ -114,11 +145,19 @@ def damaged(shown: str, what: str, found: str) -> StorageError:
 
 @contextmanager
 def readable(shown: str, what: str) -> Iterator[None]:
-    """Report values of the wrong type for their column as damage."""
+    """Report values that are not as hpsearch writes them as damage."""
     try:
         yield
     except (ValueError, TypeError, LookupError, OverflowError) as error:
-        raise damaged(shown, what, f"a stored value cannot be read ({error})") from None
+        raise damaged(shown, what, f"a stored value cannot be read ({reason(error)})") from None
+
+
+def reason(error: Exception) -> str:
+    """In one line, why a value cannot be read."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error)
 
 
 @contextmanager
@@ -140,9 +179,10 @@ def read_tally(connection: Connection, place: Place) -> Tally:
         StorageError: the row is missing or damaged.
     """
     row = connection.execute(sa.select(tallies).where(tallies.c.study_id == place.study_id)).first()
-    if row is None or not rows.sound(row):
+    if row is None or not rows.sound(tallies, row):
         raise place.damaged("", f"its tally is missing or {MISFIT}")
-    return rows.tally_of(row)
+    with readable(place.shown, f'study "{place.study}"'):
+        return rows.tally_of(row)
 
 
 def read_trials(connection: Connection, place: Place, numbers: Iterable[int] | None = None) -> Trials:
@@ -166,7 +206,7 @@ def read_trials(connection: Connection, place: Place, numbers: Iterable[int] | N
             count = read_tally(connection, place).trials
             for number in sorted(number for number in missing if 0 <= number < count):
                 raise place.damaged(f"trial {number}", "its row is missing")
-        for row in rows.torn(found):
+        for row in rows.torn(trials, found):
             raise place.damaged(f"trial {row[1]}", f"its row {MISFIT}")
         return rows.trials_of(found)
 
@@ -295,9 +335,10 @@ def read_kind(connection: Connection, place: Place, kind: Kind[T], *, last: bool
         raise place.damaged(
             "", f"expected {plural(numbers.stop - kind.first, kind.what)}; found missing or extra ones"
         )
-    for row in rows.torn(found):
+    for row in rows.torn(table, found):
         raise place.damaged(f"{kind.what} {row[1]}", f"its row {MISFIT}")
-    return [kind.make(row) for row in found]
+    with readable(place.shown, f'study "{place.study}", {kind.table.name}'):
+        return [kind.make(row) for row in found]
 
 
 def read_checkpoints(connection: Connection, place: Place) -> dict[int, tuple[int, bytes]]:
@@ -316,6 +357,7 @@ def record_of_row(shown: str, row: Row[Any], tally: Tally) -> StudyRecord:
     Raises:
         StorageError: the row is damaged.
     """
-    if not rows.sound(row):
+    if not rows.sound(studies, row):
         raise damaged(shown, f'study "{row.name}"', f"its record {MISFIT}")
-    return rows.record_of(row.record, tally)
+    with readable(shown, f'study "{row.name}", its record'):
+        return rows.record_of(row.record, tally)

@@ -17,6 +17,9 @@ from hpsearch.store.connection import BUSY_SECONDS
 _LARGEST_HOLE = 1 << 16
 """Rows to try one by one after an unreadable one; no page holds many more."""
 
+_MOST_HOLES = 1000
+"""In a table; a file that has more is searched no further."""
+
 _COMPLAINTS = 10
 """The most complaints of SQLite about a file."""
 
@@ -124,10 +127,10 @@ class FileSource:
 
     def _scan(self, table: str, select: str, start: tuple[int, ...]) -> Iterator[Values]:
         """Readable rows from a key on."""
-        while True:
+        for _ in range(_MOST_HOLES):
             try:
                 for row in self._connection.execute(select, start):
-                    start = _next(row[: len(start)])
+                    start = _next(row[: len(start)], start)
                     yield row
                 return
             except _UNREADABLE as error:
@@ -150,8 +153,11 @@ class FileSource:
         return None
 
 
-def _next(key: Values) -> tuple[int, ...]:
-    return (*key[:-1], key[-1] + 1)
+def _next(key: Values, before: tuple[int, ...]) -> tuple[int, ...]:
+    """The key after this one. In damaged pages keys may be no numbers, or go back: that would never end."""
+    if not all(isinstance(part, int) for part in key):
+        return before
+    return max(before, (*key[:-1], key[-1] + 1))
 
 
 def _shown(key: tuple[int, ...] | None) -> str:

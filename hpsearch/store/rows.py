@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
+from pydantic import BaseModel, TypeAdapter
 
 from hpsearch.errors import StorageError
 from hpsearch.records import (
@@ -30,6 +31,7 @@ from hpsearch.records import (
     Segment,
     State,
     StudyRecord,
+    Task,
     Trial,
     Trials,
     microseconds,
@@ -62,6 +64,9 @@ OPTUNA_STATE = {
 MOST_EPOCHS = 20
 SPREAD_EPOCHS = 10
 """Intermediate values that a trial gets in Optuna's tables; its whole curve is in own ones."""
+
+MOST_ROWS = 10_000_000
+"""Of a kind in a study; a tally that counts more is damaged, and would be searched for rows without end."""
 
 METRIC_NAMES = "study:metric_names"
 """Optuna's attribute for the names of a study's values."""
@@ -328,10 +333,17 @@ def trials_of(rows: Sequence[Sequence[Any]]) -> Trials:
     columns = list(zip(*rows, strict=True)) or [()] * len(_TRIAL)
     _, number, _, cohort, params, started, _, state, epochs = columns[:9]
     value, loss, best_epoch, reason, finished, others, _ = columns[9:]
+    points = json.loads(f"[{','.join(params)}]")  # in one go, which is several times faster
+    if len(points) != len(rows) or not {dict}.issuperset(map(type, points)):
+        raise ValueError("hyper-parameters that are no table")
+    for times in (started, [time for time in finished if time is not None]):
+        if times:  # they are made when first asked for: too late to say that the row is damaged
+            time_of(min(times))
+            time_of(max(times))
     return Trials(
         number=number,
         cohort=cohort,
-        params=json.loads(f"[{','.join(params)}]"),  # in one go, which is several times faster
+        params=points,
         state=[_STATES[each] for each in state],
         epochs=epochs,
         value=[None if each is None else float(each) for each in value],
@@ -340,28 +352,82 @@ def trials_of(rows: Sequence[Sequence[Any]]) -> Trials:
         reason=reason,
         started=started,
         finished=finished,
-        others=[() if each is None else tuple(json.loads(each)) for each in others],
+        others=[() if each is None else tuple(map(float, json.loads(each))) for each in others],
         weights=[None] * len(number),
     )
 
 
 def tally_of(row: Sequence[Any]) -> Tally:
-    """The tally of a sound row."""
+    """The tally of a sound row.
+
+    Raises:
+        ValueError: it counts less than none, more than any study has, or its best value is no number.
+    """
     values = dict(zip(Tally.__dataclass_fields__, row[1:-1], strict=True))
     best = values["best"]
+    if not all(0 <= value <= MOST_ROWS for name, value in values.items() if name not in ("best", "seconds")):
+        raise ValueError(f"expected 0 to {MOST_ROWS:,} of each; found {values}")
     return Tally(**{**values, "best": None if best is None else float(best)})
 
 
+class _Look(BaseModel):
+    purpose: str
+    trials: int
+    seeds: int
+
+
+class _Parent(BaseModel):
+    """What a fork knows of the study that it was copied from."""
+
+    study: str
+    trials: list[int]
+    weights: list[int] = []
+    scorings: list[_Look] = []
+
+
+_RECORD = TypeAdapter(StudyRecord)
+
+
 def record_of(text: str, tally: Tally) -> StudyRecord:
-    """The study record of its column."""
-    fields = json.loads(text)
-    fields["objectives"] = tuple(fields.get("objectives", ()))
-    return StudyRecord(**fields, seconds=tally.seconds)
+    """The study record of its column.
+
+    Raises:
+        ValueError: it is not as hpsearch writes it.
+    """
+    checked = _RECORD.validate_json(text, strict=True)
+    tables = (part if isinstance(part, list) else [part] for part in checked.document.values())
+    if not all(isinstance(each, dict) for part in tables for each in part):
+        raise ValueError("a section of the study file is no table")
+    if checked.direction not in ("minimize", "maximize") or checked.task not in {*Task}:
+        raise ValueError(f"no direction or task: {checked.direction}, {checked.task}")
+    return StudyRecord(**{**json.loads(text), "objectives": checked.objectives}, seconds=tally.seconds)
+
+
+def _types(column: sa.Column[Any]) -> frozenset[type]:
+    """The types of its values."""
+    kind = column.type.python_type
+    return frozenset((kind, type(None)) if column.nullable else (kind,))
+
+
+_TYPES = {table: tuple(map(_types, table.columns)) for table in OF_STUDY}
+
+
+def _mistyped(table: sa.Table, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    """Rows with a value that is not of its column's type: SQLite keeps any value in any column."""
+    types, columns = _TYPES[table], list(zip(*rows, strict=True))
+    if not rows or all(
+        known.issuperset(map(type, column)) for known, column in zip(types, columns, strict=True)
+    ):
+        return []
+    return [
+        row for row in rows if any(type(value) not in known for known, value in zip(types, row, strict=True))
+    ]
 
 
 def sound_asked(row: Sequence[Any]) -> bool:
-    """Whether the columns of `asked_row` in a trial's row match their checksum."""
-    return bool(checksum(tuple(row[:6])) == row[6])
+    """Whether the columns of `asked_row` in a trial's row match their checksum and types."""
+    typed = all(type(value) in known for known, value in zip(_TYPES[trials], row[:_ASKED], strict=False))
+    return typed and checksum(tuple(row[:6])) == row[6]
 
 
 def sound_curve(row: Sequence[Any]) -> bool:
@@ -371,29 +437,42 @@ def sound_curve(row: Sequence[Any]) -> bool:
 
 def sound_checkpoint(row: Sequence[Any]) -> bool:
     """Whether a checkpoint's row matches its checksum."""
-    return bool(checksum(tuple(row[:3]), row[3]) == row[4])
+    return bool(checksum(tuple(row[:3]), row[3]) == row[4]) and not _mistyped(checkpoints, [row])
 
 
-def sound(row: Sequence[Any]) -> bool:
-    """Whether a row of any other own table matches its checksum, which is its last column."""
-    return not torn([row])
+def sound(table: sa.Table, row: Sequence[Any]) -> bool:
+    """Whether a row of any other own table matches its checksum, which is its last column, and its types."""
+    return not torn(table, [row])
 
 
-def torn(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
-    """Rows that do not match the checksum in their last column. Written out: each call costs, times many."""
+def torn(table: sa.Table, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    """Rows that do not match the checksum in their last column, or the types of the columns.
+
+    Written out: each call costs, times many.
+    """
     blake2b = hashlib.blake2b
     return [
         row
         for row in rows
         if blake2b(repr(tuple(row[:-1])).encode(), digest_size=CHECKED).digest() != row[-1]
-    ]
+    ] or _mistyped(table, rows)
 
 
 def torn_curves(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
-    """Rows of curves that do not match their checksum."""
-    blake2b = hashlib.blake2b
-    return [
-        row
-        for row in rows
-        if blake2b(repr(tuple(row[:10])).encode() + row[10], digest_size=CHECKED).digest() != row[11]
-    ]
+    """Rows of curves that do not match their checksum, the types of the columns, or their own size."""
+    blake2b, count = hashlib.blake2b, len(CURVE_COLUMNS)
+    return (
+        [
+            row
+            for row in rows
+            if blake2b(repr(tuple(row[:10])).encode() + row[10], digest_size=CHECKED).digest() != row[11]
+        ]
+        or _mistyped(curves, rows)
+        or [
+            row
+            for row in rows
+            if row[3] < 1
+            or row[4] < count
+            or len(row[10]) - 8 * count * row[3] not in (each * row[3] * (row[4] - count) for each in (4, 8))
+        ]
+    )

@@ -275,6 +275,8 @@ class StudyStore:
             StorageError: the contents contradict each other.
         """
         target, tally = self._target, reading.read_tally(connection, self._place)
+        if [run.number for run in contents.runs] != list(range(1, len(contents.runs) + 1)):
+            raise StorageError(f'study "{self.record.name}": expected its runs to be numbered from 1')
         values = [
             rows.run_row(self.study_id, run.number, run.provenance, rows.stored_time(run.begun))
             for run in contents.runs

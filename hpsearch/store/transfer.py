@@ -13,17 +13,20 @@ import math
 import os
 import stat
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import numpy as np
+from pydantic import Field, TypeAdapter
 
 from hpsearch.errors import StorageError
-from hpsearch.records import Cohort, FloatArray, Run, Scoring, Segment, State, StudyRecord, Trial
+from hpsearch.records import Cohort, FloatArray, Queued, Run, Scoring, Segment, State, StudyRecord, Trial
 from hpsearch.store.ddl import Tally
+from hpsearch.store.reading import reason
 from hpsearch.store.rows import record_of
 from hpsearch.store.study import Contents
 
@@ -35,6 +38,8 @@ _NAN = "7ff8000000000000"
 _INFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 Document = dict[str, Any]
+
+T = TypeVar("T")
 
 
 def dump_json(record: StudyRecord, contents: Contents) -> bytes:
@@ -74,7 +79,7 @@ def read_dump(path: Path) -> tuple[StudyRecord, Contents]:
         record = record_of(json.dumps(study["record"]), Tally(seconds=_number(study["seconds"])))
         return record, _contents(document, trials, segments)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
-        raise StorageError(f"{file}: malformed ({error!r}); dump the study again") from None
+        raise StorageError(f"{file}: malformed ({reason(error)}); dump the study again") from None
 
 
 # -- writing -----------------------------------------------------------------------------------------
@@ -166,7 +171,7 @@ def _plain(number: float | None) -> float | str | None:
 def _text(document: Document) -> bytes:
     """The document with its checksum; lists have one entry per line."""
     parts = []
-    for key, value in (document | {"sha256": _digest(document)}).items():
+    for key, value in (document | {"sha256": checksum_of(document)}).items():
         if isinstance(value, list):
             entries = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in value)
             text = f"[\n{entries}\n]" if value else "[]"
@@ -176,7 +181,7 @@ def _text(document: Document) -> bytes:
     return ("{\n" + ",\n".join(parts) + "\n}\n").encode()
 
 
-def _digest(document: Mapping[str, Any]) -> str:
+def checksum_of(document: Mapping[str, Any]) -> str:
     text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -186,8 +191,10 @@ def _digest(document: Mapping[str, Any]) -> str:
 
 def _read(file: Path) -> Any:
     try:
-        if stat.S_ISCHR(os.stat(file).st_mode):
-            raise StorageError(f"{file}: expected a study written by `hpsearch dump`; found a device")
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            raise StorageError(
+                f"{file}: expected a study written by `hpsearch dump`; found a pipe or a device"
+            )
         return json.loads(file.read_bytes())
     except OSError as error:
         raise StorageError(f"{file}: cannot be read: {error.strerror}") from None
@@ -205,16 +212,16 @@ def _checked(file: Path, document: Document) -> Document:
     if not isinstance(kind, str) or not kind.startswith(FORMAT.partition("/")[0] + "/"):
         raise StorageError(
             f"{file}: expected a study written by `hpsearch dump` (format {FORMAT}); "
-            f"found {'other JSON' if kind is None else f'format {kind}'}"
+            f"found {'other JSON' if kind is None else f'format {str(kind)[:60]}'}"
         )
     if kind != FORMAT:
         raise StorageError(
-            f"{file}: a newer hpsearch wrote it: expected format {FORMAT}; found {kind}. "
+            f"{file}: a newer hpsearch wrote it: expected format {FORMAT}; found {kind[:60]}. "
             "Upgrade: pip install --upgrade hpsearch"
         )
     found = document.pop("sha256", None)
     try:
-        expected = _digest(document)
+        expected = checksum_of(document)
     except (UnicodeEncodeError, RecursionError):  # half of a surrogate pair, which no dump has
         expected = ""
     if found != expected or not found:
@@ -243,35 +250,67 @@ def _table(manifest: Path, entry: Mapping[str, str]) -> bytes:
     return data
 
 
+_COUNT = TypeAdapter(Annotated[int, Field(ge=0, lt=2**31)])
+
+
+@cache
+def _checkers(kind: Any) -> dict[str, TypeAdapter[Any]]:
+    """By field of a record."""
+    return {name: TypeAdapter(of) for name, of in get_type_hints(kind).items()}
+
+
+def _strict(kind: Callable[..., T], **values: Any) -> T:
+    """The record of these values. A checksum tells that a file is whole, not that hpsearch wrote it."""
+    for name, value in values.items():
+        if name in _checkers(kind):
+            _checkers(kind)[name].validate_python(value, strict=True)
+    return kind(**values)
+
+
 def _contents(document: Document, trials: list[Trial], segments: list[Segment]) -> Contents:
     created = document["study"]["created"]
+    queue = [
+        _strict(Queued, position=at, params=entry["params"], trial=entry["trial"])
+        for at, entry in enumerate(document["queue"])
+    ]
     return Contents(
         runs=[
-            Run(entry["number"], entry["provenance"], datetime.fromisoformat(entry["begun"]))
+            _strict(
+                Run,
+                number=entry["number"],
+                provenance=entry["provenance"],
+                begun=datetime.fromisoformat(entry["begun"]),
+            )
             for entry in document["runs"]
         ],
         cohorts=[
-            Cohort(entry["number"], {trial: (before, reach) for trial, before, reach in entry["lanes"]})
+            _strict(
+                Cohort,
+                number=entry["number"],
+                lanes={trial: (before, reach) for trial, before, reach in entry["lanes"]},
+            )
             for entry in document["cohorts"]
         ],
         trials=trials,
         segments=segments,
-        queued=[entry["params"] for entry in document["queue"]],
-        taken={
-            at: entry["trial"] for at, entry in enumerate(document["queue"]) if entry["trial"] is not None
-        },
+        queued=[point.params for point in queue],
+        taken={point.position: point.trial for point in queue if point.trial is not None},
         scorings=[
-            Scoring(
-                number,
-                entry["purpose"],
-                entry["about"],
-                bytes.fromhex(entry["data"]),
-                datetime.fromisoformat(entry["when"]),
+            _strict(
+                Scoring,
+                number=number,
+                purpose=entry["purpose"],
+                about=entry["about"],
+                data=bytes.fromhex(entry["data"]),
+                when=datetime.fromisoformat(entry["when"]),
             )
             for number, entry in enumerate(document.get("scorings", ()), start=1)
         ],
         checkpoints={
-            entry["trial"]: (entry["epoch"], bytes.fromhex(entry["data"]))
+            _COUNT.validate_python(entry["trial"], strict=True): (
+                _COUNT.validate_python(entry["epoch"], strict=True),
+                bytes.fromhex(entry["data"]),
+            )
             for entry in document["checkpoints"]
         },
         created=created and datetime.fromisoformat(created),
@@ -280,7 +319,8 @@ def _contents(document: Document, trials: list[Trial], segments: list[Segment]) 
 
 def _trial(entry: Document) -> Trial:
     value, loss, finished = entry["value"], entry["loss"], entry["finished"]
-    return Trial(
+    return _strict(
+        Trial,
         **(
             entry
             | {
@@ -291,13 +331,16 @@ def _trial(entry: Document) -> Trial:
                 "finished": finished and datetime.fromisoformat(finished),
                 "others": tuple(_number(value) for value in entry["others"]),
             }
-        )
+        ),
     )
 
 
 def _segment(entry: Document) -> Segment:
     curve: FloatArray = np.array([[_number(value) for value in row] for row in entry["rows"]], np.float64)
-    places = {key: entry[key] for key in ("trial", "cohort", "first_epoch", "run", "lane", "width")}
+    places = {
+        key: _COUNT.validate_python(entry[key], strict=True)
+        for key in ("trial", "cohort", "first_epoch", "run", "lane", "width")
+    }
     return Segment(**places, curve=curve, seconds=_number(entry["seconds"]))
 
 

@@ -197,7 +197,7 @@ def _stored(connection: Connection, target: Target, numbers: set[int]) -> Mappin
         if number not in stored:
             raise target.refusal(number, "a trial that was started", "no such trial")
         row = stored[number]
-        if not rows.sound(row):
+        if not rows.sound(trials, row):
             raise target.refusal(number, "its row to match its checksum", "a damaged row")
         if row.state != State.RUNNING:
             raise target.refusal(number, "a running trial, for finished ones never change", str(row.state))

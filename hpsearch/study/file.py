@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -367,14 +367,25 @@ def _text(details: ErrorDetails, model: type[Section], section: str) -> str:
     if kind == "value_error":
         expected, hint, word = str(context["error"]).partition("; did you mean")
         return f"{expected}; found {shown}{hint}{word}"
+    if kind in ("dict_type", "model_type"):
+        section = _section_at(model, details["loc"])
+        keys = f" with {', '.join(section.model_fields)}" if kind == "model_type" else ""
+        return f"expected a table{keys}; found {shown}"
     message = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"expected {message}; found {shown}"
 
 
 def _section_at(model: type[Section], path: Iterable[str | int]) -> type[Section]:
-    """The section that a section has at a path of keys; it may be optional."""
+    """The section that a section has at a path of keys; it may be optional, or one of many by name."""
     for key in path:
-        annotation = model.model_fields[str(key)].annotation
-        kinds = (annotation, *get_args(annotation))
-        model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section))
+        field = model.model_fields.get(str(key))
+        model = next(_sections(field.annotation), model) if field else model  # no field: the name of one
     return model
+
+
+def _sections(annotation: Any) -> Iterator[type[Section]]:
+    """The sections in a type, at any depth."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _sections(inner)

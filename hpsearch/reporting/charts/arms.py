@@ -30,23 +30,25 @@ def arm_charts(report: Report, c: Contrast) -> list[Chart]:
     """
     tuned = {arm.name: arm.trial for arm in c.arms if arm.trial is not None}
     rates = _rates(report)
-    own = {name: rates.get(trial) for name, trial in tuned.items()}
-    found = [
-        _chart(report, "arms", "Arms, each at its best", tuned, own, "each arm's best trial by validation")
-    ]
-    base = None if c.baseline.trial is None else rates.get(c.baseline.trial)
-    if base is not None and _RATE not in c.by:
-        equal = _nearest(report, rates, base)
-        there = {name: trial for name, trial in equal.items() if name in tuned}
+    own = {name: rates[trial] for name, trial in tuned.items() if trial in rates}
+    found = [_chart(report, "arms", "Arms, each at its best", tuned, f"each arm's best trial{_at(own)}")]
+    if own and _RATE not in c.by:
+        slowest = min(own, key=lambda name: own[name])
+        equal = _nearest(report, rates, own[slowest])
+        there = {name: equal[name] for name in tuned if name in equal}
+        left = [name for name in tuned if name not in there]
+        without = f"; {listed(left)} has no trial near it" if left else ""
+        at = _at({name: rates[trial] for name, trial in there.items()})
+        note = f"trials near the {_RATE} that is best for {slowest}{at}{without}"
         if len(there) > 1:
-            left = [name for name in tuned if name not in there]
-            without = f"; no trial of {listed(left)} is near" if left else ""
-            note = (
-                f"trials whose {_RATE} is nearest to the one best for {c.baseline.name}, {base:.3g}{without}"
-            )
-            at = {name: rates[trial] for name, trial in there.items()}
-            found.append(_chart(report, "arms-equal", "Arms at an equal learning rate", there, at, note))
+            found.append(_chart(report, "arms-equal", "Arms at an equal learning rate", there, note))
     return [chart for chart in found if chart is not None]
+
+
+def _at(rates: Mapping[str, float]) -> str:
+    """ ": learning_rate 0.1 of relu, 0.2 of tanh"."""
+    parts = [f"{parameter_text(rate)} of {name}" for name, rate in rates.items()]
+    return f": {_RATE} {', '.join(parts)}" if parts else ""
 
 
 def _rates(report: Report) -> dict[int, float]:
@@ -73,7 +75,6 @@ def _chart(
     name: str,
     title: str,
     trials: Mapping[str, int],
-    rates: Mapping[str, float | None],
     note: str,
 ) -> Chart | None:
     """The curves of some trials by the names of their arms."""
@@ -82,18 +83,14 @@ def _chart(
     shown = np.concatenate([np.empty(0), *curves.values()])
     if not np.isfinite(shown).any():
         return None
-    labels = {
-        arm: arm if rates.get(arm) is None else f"{arm}  ({_RATE} {parameter_text(rates[arm])})"
-        for arm in curves
-    }
     rows = [
-        {"s": labels[arm], "t": trials[arm], "e": epoch, "v": curve[epoch - 1]}
+        {"s": arm, "t": trials[arm], "e": epoch, "v": curve[epoch - 1]}
         for arm, curve in curves.items()
         for epoch in thinned_epochs(len(curve), WHOLE)
     ]
     domain = domain_of(shown, (0.05, 1.0) if report.record.direction == "maximize" else (0.0, 0.95))
     last = max(map(len, curves.values()))
-    scale = {"domain": list(labels.values()), "range": [series(at) for at in range(len(labels))]}
+    scale = {"domain": list(curves), "range": [series(at) for at in range(len(curves))]}
     colour = word("s", scale=scale, legend={"symbolType": "stroke", "columns": 1})
     tips = tooltip(
         ("s", "arm", ""),

@@ -211,6 +211,24 @@ class Evidence:
         value = trials["value"].to_numpy(dtype=np.float64)
         return np.where(np.isfinite(value), self.sign * value, -np.inf)
 
+    @cached_property
+    def standing(self) -> FloatArray:
+        """[finished] the trials' places in the study as normal scores (van der Waerden 1952), best highest.
+
+        Who got further stands higher, among equals who has the better value; diverged trials share the
+        lowest place.
+        """
+        from scipy.special import ndtri
+
+        value = self.scores(self.finished)
+        there = np.isfinite(value)
+        order = np.lexsort((value, np.where(there, self.finished["epochs"].to_numpy(np.float64), -1.0)))
+        ranks = np.empty(len(value))
+        ranks[order] = np.arange(1, len(value) + 1)
+        ranks[~there] = (~there).sum() / 2
+        places: FloatArray = ndtri(np.maximum(ranks - 0.375, 0.25) / (len(value) + 0.25))
+        return places
+
     def numbers(self, trials: pd.DataFrame, name: str) -> FloatArray:
         """[trials] values of a numeric hyper-parameter; NaN where a trial does not use it, or for words."""
         column = pd.to_numeric(trials[PARAM + name], errors="coerce")

@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from shlex import quote
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hpsearch.errors import plural
 from hpsearch.records import FloatArray
-from hpsearch.results.advice.evidence import LEVEL, Advice, Evidence, counted, percent
+from hpsearch.results.advice.evidence import ENOUGH, LEVEL, Advice, Evidence, counted, percent
 from hpsearch.results.frames import PARAM
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 from hpsearch.study.methods import exhaustive
@@ -178,37 +178,51 @@ def two_digits(value: float, up: bool) -> float:
 
 _FEWEST = 7
 """So many of the best ten must use a hyper-parameter."""
-_NARROWEST_EDGE, _WIDEST_EDGE = 0.1, 0.25
-_HALF = 56 / 1024
-"""The binomial tail of eight of ten, if each is as likely to lie outside as inside."""
+
+
+class _Signs(NamedTuple):
+    """What says that an end is an edge: slopes along the whole range and its outer part, in standard errors,
+    and the median place of the best five."""
+
+    whole: float
+    outer: float
+    middle: float
+
+
+_RATE_SIGNS, _CLEAR_SIGNS = _Signs(0.8, 0.25, 0.64), _Signs(3.3, 1.5, 0.75)
+"""By 160 studies of digits and 660 made-up ones (`benchmarks/edges.py`, docs/log.md)."""
+_BEND = 0.6
+_BEST_FIVE = 5
+_FEWEST_LEFT = 8
+"""Degrees of freedom below which a regression says nothing."""
 _MANY, _WORST = 15, 0.25
 """So many trials all belong to a worst quarter by chance once in 4¹⁵ studies, if the range is indifferent."""
 _FEW_INSIDE = 4
-_EARLY = 0.1
 _STRETCH = 0.2
 """The share of a range that should not be without trials."""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """An end of a hyper-parameter at which the best lie.
+    """An end of a hyper-parameter towards which scores still rise.
 
-    outward: −1 for the low end, +1 for the high one. values: of those that lie there. count: of the best.
+    outward: −1 for the low end, +1 for the high one. values: of the best five trials. nearness: their median
+    place, from the other end, 0, to this one, 1.
     """
 
     axis: Axis
     outward: int
     values: FloatArray
-    count: int
+    nearness: float
 
     @property
     def where(self) -> str:
-        """ "7 of the best ten lie at the low edge of its range"."""
+        """ "scores still rise at the high end of its range; the best five lie in 0.2…0.9"."""
         end = "low" if self.outward < 0 else "high"
         kind = "range" if isinstance(self.axis.entry, Range) else "list"
         return (
-            f"{counted(len(self.values))} of the best {counted(self.count)} lie at the {end} edge of its "
-            f"{kind}, {span(self.axis.entry, self.values)}"
+            f"scores still rise at the {end} end of its {kind}; the best five lie "
+            f"{span(self.axis.entry, self.values)}"
         )
 
 
@@ -224,59 +238,74 @@ def edges(evidence: Evidence) -> Iterator[Advice]:
             continue
         text = f"{name}: {edge.where}; better values may lie beyond"
         remedy = evidence.accepted([f"space.{name} = {toml_value(further)}"])
-        yield Advice("edge", text, remedy, 0.9 * len(edge.values) / edge.count, name)
+        yield Advice("edge", text, remedy, 0.9 * edge.nearness, name)
 
 
 def edge_of(evidence: Evidence, name: str) -> Edge | None:
-    """The end of a range, or of a choice of numbers, at which the best lie, if any.
+    """The end of a range, or of a choice of numbers, beyond which better values may lie, if any.
 
-    Two binomial tails must be small: of so many of the best ten at the edge if the range makes no difference,
-    and if the optimum is further inside, with at least half of the best on its inner side. The edge would
-    hold twice as many evenly spread trials as there are best ones.
+    A regression of the trials' standing on the place in the range, in two lines that meet at 0.6 of the way
+    outward, with all other hyper-parameters beside it: the outer line must rise, and the median of the best
+    five lie in the outer part. A learning rate always has a best value, so that hints will do; of any other
+    hyper-parameter it must be clear that it matters at all. (Which of the best lie at the edge says less: a
+    high momentum makes up for a low learning rate.)
     """
     axis = Axis.of(name, evidence.study.space.searched[name])
-    if axis is None or not evidence.chosen:
+    if axis is None or len(evidence.judged) < ENOUGH:
         return None
-    share = 2 * len(evidence.best) / len(evidence.finished)
-    share = min(max(share, _NARROWEST_EDGE), _WIDEST_EDGE)
-    values = evidence.numbers(evidence.best, name)
-    values = values[~np.isnan(values)]
-    places = axis.places(values)
-    for outward, distances in ((-1, places), (1, 1 - places)):
-        cell = axis.scale.end_cell(outward)
-        width = max(share, cell) + 1e-9
-        if _at_edge(distances, width, cell) and _better_there(evidence, axis, outward, width):
-            return Edge(axis, outward, values[distances <= width], len(values))
+    most = _RATE_SIGNS if name.endswith("learning_rate") else _CLEAR_SIGNS
+    numbers = evidence.numbers(evidence.finished, name)
+    places = axis.places(numbers)
+    best = evidence.standing.argsort()[::-1][:_BEST_FIVE]
+    for outward in (-1, 1):
+        toward = places if outward > 0 else 1 - places
+        middle = float(np.nanmedian(toward[best])) if np.isfinite(toward[best]).any() else 0.0
+        found = _rises(evidence, name, toward) if middle >= most.middle else None
+        if found is not None and found[0] >= most.whole and found[1] >= most.outer:
+            values = numbers[best]
+            return Edge(axis, outward, values[~np.isnan(values)], middle)
     return None
 
 
-def _better_there(evidence: Evidence, axis: Axis, outward: int, width: float) -> bool:
-    """Whether the early trials at an edge tend to be better than the others, too, by the rank-sum test.
+def _rises(evidence: Evidence, name: str, places: FloatArray) -> tuple[float, float] | None:
+    """By how many standard errors the standing rises along places, and along the outer ones; None if unknown.
 
-    A sampler that learns may gather at an edge by chance: its later trials are better and share that edge.
+    Trials that don't use the hyper-parameter are left out.
     """
-    from scipy.stats import mannwhitneyu
+    used = np.isfinite(places)
+    others = np.column_stack([np.ones(len(places)), *_others(evidence, name)])[used]
+    own, standing = places[used], evidence.standing[used]
+    bent = np.column_stack([own, np.maximum(0, own - _BEND), others])
+    if len(own) - np.linalg.matrix_rank(bent) < _FEWEST_LEFT:
+        return None
+    whole = _slope(np.column_stack([own, others]), standing, 1)
+    return whole, _slope(bent, standing, 2)
 
-    places = axis.places(evidence.numbers(evidence.early, axis.name))
-    there = (places if outward < 0 else 1 - places) <= width
-    scores, used = evidence.scores(evidence.early), ~np.isnan(places)
-    at_edge, elsewhere = scores[there & used], scores[~there & used]
-    if not len(at_edge) or not len(elsewhere):
-        return True
-    return bool(mannwhitneyu(at_edge, elsewhere, alternative="greater").pvalue <= _EARLY)
+
+def _others(evidence: Evidence, name: str) -> Iterator[FloatArray]:
+    """[finished] columns for the others: place and its square, or one for each value but the first."""
+    for other, entry in evidence.study.space.searched.items():
+        if other == name:
+            continue
+        if (axis := Axis.of(other, entry)) is not None:
+            place = np.nan_to_num(axis.places(evidence.numbers(evidence.finished, other)), nan=0.5) - 0.5
+            yield place
+            yield place**2
+        else:
+            values = evidence.finished[PARAM + other].astype(str).to_numpy()
+            for value in np.unique(values)[1:]:
+                yield (values == value).astype(np.float64)
 
 
-def _at_edge(distances: FloatArray, width: float, cell: float) -> bool:
-    """Whether the best [n], so far from an end, lie at it.
-
-    They must also reach it: if their mean is more than three standard deviations away, they gather before it.
-    """
-    from scipy.special import bdtrc
-
-    n, count = len(distances), int((distances <= width).sum())
-    if n < _FEWEST or distances.mean() - cell / 2 > max(3 * distances.std(), width / 4):
-        return False
-    return bool(bdtrc(count - 1, n, 0.5) <= _HALF and bdtrc(count - 1, n, width) <= LEVEL)
+def _slope(columns: FloatArray, standing: FloatArray, count: int) -> float:
+    """The sum of the first coefficients of a least-squares fit, in standard errors."""
+    inverse = np.linalg.pinv(columns)
+    found = inverse @ standing
+    left = standing - columns @ found
+    variance = left @ left / (len(standing) - np.linalg.matrix_rank(columns))
+    chosen = inverse[:count].sum(0)
+    error = float(np.sqrt(variance * (chosen @ chosen)))
+    return float(found[:count].sum()) / error if error else 0.0
 
 
 def too_wide(evidence: Evidence) -> Iterator[Advice]:
