@@ -76,7 +76,8 @@ def run(
             with hpsearch, such as "xor". storage: an SQLAlchemy URL.
         device: auto, cpu, cuda or mps. workers: training threads, by default one a core.
         time_limit: seconds, instead of the study file's own; training ends at the next rung.
-        fork: start a new study of this name from the finished trials of the stored one that fit it.
+        fork: start a new study of this name from the finished trials of the stored one that fit it; the
+            study's number of trials is then of those that the fork trains itself.
         confirm: when the study is complete, retrain the best 8 on 5 fresh seeds and score them once on the
             test set, unless that was done already.
         checkpoints: store the weights of what goes on at a rung, so that resuming repeats at most one rung.
@@ -181,7 +182,8 @@ def fork(
     """Start a new study from the finished trials of a stored one that fit it.
 
     Args:
-        study: the changed study, under its parent's name: from `load_study`, or a study file's path.
+        study: the changed study, under its parent's name: from `load_study`, or a study file's path. Its
+            number of trials is of those that the fork is to train itself.
         name: of the new study. device: on which it will be trained.
 
     Raises:
@@ -612,6 +614,8 @@ def _forked(
 
     made = forking.fork(database, study, dataset, name, device, dry)
     watch.forks(study.name, made.taken, made.finished)
+    if made.remark:
+        watch.says(f"         {made.remark}")
     return made
 
 

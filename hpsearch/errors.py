@@ -132,8 +132,13 @@ def plural(count: int, noun: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean "…"?` for the known word most like `word`, or an empty string."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'; did you mean "{matches[0]}"?' if matches else ""
+    match = closest(word, known)
+    return "" if match is None else f'; did you mean "{match}"?'
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like `word`, if any is."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
 
 
 def check_trial(study: str, number: int, count: int, option: str = "trial") -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpsearch.data.new_rows import Rows
     from hpsearch.model.model import Model
     from hpsearch.reporting.charts.spec import Chart
+    from hpsearch.results.activity import Activity
     from hpsearch.results.frames import Report
     from hpsearch.running.estimate import Estimate
     from hpsearch.running.machine import Machine
@@ -178,11 +179,15 @@ class Predictions:
 
 @dataclass(frozen=True)
 class StudyDetails:
-    """How a stored study was set up. counts: of its trials by state. runs: that trained it, in order."""
+    """How a stored study was set up.
+
+    counts: of its trials by state. runs: that trained it, in order. activity: whether it is being trained.
+    """
 
     record: StudyRecord
     counts: Mapping[State, int]
     runs: Sequence[Run]
+    activity: Activity
 
 
 @dataclass(frozen=True)

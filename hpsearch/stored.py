@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,12 @@ from hpsearch.errors import (
 )
 from hpsearch.records import CURVE_COLUMNS
 from hpsearch.result import Compacted, Dumped, StudyDetails, TrialDetails
-from hpsearch.study.file import Study, load_study, study_from_document
+from hpsearch.study.file import Study, full_key, load_study, study_from_document
 
 if TYPE_CHECKING:
     from hpsearch.running.checkup import Finding
     from hpsearch.running.shipped import Shipped
-    from hpsearch.store import Contents, Database, StudySummary
+    from hpsearch.store import Contents, Database, StudyStore, StudySummary
 
 
 def open_storage(storage: str, create: bool = False) -> Database:
@@ -53,13 +54,13 @@ def find_study(
     hpsearch.
 
     Args:
-        overrides: "key=value" pairs such as "space.width=32", applied on top. say: is told which file a name
-            stands for.
+        overrides: "key=value" pairs such as "space.width=32", applied on top; the section may be left out
+            where only one has the key. say: is told which file a name stands for, and which section is meant.
 
     Raises:
         StudyFileError: with everything that is wrong in the file. UnknownStudyError: there is neither.
     """
-    text = str(study)
+    text, overrides = str(study), _with_sections(overrides, say)
     if _is_study_file(text):
         return load_study(text, overrides)
     try:
@@ -70,6 +71,17 @@ def find_study(
     else:
         return study_from_document(record.document, record.origin, overrides)
     return load_study(_file_of(text, missing, say), overrides)
+
+
+def _with_sections(overrides: Iterable[str], say: Callable[[str], None]) -> list[str]:
+    """The overrides with their sections; `say` is told of those that were typed without."""
+    full = []
+    for typed in overrides:
+        key, _, value = full_key(typed).partition("=")
+        if key != typed.partition("=")[0].strip():
+            say(f"set      {key} = {value.strip()}")
+        full.append(f"{key}={value}")
+    return full
 
 
 def _is_study_file(text: str) -> bool:
@@ -145,17 +157,32 @@ def studies(*, storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
     """
     with open_storage(storage) as database:
         if found := database.studies():
-            return found
+            return [
+                each if each.complete else replace(each, complete=_is_complete(database.study(each.name)))
+                for each in found
+            ]
         raise NothingToShowError(
             f"{database.url}: no study is stored. To begin: hpsearch init, then hpsearch run"
         )
 
 
+def _is_complete(store: StudyStore) -> bool:
+    """Whether nothing of a stored study is left to train, perhaps short of its trials."""
+    from hpsearch.running.resume import is_complete
+
+    return is_complete(study_from_document(store.record.document, store.record.origin), store) is not None
+
+
 def show(study: Study | str | Path, *, storage: str = DEFAULT_STORAGE) -> StudyDetails:
-    """How a stored study was set up, and by which runs it was trained."""
+    """How a stored study was set up, by which runs it was trained, and whether it is complete."""
+    from hpsearch.results.activity import activity
+    from hpsearch.store import asked_trials
+
     with open_storage(storage) as database:
         store = database.study(study_name(study))
-        return StudyDetails(store.record, store.counts(), store.runs())
+        counts, total = store.counts(), asked_trials(store.record)
+        now = activity(counts, total, store.holder(), _is_complete(store))
+        return StudyDetails(store.record, counts, store.runs(), now)
 
 
 def show_trial(study: Study | str | Path, trial: int, *, storage: str = DEFAULT_STORAGE) -> TrialDetails:

@@ -202,10 +202,10 @@ def bytes_text(count: int) -> str:
     return f"{count:.3g} B"
 
 
-def listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str], word: str = "and") -> str:
     """ "a, b and c"."""
     *before, last = words
-    return f"{', '.join(before)} and {last}" if before else last
+    return f"{', '.join(before)} {word} {last}" if before else last
 
 
 def counts_text(counts: Mapping[State, int]) -> str:

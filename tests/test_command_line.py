@@ -76,6 +76,7 @@ def test_a_dry_run_of_a_fork_stores_none(ran: tuple[Path, str]) -> None:
     done = command(*words, "--dry-run")
     assert done.returncode == 0, done.stderr
     (taken,) = re.findall(r"fork     (\d) of 4 finished trials of small fit", done.stderr)
-    assert f"# {8 - int(taken)} trials" in done.stdout
+    assert int(taken) > 0
+    assert "# 8 trials" in done.stdout
     with Database.open(storage) as database:
         assert [study.name for study in database.studies()] == ["small"]

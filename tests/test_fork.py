@@ -115,7 +115,7 @@ def weights(place: Place, name: str, trial: Trial) -> np.ndarray:
 
 
 def test_a_fork_goes_on_and_ends_with_exactly_its_trials(place: Place, tmp_path: Path) -> None:
-    settings = (*NARROW, "search.trials=50")
+    settings = (*NARROW, "search.trials=30")
     taken = place.fork(*settings).taken
     whole = tmp_path / "whole.db"
     whole.write_bytes(place.path.read_bytes())
@@ -125,7 +125,7 @@ def test_a_fork_goes_on_and_ends_with_exactly_its_trials(place: Place, tmp_path:
             complete = _trained(path, *place.prepared(*settings), stopping)
     assert_same(whole, place.path, "new")
     trials = place.trials("new")
-    assert len(trials) == 50
+    assert len(trials) == taken + 30
     assert all(trial.state.finished for trial in trials)
     assert all(0.02 <= trial.params["learning_rate"] <= 0.3 for trial in trials)
     assert {trial.cohort for trial in trials[:taken]} == {0}
@@ -306,6 +306,52 @@ def test_unfinished_trials_stay_behind(tmp_path: Path) -> None:
     assert place.origins() == finished
 
 
+@pytest.mark.parametrize(
+    ("override", "untried"),
+    [
+        ("space.learning_rate={ low = 0.02, high = 9.0, log = true }", ["learning_rate above 3"]),
+        ("space.learning_rate={ low = 1e-4, high = 0.5, log = true }", ["learning_rate below 0.001"]),
+        ('space.activation=["relu", "gelu", "elu"]', ["activation gelu or elu"]),
+        ("space.batch_size=[8, 16]", []),
+        ("space.width={ low = 8, high = 64 }", ["width other than 16"]),
+        ("space.depth=[1, 4]", ["depth 4"]),
+        ("space.weight_decay=[0.0, 0.1]", ["weight_decay 0.1"]),
+    ],
+)
+def test_a_fork_says_which_values_none_of_its_trials_tried(
+    place: Place, override: str, untried: list[str]
+) -> None:
+    assert list(place.fork(override).untried) == untried
+
+
+def test_a_fork_that_takes_as_many_as_it_asks_for_still_trains_its_own(place: Place) -> None:
+    """The parent has 40 trials, and so many are asked for: all are taken, and 40 new ones come on top."""
+    override = 'space.activation=["relu", "tanh", "sigmoid", "elu"]'
+    forked = place.fork(override)
+    assert (forked.taken, forked.own, forked.study.search.trials) == (40, 40, 80)
+    study, _ = place.prepared(override)
+    assert hpsearch.run(study, storage=url(place.path), fork="new", confirm=False).complete
+    trials = place.trials("new")
+    assert len(trials) == 80
+    assert {trial.params["activation"] for trial in trials[40:]} >= {"elu"}
+    named = hpsearch.run("new", storage=url(place.path), confirm=False)  # resumed by its own name
+    assert named.complete
+    assert len(place.trials("new")) == 80
+
+
+def test_a_fork_of_an_older_version_keeps_its_total(place: Place) -> None:
+    """Its record does not say `on_top`: the number that it was begun with counts those taken over, too."""
+    place.fork(*NARROW)
+    with Database.open(url(place.path)) as database:
+        record = database.study("new").record
+        parent = {key: value for key, value in record.parent.items() if key != "on_top"}
+        document = {**record.document, "search": {**record.document["search"], "trials": 40}}
+        database.study("new").update_record(replace(record, parent=parent, document=document))
+    study, _ = place.prepared(*NARROW)
+    assert hpsearch.run(study, storage=url(place.path), fork="new", confirm=False).complete
+    assert len(place.trials("new")) == 40
+
+
 # -- the same command, and what is refused -----------------------------------------------------------
 
 
@@ -384,14 +430,21 @@ def test_what_is_shown_of_a_fork(place: Place) -> None:
 
 
 def test_the_command_forks_and_goes_on_with_the_fork(place: Place) -> None:
-    words = ["run", place.file, "--storage", url(place.path), "--fork", "new", "--trials", 45]
+    words = ["run", place.file, "--storage", url(place.path), "--fork", "new", "--trials", 5]
     words += ["--set", "space.width=[16, 24]"]
     done = command_line(*words)
     assert done.returncode == 0, done.stderr
     assert "40 of 40 finished trials of small fit" in done.stderr
+    assert "none of them tried width 24; 5 trials of its own come on top" in done.stderr
     trials = place.trials("new")
     assert len(trials) == 45
     assert {trial.state.finished for trial in trials} == {True}
+    again = command_line(*words)
+    assert "complete: all 45 trials are finished" in again.stderr
+    assert "on top" not in again.stderr
+    more = command_line(*words[:-4], "--trials", 7, *words[-2:])
+    assert more.returncode == 0, more.stderr
+    assert len(place.trials("new")) == 47
     refused = command_line(
         "run", place.file, "--storage", url(place.path), "--fork", "new", "--set", "space.width=8"
     )

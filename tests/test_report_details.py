@@ -17,17 +17,30 @@ from hpsearch.store import StudySummary
 from tests.report_study import DOCUMENT, RECORD, example
 
 DAY = datetime(2026, 1, 2, 3, 4)
+COUNTS = {State.COMPLETE: 84, State.FAILED: 3}
 STUDIES = [
-    StudySummary("digits", "multiclass", "accuracy", {State.COMPLETE: 84, State.FAILED: 3}, 0.983, DAY, 6.1),
-    StudySummary("new", "regression", "rmse", {}, None, DAY, 0.0),
+    StudySummary(
+        "digits",
+        "multiclass",
+        "accuracy",
+        {State.COMPLETE: 84, State.FAILED: 3},
+        0.983,
+        DAY,
+        6.1,
+        87,
+        None,
+        True,
+    ),
+    StudySummary("new", "regression", "rmse", {}, None, DAY, 0.0, 64),
 ]
 
 
 def test_the_list_shows_each_study_in_one_line() -> None:
-    head, first, second = plain_text(list_view(STUDIES, 120), 120).splitlines()
-    assert head.split()[:4] == ["study", "trials", "complete", "best"]
-    assert first.split()[:8] == ["digits", "87", "84", "98.3%", "accuracy", "0", "3", "0"]
-    assert second.split()[:4] == ["new", "0", "0", "–"]
+    head, first, second, *stopped = plain_text(list_view(STUDIES, 120), 120).splitlines()
+    assert head.split()[:5] == ["study", "state", "trials", "complete", "best"]
+    assert first.split()[:9] == ["digits", "complete", "87", "84", "98.3%", "accuracy", "0", "3", "0"]
+    assert second.split()[:5] == ["new", "stopped", "0", "0", "–"]
+    assert stopped == ["", "new: stopped (0 of 64; resume with  hpsearch run new)"]
     for width in (40, 80):
         text = plain_text(list_view(STUDIES, width), width)
         assert max(map(cell_len, text.splitlines())) <= width

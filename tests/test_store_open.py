@@ -76,7 +76,7 @@ def test_not_a_database_url(url: str, message: str) -> None:
 
 @pytest.mark.skipif(find_spec("psycopg") is not None, reason="psycopg is installed")
 def test_missing_driver_of_postgresql() -> None:
-    assert refused("postgresql://host/db").endswith("to install it: pip install hpsearch[postgresql]")
+    assert refused("postgresql://host/db").endswith("to install it: pip install 'hpsearch[postgresql]'")
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_overrides_apply_and_are_named_in_complaints(tmp_path: Path) -> None:
     assert study.space.entries["activation"] == Choice(("relu", "elu"))
     found = complaints(tmp_path, SMALL, ("space.width=0",))
     assert found == ["--set space.width=0: space.width: expected a whole number of at least 1; found 0"]
-    for bad in ("width", "width=3", "=3", ".a=3"):
+    for bad in ("width", "qqq=3", "=3", ".a=3"):
         assert "expected SECTION.KEY=VALUE" in complaints(tmp_path, SMALL, (bad,))[0]
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Annotated, Any, NoReturn, cast
 
 import typer
@@ -18,6 +19,7 @@ from hpsearch.cli.data import data
 from hpsearch.cli.doctor import doctor
 from hpsearch.cli.enqueue import enqueue
 from hpsearch.cli.export import export
+from hpsearch.cli.help import GROUPS, Commands
 from hpsearch.cli.init import init
 from hpsearch.cli.predict import predict
 from hpsearch.cli.replay import replay
@@ -29,9 +31,12 @@ from hpsearch.errors import HpsearchError, nearest, without_secrets
 
 app = typer.Typer(
     name="hpsearch",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    options_metavar="",
+    subcommand_metavar="COMMAND …    (more about it: hpsearch COMMAND --help)",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -51,33 +56,35 @@ def _root(
 ) -> None:
     """Find out which hyper-parameters of a neural network matter.
 
-    A study file says what data to learn and what to vary. hpsearch init writes one,
-    hpsearch run trains it, hpsearch report ranks what came out.
+    \b
+    hpsearch init flowers.csv    writes flowers.toml: what to learn, what to vary
+    hpsearch run flowers.toml    trains it and says what came out
     """
 
 
-for _name, _command in (
-    ("run", run),
-    ("enqueue", enqueue),
-    ("confirm", confirm),
-    ("compare", compare),
-    ("report", report),
-    ("curves", curves),
-    ("variance", variance),
-    ("replay", replay),
-    ("export", export),
-    ("predict", predict),
-    ("list", list_studies),
-    ("show", show),
-    ("delete", delete),
-    ("compact", compact),
-    ("dump", dump),
-    ("load", load),
-    ("init", init),
-    ("data", data),
-    ("doctor", doctor),
-):
-    app.command(_name)(_command)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run,
+    "enqueue": enqueue,
+    "confirm": confirm,
+    "compare": compare,
+    "report": report,
+    "curves": curves,
+    "variance": variance,
+    "replay": replay,
+    "export": export,
+    "predict": predict,
+    "list": list_studies,
+    "show": show,
+    "delete": delete,
+    "compact": compact,
+    "dump": dump,
+    "load": load,
+    "init": init,
+    "data": data,
+    "doctor": doctor,
+}
+for _name, _words in (command for _, commands in GROUPS for command in commands):
+    app.command(_name, short_help=_words, options_metavar="[OPTIONS]")(_COMMANDS[_name])
 
 
 # What typer raises for arguments that it cannot parse; it does not export the class.

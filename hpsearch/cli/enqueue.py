@@ -24,7 +24,7 @@ def enqueue(
     values: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME=VALUE]…",
+            metavar="NAME=VALUE",
             help="Values of searched hyper-parameters; the sampler chooses the rest.",
             show_default=False,
         ),

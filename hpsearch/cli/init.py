@@ -14,7 +14,7 @@ def init(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[NAME|DATA]",
+            metavar="NAME|DATA",
             help="Name of the study, for a template NAME.toml. Or the data to study: a file, a folder of "
             "images or a built-in name.",
         ),

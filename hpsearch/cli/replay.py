@@ -27,7 +27,7 @@ def replay(
     trials: Annotated[
         list[str],
         typer.Argument(
-            metavar="TRIAL…", help="Numbers of trials, ranges such as 0-15, or all.", show_default=False
+            metavar="TRIAL", help="Numbers of trials, ranges such as 0-15, or all.", show_default=False
         ),
     ],
     format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",

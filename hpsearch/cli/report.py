@@ -19,7 +19,6 @@ from hpsearch.cli.common import (
     write_out,
 )
 from hpsearch.errors import HpsearchError, nearest
-from hpsearch.text import plain
 
 if TYPE_CHECKING:
     from hpsearch.results.frames import Report
@@ -96,6 +95,7 @@ def _check_sections(names: list[str], format_: str, out: Path | None) -> None:
     if not names:
         return
     from hpsearch.reporting.sections import SECTIONS
+    from hpsearch.text import plain
 
     for name in names:
         if name not in SECTIONS:

@@ -46,7 +46,7 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Set a key of the file, e.g. space.width=32.",
+            help="Set a key of the file, e.g. space.width=32, or width=32 for short.",
             show_default=False,
         ),
     ] = None,
@@ -62,7 +62,8 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Start a new study from those finished trials of the stored one that fit it.",
+            help="Start a new study from those finished trials of the stored one that fit it, "
+            "and train as many as the file says on top.",
             show_default=False,
         ),
     ] = None,

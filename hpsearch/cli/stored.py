@@ -29,7 +29,7 @@ def list_studies(
     if format_ == "json":
         write_out(json_text(list_document(studies)))
     else:
-        common.show(lambda width: list_view(studies, width))
+        common.show(lambda width: list_view(studies, width, storage_words(storage)))
 
 
 def show(
@@ -46,7 +46,8 @@ def show(
 
     if trial is None:
         setup = stored.show(study, storage=storage_url(storage))
-        common.show(lambda width: study_view(setup.record, setup.counts, setup.runs))
+        words = storage_words(storage)
+        common.show(lambda width: study_view(setup.record, setup.counts, setup.runs, setup.activity, words))
     else:
         found = stored.show_trial(study, trial, storage=storage_url(storage))
         common.show(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hpsearch.records import DEAD, FloatArray, Run, Segment, State, StudyRecord,
 from hpsearch.reporting.grids import Column, Grid, curve_text, figure_text
 from hpsearch.reporting.provenance import written
 from hpsearch.reporting.tables import fitted, spaced, two_columns
+from hpsearch.results.activity import Activity, activity
 from hpsearch.results.advice.training import MANY_DEAD, REMEDIES
 from hpsearch.results.frames import costs_of, curve_columns, rank_of, reason_of, space_of
 from hpsearch.stats.pareto import beaten_by
@@ -42,41 +44,64 @@ _SPARKLINE = 32
 _SHOWN_RUNS = 20
 
 
+_OTHERWISE = ("counts", "holder", "complete")
+"""Fields of a summary that its document has in other words."""
+
+
 def list_document(studies: Sequence[StudySummary]) -> dict[str, Any]:
     """The list of studies as `hpsearch.list/1`."""
     rows = [
         {
-            **{key: value for key, value in dataclasses.asdict(study).items() if key != "counts"},
+            **{key: value for key, value in dataclasses.asdict(study).items() if key not in _OTHERWISE},
+            "state": _activity(study).state,
             "counts": {str(state): study.counts.get(state, 0) for state in State},
             "best_value": json_value(study.best_value),
             "created": _aware(study.created).isoformat(),
+            "process": None if study.holder is None else {"host": study.holder.host, "pid": study.holder.pid},
         }
         for study in studies
     ]
     return {"format": LIST_FORMAT, "studies": rows}
 
 
-def list_view(studies: Sequence[StudySummary], width: int) -> RenderableType:
-    """One line a study."""
+def _activity(study: StudySummary) -> Activity:
+    return activity(study.counts, study.total, study.holder, study.complete)
+
+
+def resume_command(study: str, storage: str = "") -> str:
+    """The command that resumes a stored study. storage: the words that name its database."""
+    return f"hpsearch run {quote(study)}{storage}"
+
+
+def list_view(studies: Sequence[StudySummary], width: int, storage: str = "") -> RenderableType:
+    """One line a study, and one more for each that is not complete.
+
+    storage: the words that name the database, for the commands that are shown.
+    """
     heads = [
         "study",
+        "state",
         "trials",
         "complete",
         "best",
         "metric",
-        "stopped",
+        "stopped early",
         "diverged",
-        "running",
+        "unfinished",
         "time",
         "created",
     ]
-    columns = tuple(Column(head, head not in ("study", "metric", "created")) for head in heads)
-    rows = []
+    columns = tuple(Column(head, head not in ("study", "state", "metric", "created")) for head in heads)
+    rows, lines = [], []
     for study in studies:
         counts = {state: study.counts.get(state, 0) for state in State}
+        now = _activity(study)
+        if now.state != "complete":
+            lines.append(Text(plain(f"{study.name}: {now.text(resume_command(study.name, storage))}")))
         rows.append(
             (
                 plain(study.name),
+                now.state,
                 f"{sum(counts.values()):,}",
                 f"{counts[State.COMPLETE]:,}",
                 metric_text(study.metric, study.best_value),
@@ -88,21 +113,34 @@ def list_view(studies: Sequence[StudySummary], width: int) -> RenderableType:
                 f"{_aware(study.created).astimezone():%Y-%m-%d}",
             )
         )
-    return Group(*fitted(Grid(columns, tuple(rows)), width, "--format json"))
+    table = fitted(Grid(columns, tuple(rows)), width, "--format json")
+    return Group(*table, *([Text("")] if lines else []), *lines)
 
 
-def study_view(record: StudyRecord, counts: Mapping[State, int], runs: Sequence[Run] = ()) -> RenderableType:
+def study_view(
+    record: StudyRecord,
+    counts: Mapping[State, int],
+    runs: Sequence[Run] = (),
+    now: Activity | None = None,
+    storage: str = "",
+) -> RenderableType:
     """Everything that is stored of a study but its trials: the resolved study file, data, provenance.
 
     counts: of its trials by state. runs: that trained it, in order; of the last one everything is shown, of
-    all what changed with them.
+    all what changed with them. now: whether it is complete, running or stopped. storage: the words that name
+    the database, for the command that resumes it.
     """
     trials = sum(counts.values())
     head = Text(plain(record.name), style="bold")
     head.append(f"   {record.task}, {record.metric}, {record.direction}", style="not bold")
     done = f"{plural(trials, 'trial')}: {counts_text(counts)}" if trials else "no trials yet"
     blocks: list[RenderableType] = [
-        Group(head, Text(f"{done}   in {seconds_text(record.seconds)}"), *_origin(record))
+        Group(
+            head,
+            Text(f"{done}   in {seconds_text(record.seconds)}"),
+            *([] if now is None else [Text(plain(now.text(resume_command(record.name, storage))))]),
+            *_origin(record),
+        )
     ]
     for title, table in _tables(record.document):
         blocks.append(_section(title, {k: toml_value(v) for k, v in table.items() if v is not None}))

@@ -148,7 +148,15 @@ def curves_view(report: Report, numbers: Sequence[int], width: int) -> Renderabl
 
 def plain_text(view: RenderableType, width: int) -> str:
     """The view as lines of plain text, no wider than `width`, without blanks at their ends."""
-    console = Console(file=StringIO(), width=width, color_system=None, force_terminal=False, highlight=False)
+    console = Console(
+        file=StringIO(),
+        width=width,
+        color_system=None,
+        force_terminal=False,
+        highlight=False,
+        markup=False,  # or [compare] and other words in brackets would vanish
+        emoji=False,
+    )
     with console.capture() as capture:
         console.print(view)
     return trimmed(capture.get())

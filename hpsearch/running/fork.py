@@ -7,6 +7,9 @@ not forbidden, and would be computed the same way. These become its first trials
 Their numbers change, so each keeps the number its weights were drawn for (`records.Trial.weights`) and
 replays the same. Curves, lanes and runs go with them.
 
+`search.trials` counts what a fork trains itself: it ends with so many more than it took over, and its record
+has the sum. In the record of a fork that an older version stored, which lacks `on_top`, it is the total.
+
 With more epochs, complete trials count as stopped early; with fewer, trials that ended there count as
 complete, and longer ones are left out. A cosine schedule spans all epochs, so its trials fit no other number.
 """
@@ -26,9 +29,10 @@ from hpsearch.running.provenance import changes, settings
 from hpsearch.running.resume import new_record
 from hpsearch.store import Contents, Database, StudyStore
 from hpsearch.study.file import Study, name_from, study_from_document
-from hpsearch.study.hyperparameters import HYPER_PARAMETERS, Configuration
+from hpsearch.study.hyperparameters import HYPER_PARAMETERS, Configuration, Value
 from hpsearch.study.points import read_point
-from hpsearch.study.space import Space
+from hpsearch.study.space import Choice, Entry, Fixed, Range, Space
+from hpsearch.text import listed, parameter_text
 from hpsearch.train import Lane, Problem
 from hpsearch.train.engine import is_native
 from hpsearch.train.planner import padded_widths
@@ -54,13 +58,28 @@ _BOUND = ("search.objectives",)
 class Forked:
     """What came of forking: the study under its new name, how many trials it took over, and of how many.
 
-    trials: those taken over, under their new numbers; () where the fork was stored before.
+    study: its `search.trials` is the total, those taken over included. trials: those taken over, under their
+    new numbers; () where the fork was stored before. untried: what the new space has that none of them could
+    try, such as "width above 32". own: trials that it trains itself.
     """
 
     study: Study
     taken: int
     finished: int
     trials: Sequence[Trial] = ()
+    untried: Sequence[str] = ()
+
+    @property
+    def own(self) -> int:
+        return max(0, self.study.search.trials - self.taken)
+
+    @property
+    def remark(self) -> str:
+        """What a user should know of a fork that is new; "" of one that was stored before."""
+        if not self.trials:
+            return ""
+        none = f"none of them tried {listed(self.untried, 'or')}; " if self.untried else ""
+        return f"{none}{plural(self.own, 'trial')} of its own {'comes' if self.own == 1 else 'come'} on top"
 
 
 def fork(
@@ -93,7 +112,10 @@ def fork(
                 + (f', forked from "{origin}"' if origin else f' and is no fork of "{study.name}"')
                 + "; choose another name for the fork"
             )
-        return Forked(forked, len(known.record.parent["trials"]), len(finished))
+        taken_before = len(known.record.parent["trials"])
+        if known.record.parent.get("on_top"):
+            forked = _with_more(forked, taken_before)
+        return Forked(forked, taken_before, len(finished))
     old = study_from_document(parent.record.document, parent.record.origin)
     _check_settings(parent.record, old, forked, dataset)
     fits = _Fits(old, forked, make_problem(old, dataset, device), make_problem(forked, dataset, device))
@@ -107,11 +129,42 @@ def fork(
     begun = [
         replace(new, number=at, cohort=0, weights=trial.drawn_as) for at, (trial, new) in enumerate(taken)
     ]
+    forked = _with_more(forked, len(begun))
     if not dry:
         share = sum(trial.epochs for trial in begun) / max(1, sum(trial.epochs for trial in trials))
         numbers = {trial.number: at for at, (trial, _) in enumerate(taken)}
         _store(database, parent, forked, dataset, begun, numbers, parent.record.seconds * share)
-    return Forked(forked, len(taken), len(finished), begun)
+    return Forked(forked, len(taken), len(finished), begun, tuple(untried(old.space, forked.space)))
+
+
+def _with_more(study: Study, taken: int) -> Study:
+    """The fork with the total that it ends with."""
+    search = study.search.model_copy(update={"trials": study.search.trials + taken})
+    return replace(study, search=search)
+
+
+def untried(old: Space, new: Space) -> Iterator[str]:
+    """What a trial of the new space can have, and none of the old one, in words."""
+    for name, entry in new.searched.items():
+        default = HYPER_PARAMETERS[name].default
+        before = old.entries.get(name) or (None if default is None else Fixed(default))
+        if before is None:
+            yield name
+        elif isinstance(entry, Range) and isinstance(before, Range):
+            if entry.low < before.low:
+                yield f"{name} below {before.low:g}"
+            if entry.last > before.last:
+                yield f"{name} above {before.last:g}"
+        elif isinstance(entry, Range):
+            yield f"{name} other than {listed([parameter_text(v) for v in old.values(name) or ()], 'or')}"
+        elif values := [value for value in entry.values if not _could_be(before, value)]:
+            yield f"{name} {listed([parameter_text(value) for value in values], 'or')}"
+
+
+def _could_be(entry: Entry, value: Value) -> bool:
+    if isinstance(entry, Range):
+        return isinstance(value, int | float) and entry.low <= value <= entry.last
+    return value in (entry.values if isinstance(entry, Choice) else (entry.value,))
 
 
 def _check_settings(record: StudyRecord, old: Study, forked: Study, dataset: Dataset) -> None:
@@ -208,6 +261,7 @@ def _store(
         seconds=seconds,
         parent={
             "study": parent.record.name,
+            "on_top": True,
             "scorings": inherited(parent.scorings(), parent.record.parent),
             "trials": list(numbers),
             "weights": [trial.drawn_as for trial in trials],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import psutil
@@ -44,6 +45,33 @@ def check_free(connection: Connection, study_id: int, name: str, token: str | No
             f"since {claim.begun:%Y-%m-%d %H:%M} UTC; stop that process or, if it is gone, "
             f"repeat the command in {left.total_seconds() / 60:.0f} min"
         )
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that claimed a study and did not release it: it trains the study, or was killed.
+
+    lives: None on another host, whose processes are invisible here. heard: when it last stored something.
+    """
+
+    host: str
+    pid: int
+    lives: bool | None
+    heard: datetime
+
+    @property
+    def stale(self) -> bool:
+        """Whether its claim has expired: nobody knows what became of it."""
+        return datetime.now(UTC) - self.heard > STALE
+
+
+def holder(connection: Connection, study_id: int) -> Holder | None:
+    """Who claims to train the study, if anybody does."""
+    claim = connection.execute(sa.select(claims).where(claims.c.study_id == study_id)).first()
+    if claim is None:
+        return None
+    lives = _lives(claim) if claim.host == socket.gethostname() else None
+    return Holder(claim.host, claim.pid, lives, claim.renewed.replace(tzinfo=UTC))
 
 
 def claim(connection: Connection, study_id: int, token: str | None) -> str:

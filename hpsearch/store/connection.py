@@ -81,7 +81,7 @@ class Connector:
             package = "hpsearch[postgresql]" if error.name == "psycopg" else error.name
             raise StorageError(
                 f"{self.shown}: needs the Python package {error.name}, which is not installed; "
-                f"to install it: pip install {package}"
+                f"to install it: pip install '{package}'"
             ) from None
         except (sa.exc.SQLAlchemyError, ValueError, TypeError):
             hint = "" if "://" in url else f"; for a file, write sqlite:///{self.shown}"

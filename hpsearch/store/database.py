@@ -27,7 +27,7 @@ from hpsearch.store.optuna_tables import (
     optuna_study_attributes,
     optuna_trials,
 )
-from hpsearch.store.study import Contents, StudyStore
+from hpsearch.store.study import Contents, StudyStore, asked_trials
 
 _NAMES_SHOWN = 8
 
@@ -40,6 +40,8 @@ class StudySummary:
     """A stored study in one line.
 
     counts: trials by state, with zeros. best_value: of the complete trials. seconds: training time.
+    total: trials that it asks for. holder: the process that claims to train it. complete: nothing is left to
+    train, as far as these numbers tell.
     """
 
     name: str
@@ -49,6 +51,9 @@ class StudySummary:
     best_value: float | None
     created: datetime
     seconds: float
+    total: int = 0
+    holder: claims.Holder | None = None
+    complete: bool = False
 
 
 class Database:
@@ -117,19 +122,21 @@ class Database:
         if self._connector.missing:
             return []
         with self._connector.reading() as connection:
-            stored = self._rows(connection)
-        return [
-            StudySummary(
-                name=record.name,
-                task=record.task,
-                metric=record.metric,
-                counts=tally.counts,
-                best_value=tally.best,
-                created=row.created.replace(tzinfo=UTC),
-                seconds=tally.seconds,
-            )
-            for row, record, tally in stored
-        ]
+            return [
+                StudySummary(
+                    name=record.name,
+                    task=record.task,
+                    metric=record.metric,
+                    counts=tally.counts,
+                    best_value=tally.best,
+                    created=row.created.replace(tzinfo=UTC),
+                    seconds=tally.seconds,
+                    total=(total := asked_trials(record)),
+                    holder=claims.holder(connection, row.study_id),
+                    complete=not tally.running and tally.trials >= total,
+                )
+                for row, record, tally in self._rows(connection)
+            ]
 
     def find(self, name: str) -> StudyStore | None:
         """The study of this name, or None.

@@ -58,6 +58,12 @@ def target_of(study_id: int, record: StudyRecord) -> writing.Target:
     )
 
 
+def asked_trials(record: StudyRecord) -> int:
+    """Trials that a study asks for; 0 where its record does not tell."""
+    total = record.document.get("search", {}).get("trials")
+    return total if isinstance(total, int) else 0
+
+
 @dataclass(frozen=True)
 class Contents:
     """All that a study contains, or gets when it is created.
@@ -121,6 +127,11 @@ class StudyStore:
         """Trials by state, in constant time."""
         with self._reading() as (connection, place):
             return reading.read_tally(connection, place).counts
+
+    def holder(self) -> claims.Holder | None:
+        """The process that claims to train the study, if there is one."""
+        with self._reading() as (connection, _):
+            return claims.holder(connection, self.study_id)
 
     def cohorts(self) -> list[Cohort]:
         """All cohorts, in order."""

@@ -10,6 +10,7 @@ from typing import Any
 from hpsearch.errors import nearest
 from hpsearch.records import Params
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS, Value
+from hpsearch.study.keys import near_key
 from hpsearch.study.schema import CompareSection
 from hpsearch.study.space import Range, Space
 
@@ -128,7 +129,7 @@ def _wrong_by(space: Space, by: str) -> str | None:
         f"expected one of {', '.join(fitting)}" if fitting else "nothing in [space] has a list of values"
     )
     if by not in HYPER_PARAMETERS:
-        return f"unknown hyper-parameter{nearest(by, [*HYPER_PARAMETERS, LINEAR])} ({expected})"
+        return f"unknown hyper-parameter{near_key(by, [*HYPER_PARAMETERS, LINEAR])} ({expected})"
     if by not in space.searched:
         return f'"{by}" is not searched: [space] lists no values for it; {expected}'
     if by not in fitting:

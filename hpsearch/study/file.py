@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from hpsearch.errors import Complaint, StudyFileError, nearest
 from hpsearch.records import Params, Task
 from hpsearch.study.arms import check_compare
+from hpsearch.study.keys import likely, near_key, near_key_of, places_of
 from hpsearch.study.methods import exhaustive
 from hpsearch.study.points import Forbidden, check_forbidden, check_points, read_forbidden, read_points
 from hpsearch.study.positions import Positions
@@ -33,6 +34,7 @@ from hpsearch.study.space import Space, read_space
 from hpsearch.study.toml import parse, read_text, unusable
 from hpsearch.text import typed_value
 
+_TABLES = (*SECTIONS, "space", *POINTS)
 _OF_CLASSES = ("accuracy", "error", "balanced_accuracy", "f1", "auc", "log_loss", "loss")
 _OF_NUMBERS = ("rmse", "mae", "r2", "loss")
 FITTING_LOSSES = {
@@ -210,16 +212,36 @@ def study_from_document(
     return _read(written, replace(source, overrides=_apply(written, overrides)), name)
 
 
+def full_key(override: str) -> str:
+    """A "key=value" pair with the key's section, which may be left out where only one section has the key.
+
+    Raises:
+        StudyFileError: it is no such pair, or the key's section is not known.
+    """
+    key, equals, value = override.partition("=")
+    path = [part.strip() for part in key.split(".")]
+    key = ".".join(path)
+    if equals and all(path):
+        if len(path) > 1 and path[0] in _TABLES:
+            return f"{key}={value}"
+        places = places_of(key)
+        if len(places) == 1:
+            return f"{places[0]}={value}"
+        hint = f"; {key} may be {' or '.join(places)}" if places else likely(key)
+    else:
+        hint = ""
+    hint = hint or f" (SECTION is one of {', '.join(_TABLES)})"
+    raise StudyFileError(
+        [Complaint(f"--set {override}", "", f"expected SECTION.KEY=VALUE such as space.width=32{hint}")]
+    )
+
+
 def _apply(written: dict[str, Any], overrides: Iterable[str]) -> dict[tuple[str, ...], str]:
     """Apply "key=value" pairs to a parsed file; returns the paths that they set."""
     applied = {}
     for override in overrides:
-        key, equals, value = override.partition("=")
-        path = tuple(part.strip() for part in key.split("."))
-        if not equals or len(path) < 2 or not all(path):
-            raise StudyFileError(
-                [Complaint(f"--set {override}", "", "expected SECTION.KEY=VALUE such as space.width=32")]
-            )
+        key, _, value = full_key(override).partition("=")
+        path = tuple(key.split("."))
         table = written
         for part in path[:-1]:
             inner = table.get(part)
@@ -241,10 +263,10 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
         complain(path, text)
     if complaints:  # of values that the checks below could not even show
         raise StudyFileError(sorted(complaints, key=lambda c: _order(c.where)))
-    known = (*SECTIONS, "space", *POINTS)
     for name, table in written.items():
-        if name not in known:
-            complain((name,), f"unknown table{nearest(name, known)} (a study file has {', '.join(known)})")
+        if name not in _TABLES:
+            has = f"(a study file has {', '.join(_TABLES)})"
+            complain((name,), f"unknown table{nearest(name, _TABLES) or likely(name)} {has}")
         elif name not in POINTS and not isinstance(table, dict):
             complain((name,), f"expected a table [{name}]; found {table!r}")
     sections: dict[str, Any] = {}
@@ -323,11 +345,11 @@ def _read_section(name: str, model: type[Section], table: dict[str, Any], compla
     except ValidationError as error:
         for details in error.errors():
             path = tuple(str(part) for part in details["loc"])
-            complain((name, *path), _text(details, model))
+            complain((name, *path), _text(details, model, name))
         return None
 
 
-def _text(details: ErrorDetails, model: type[Section]) -> str:
+def _text(details: ErrorDetails, model: type[Section], section: str) -> str:
     """One sentence for one of pydantic's errors: expected, found, nearest."""
     kind, context, found = details["type"], details.get("ctx", {}), details["input"]
     shown = (
@@ -337,7 +359,9 @@ def _text(details: ErrorDetails, model: type[Section]) -> str:
     )
     if kind == "extra_forbidden":
         fields = list(_section_at(model, details["loc"][:-1]).model_fields)
-        return f"unknown key{nearest(str(details['loc'][-1]), fields)} (known: {', '.join(fields)})"
+        word = str(details["loc"][-1])
+        hint = near_key_of(section, word, fields) if len(details["loc"]) == 1 else near_key(word, fields)
+        return f"unknown key{hint} (known: {', '.join(fields)})"
     if kind == "missing":
         field = _section_at(model, details["loc"][:-1]).model_fields[str(details["loc"][-1])]
         return f"is missing; expected {field.description}"

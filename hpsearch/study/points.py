@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.errors import nearest
 from hpsearch.records import Params
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS, HyperParameter, Value
+from hpsearch.study.keys import near_key
 from hpsearch.study.space import Choice, Complain, Fixed, Range, Space, layer_lists
 
 MOST_POINTS = 100_000
@@ -76,7 +76,7 @@ def read_point(table: Mapping[str, Any], space: Space, complain: Complain) -> Pa
         written = layer_lists(written) if parameter and parameter.kind == "layers" else written
         if parameter is None or entry is None or isinstance(entry, Fixed):
             known = ", ".join(space.searched) or "none"
-            complain(name, f"is not searched{nearest(name, space.searched)} (searched: {known})")
+            complain(name, f"is not searched{near_key(name, space.searched)} (searched: {known})")
         elif not parameter.accepts(written):
             complain(name, f"expected {parameter.expected}; found {_shown(written)}")
         elif not _inside(entry, value := parameter.normal(written)):
@@ -97,7 +97,7 @@ def read_forbidden(written: Any, space: Space, complain: Complain) -> tuple[Forb
         for name, value in _dotted(table):
             parameter = HYPER_PARAMETERS.get(name)
             if parameter is None:
-                below(name, f"unknown hyper-parameter{nearest(name, HYPER_PARAMETERS)}")
+                below(name, f"unknown hyper-parameter{near_key(name, HYPER_PARAMETERS)}")
             elif not space.uses(name):
                 below(name, "has no effect on any trial of this study")
             elif condition := _condition(parameter, value, _below(name, below)):

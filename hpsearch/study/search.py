@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from hpsearch.errors import nearest
+from hpsearch.study.keys import near_key
 from hpsearch.study.methods import SAMPLERS, exhaustive
 from hpsearch.study.schema import SearchSection, TrainSection
 from hpsearch.study.space import Complain, Space
@@ -45,7 +45,7 @@ def _check_scientific(search: SearchSection, space: Space, complain: Complain) -
         if name not in space.searched:
             known = ", ".join(space.searched) or "none"
             complain(
-                "scientific", f'"{name}" is not searched{nearest(name, space.searched)} (searched: {known})'
+                "scientific", f'"{name}" is not searched{near_key(name, space.searched)} (searched: {known})'
             )
         elif values is None:
             complain("scientific", f"{name} is a continuous range; list the values to compare")

@@ -17,6 +17,7 @@ from hpsearch.study.hyperparameters import (
     HyperParameter,
     Value,
 )
+from hpsearch.study.keys import near_key_of
 
 _MOST_NAMED = 6
 _MOST_STEPS = 10**15
@@ -239,7 +240,7 @@ def _unknown(name: str) -> str:
             "set the maximum per trial as train.epochs, and early stopping finds the rest"
         )
     known = ", ".join(HYPER_PARAMETERS)
-    return f"unknown hyper-parameter{nearest(name, HYPER_PARAMETERS)} (known: {known})"
+    return f"unknown hyper-parameter{near_key_of('space', name, HYPER_PARAMETERS)} (known: {known})"
 
 
 def _read_entry(parameter: HyperParameter, written: Any, complain: Complain) -> Entry | None:
