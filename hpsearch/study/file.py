@@ -375,8 +375,8 @@ def _text(details: ErrorDetails, model: type[Section], section: str) -> str:
         expected, hint, word = str(context["error"]).partition("; did you mean")
         return f"{expected}; found {shown}{hint}{word}"
     if kind in ("dict_type", "model_type"):
-        section = _section_at(model, details["loc"])
-        keys = f" with {', '.join(section.model_fields)}" if kind == "model_type" else ""
+        inner = _section_at(model, details["loc"])
+        keys = f" with {', '.join(inner.model_fields)}" if kind == "model_type" else ""
         return f"expected a table{keys}; found {shown}"
     message = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"expected {message}; found {shown}"
