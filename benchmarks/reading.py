@@ -1,8 +1,8 @@
 """What reading a table costs against pandas.read_csv, in one process, and the memory of each (Linux).
 
 A million rows of 30 columns: 20 of decimals, 5 of whole numbers, 5 of names, as CSV, Parquet and JSON lines;
-and 200,000 rows of 100 columns: 50 of decimals, 25 of names, 25 of free text. hpsearch tells kinds by all values,
-hashes the content and, for `hpsearch data`, counts what is distinct.
+and 200,000 rows of 100 columns: 50 of decimals, 25 of names, 25 of free text. hpsearch tells kinds by all
+values, hashes the content and, for `hpsearch data`, counts what is distinct.
 
     python -m benchmarks.reading
 """
@@ -25,7 +25,7 @@ from hpsearch.data.prepare import prepare_dataset, read_whole, refusal
 from hpsearch.study.schema import DataSection
 
 ROWS, TEXT_ROWS = 1_000_000, 200_000
-_WORDS = np.array("alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu".split())
+_WORDS = np.array([f"word{number}" for number in range(12)])
 
 
 def numbers() -> pd.DataFrame:
