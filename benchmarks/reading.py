@@ -25,7 +25,7 @@ from hpsearch.data.prepare import prepare_dataset, read_whole, refusal
 from hpsearch.study.schema import DataSection
 
 ROWS, TEXT_ROWS = 1_000_000, 200_000
-_WORDS = np.array(["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"])
+_WORDS = np.array([f"word{number}" for number in range(12)])
 
 
 def numbers() -> pd.DataFrame:
