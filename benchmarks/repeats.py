@@ -154,7 +154,7 @@ def correction(_: Path) -> None:
         told = np.zeros(2, int)
         total = 1_000
         for _data_set in range(total):
-            base, arm = _scores(random, rows, round(test * rows))
+            base, arm = equal_learners(random, rows, round(test * rows))
             for at, overlap in enumerate((test / (1 - test), 0.0)):
                 found = difference(base, arm, True, paired=True, overlap=overlap)
                 told[at] += found is not None and found.p < 0.05
@@ -165,7 +165,7 @@ def correction(_: Path) -> None:
         )
 
 
-def _scores(random: np.random.Generator, rows: int, test: int) -> tuple[FloatArray, FloatArray]:
+def equal_learners(random: np.random.Generator, rows: int, test: int) -> tuple[FloatArray, FloatArray]:
     """[repeats] accuracies of least squares on either half of the features of one new table."""
     x = random.standard_normal((rows, 2, 8))
     y = np.where(x.sum((1, 2)) + 3 * random.standard_normal(rows) > 0, 1.0, -1.0)

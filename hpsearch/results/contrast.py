@@ -302,8 +302,8 @@ class Contrast:
 
     @property
     def finding(self) -> str:
-        """The verdict on the last arm; no clear answer where it cannot be compared."""
-        found = self.differences[-1]
+        """The verdict on the last arm, over repeats if there are any; unclear where it cannot be compared."""
+        found = self.answer.differences[-1]
         return UNCLEAR if found is None else found.verdict
 
     @cached_property
