@@ -241,7 +241,7 @@ def test_a_planted_regression_ends_with_4_and_an_improvement_does_not(database: 
     done = hpsearch("compare", "small", "slow", "--format", "markdown", *words)
     assert done.returncode == 4
     assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("hpsearch: Regression: B is worse than A by more than 0.5 points")
+    assert "hpsearch: Regression: B is worse than A by more than 0.5 points" in done.stderr
     number = best_trial(database, "slow").number
     assert done.stdout.startswith(f"## slow \\#{number} against small \\#")
     assert "| A | small" in done.stdout
@@ -472,9 +472,7 @@ def test_strict_fails_where_a_loss_is_not_excluded(database: Path) -> None:
     assert "is not excluded" in " ".join(loose.stdout.split())
     strict = hpsearch(*words, "0.5%", "--strict")
     assert strict.returncode == 4
-    assert strict.stderr.startswith(
-        "hpsearch: --strict: a loss of more than 0.5 points is not excluded: with these"
-    )
+    assert "hpsearch: --strict: a loss of more than 0.5 points is not excluded: with these" in strict.stderr
     assert hpsearch(*words, "90%", "--strict").returncode == 0
     alone = hpsearch("compare", "small", "other", "--strict", "--storage", url(database))
     assert (alone.returncode, "--strict: expected --fail-if-worse" in alone.stderr) == (2, True)
