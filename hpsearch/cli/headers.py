@@ -90,11 +90,28 @@ def dry_run_view(plan: Plan) -> RenderableType:
             f"about {left.bytes / 1e6:,.0f} MB of memory"
         )
     )
+    if repeats := repeats_text(plan):
+        blocks.append(Text(f"# {repeats}"))
     first = study.search.trials - left.trials
     for number, params in enumerate(left.asked[:_SAMPLES], start=first):
         values = "  ".join(f"{name}={parameter_text(value)}" for name, value in params.items())
         blocks.append(Text(f"# trial {number}: {values}".rstrip(": ")))
     return Group(*blocks)
+
+
+def repeats_text(plan: Plan) -> str | None:
+    """What the repeats of `[compare]` will cost after the study, if there are any."""
+    compare, seconds = plan.study.compare, plan.left.seconds
+    if compare is None or compare.repeats == 1:
+        return None
+    again = compare.repeats - 1
+    # What is left is the whole study only where nothing has begun.
+    new = seconds is not None and plan.left.trials == plan.study.search.trials
+    cost = f": about {seconds_text(again * (seconds or 0.0))} more" if new else ""
+    return (
+        f"[compare] repeats the study {plural(again, 'more time')}, each on another split{cost}; "
+        "compare.repeats = 1 asks about this split alone"
+    )
 
 
 def complete_text(why: str) -> str:
