@@ -32,7 +32,7 @@ def answer(study: Path, work: Path) -> str:
     """Run a study, keep the small files of its report, and return its conclusion."""
     storage, report = f"sqlite:///{work / 'guide.db'}", work / study.stem
     hpsearch("run", study, "--storage", storage)
-    hpsearch("report", study, "--storage", storage, "--out", report)
+    hpsearch("report", study, "--storage", storage, "--out", report, "--images")
     folder = OUT / study.stem
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

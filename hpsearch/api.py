@@ -268,14 +268,19 @@ def report(study: Study | str | Path, *, storage: str = DEFAULT_STORAGE, images:
     return Result(found, complete, drawn)
 
 
+def has_images(report: Report) -> bool:
+    """Whether there is anything to look at in the data of a study: images, or two features and classes."""
+    summary = report.record.data_summary
+    in_a_plane = summary.get("features") == 2 and summary.get("classes")
+    return bool(in_a_plane) or summary.get("image") is not None
+
+
 def with_images(report: Report, trials: Sequence[Trial]) -> tuple[Report, dict[str, bytes]]:
     """The report, and its images as PNGs by file name; nothing is trained for it but what they show.
 
     What cannot be had, since the data are gone or changed, is a line in the report's notes.
     """
-    summary = report.record.data_summary
-    in_a_plane = summary.get("features") == 2 and summary.get("classes")
-    if not in_a_plane and summary.get("image") is None:
+    if not has_images(report):
         return report, {}
     from hpsearch.reporting.images import illustrations
     from hpsearch.results.frames import with_note

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from hpsearch.running.prepare import make_problem, prepare
 from hpsearch.store import Database
 from hpsearch.study.file import load_study
 from tests.pictures import noise, write_picture
+from tests.studies import hpsearch as command
 from tests.studies import url
 
 STUDY = """
@@ -54,7 +57,8 @@ def stored(folder: Path, source: str, depth: str = "[1, 3]") -> Path:
 
 def report_files(folder: Path) -> dict[str, bytes]:
     storage, out = url(folder / "x.db"), folder / "out"
-    result = CliRunner().invoke(app, ["report", "small", "--storage", storage, "--out", str(out)])
+    words = ["report", "small", "--storage", storage, "--out", str(out), "--images"]
+    result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
@@ -152,3 +156,27 @@ def test_contact_sheets_show_the_worst_first(tmp_path: Path, monkeypatch: pytest
     assert captions[0].startswith(dataset.classes[dataset.valid.y[worst]])
     assert f"→ {dataset.classes[shares[worst].argmax()]} {shares[worst].max():.0%}" in captions[0]
     assert len(captions) == len(dataset.valid)
+
+
+def test_a_report_trains_nothing_unless_it_is_asked_for_images(tmp_path: Path) -> None:
+    stored(tmp_path, "xor")
+    words = ["report", "small", "--storage", url(tmp_path / "x.db"), "--out", str(tmp_path / "plain")]
+    plain = command(*words)
+    assert plain.returncode == 0, plain.stderr
+    assert plain.stdout == ""
+    assert len(plain.stderr.splitlines()) == 2
+    assert plain.stderr.splitlines()[1].endswith(f"--out {tmp_path / 'plain'} --images")
+    assert not (tmp_path / "plain/boundary.png").exists()
+    code = (
+        "import sys; from hpsearch.cli.app import app; "
+        f"app({words!r}, standalone_mode=False); "
+        "print(sorted({'torch', 'sklearn', 'hpsearch.train'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    with_images = command(*words, "--images")
+    assert len(with_images.stderr.splitlines()) == 1
+    assert (tmp_path / "plain/boundary.png").read_bytes().startswith(b"\x89PNG")
+    refused = command(*words[:4], "--images")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--images are files: give --out DIR" in refused.stderr

@@ -101,7 +101,10 @@ def test_top_and_markdown(storage: str) -> None:
 def test_out_writes_all_files_and_says_so_on_stderr(storage: str, tmp_path: Path) -> None:
     result = call(storage, "report", "digits", "--out", str(tmp_path / "out"), "--format", "json")
     assert len(list((tmp_path / "out").iterdir())) == 11
-    assert result.stderr.count("wrote ") == 11
+    count = sum(path.is_file() for path in (tmp_path / "out").rglob("*"))
+    page = tmp_path / "out" / "report.html"
+    assert result.stderr == f"wrote {count} files into {tmp_path / 'out'}; to read it, open {page}\n"
+    assert page.is_file()
     assert json.loads(result.stdout)["format"] == "hpsearch.report/1"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -41,6 +42,13 @@ def report(
             help="Write all formats and charts into this folder; html or parquet alone with --format.",
         ),
     ] = None,
+    images: Annotated[
+        bool,
+        typer.Option(
+            "--images",
+            help="With --out: also decision boundaries or images of the data; retrains the best trials.",
+        ),
+    ] = False,
     section: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,8 +64,13 @@ def report(
     top: TopOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Rank the trials, show what matters, answer the question."""
+    """Rank the trials, show what matters, answer the question.
+
+    Nothing is trained for it, except with --images.
+    """
     _check_sections(section or [], format_, out)
+    if images and (out is None or format_ == "parquet"):
+        raise HpsearchError("--images are files: give --out DIR, too, and any format but parquet")
     if out is None and format_ in _FILES and sys.stdout.isatty():
         raise HpsearchError(f"{format_} is not for a terminal: write it with --out DIR, or into a pipe")
     from hpsearch import api
@@ -65,19 +78,28 @@ def report(
     rows_alone = format_ == "parquet" or (out is None and format_ in ("csv", "latex"))
     found, trials = api.read_report(study, storage=storage_url(storage), curves=not rows_alone)
     if out is not None:
-        images: dict[str, bytes] = {}
-        if format_ != "parquet":
-            found, images = api.with_images(found, trials)
-        paths = _write(found, format_, out, top, images)
-        charts = [path for path in paths if path.parent != out]
-        for path in paths:
-            if path not in charts:
-                typer.echo(f"wrote {path}", err=True)
-        if charts:
-            typer.echo(f"wrote {len(charts)} files into {charts[0].parent}", err=True)
-    if out is None or format_ not in _FILES:
+        drawn: dict[str, bytes] = {}
+        if images and format_ != "parquet":
+            found, drawn = api.with_images(found, trials)
+        _say_written(_write(found, format_, out, top, drawn), out)
+        if not images and format_ != "parquet" and api.has_images(found):
+            command = (
+                f"hpsearch report {quote(study)}{storage_words(storage)} --out {quote(str(out))} --images"
+            )
+            typer.echo(f"left out: images of the data, which take training: {command}", err=True)
+    if out is None or format_ not in (*_FILES, "table"):
         view = _View(top, storage_words(storage), tuple(section or ()), explain)
         _print(found, format_, view)
+
+
+def _say_written(paths: list[Path], out: Path) -> None:
+    """What was written, and what to open, in a line."""
+    from hpsearch.errors import plural
+    from hpsearch.reporting.write import PAGE
+
+    page = out / PAGE
+    text = f"wrote {paths[0]}" if len(paths) == 1 else f"wrote {plural(len(paths), 'file')} into {out}"
+    typer.echo(f"{text}; to read it, open {page}" if page in paths else text, err=True)
 
 
 @dataclass(frozen=True)
