@@ -40,16 +40,23 @@ _NOW = ("space.schedule=cosine", "train.score=last")
 
 @dataclass(frozen=True)
 class Side:
-    """Of the best eight, in points, more is better.
+    """Of the best eight, more is better.
 
     selected: their values in the search. again: validation on the fresh seeds. tested: test score. taken:
     that of the one that is taken.
     """
 
+    metric: str
     selected: float
     again: float
     tested: float
     taken: float
+
+    def points(self, whole: float) -> Side:
+        """In points; of an error in percent of `whole`."""
+        unit = 100 if is_share(self.metric) else 100 / abs(whole)
+        values = (self.selected, self.again, self.tested, self.taken)
+        return Side(self.metric, *(unit * value for value in values))
 
 
 def side(file: Path, seed: int, overrides: tuple[str, ...], storage: str, machine: Machine) -> Side:
@@ -78,10 +85,10 @@ def side(file: Path, seed: int, overrides: tuple[str, ...], storage: str, machin
     found = Confirmation(metric, study.sign > 0, part, len(rows), CONFIRM_SEEDS, False, len(best), finalists)
     tested = np.array([np.nanmean(each.scores) for each in finalists])
     taken = found.ranking.order[0] if before else found.order[0]
-    unit = study.sign * 100 * (1.0 if is_share(metric) else 1 / float(np.nanmean(tested)))
     again = np.nanmean([each.promise(metric)[0] for each in finalists])
     selected = np.mean([each.selected for each in finalists])
-    return Side(*(float(unit * value) for value in (selected, again, tested.mean(), tested[taken])))
+    values = (selected, again, tested.mean(), tested[taken])
+    return Side(metric, *(study.sign * float(value) for value in values))
 
 
 def measure(folder: Path, table: str, seed: int, machine: Machine) -> tuple[Side, Side]:
@@ -97,7 +104,7 @@ def measure(folder: Path, table: str, seed: int, machine: Machine) -> tuple[Side
             side(file, seed, overrides, f"sqlite:///{place}/{name}.db", machine)
             for name, overrides in (("before", _BEFORE), ("now", _NOW))
         )
-    return before, now
+    return before.points(before.tested), now.points(before.tested)
 
 
 def main() -> None:

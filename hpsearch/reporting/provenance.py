@@ -8,6 +8,7 @@ from typing import Any
 
 from hpsearch.reporting.grids import best_few
 from hpsearch.results.frames import Report
+from hpsearch.study.file import score_of
 from hpsearch.text import plain, toml_value
 
 _OTHER_NAMES = {
@@ -90,9 +91,10 @@ def next_line(report: Report, storage: str = "") -> str:
 
 
 def study_toml(document: Mapping[str, Any]) -> str:
-    """The resolved study as a study file: every key, what is null left out."""
+    """The resolved study as a study file: every key but those that are null, and the score in any case."""
     lines: list[str] = []
-    for section, table in document.items():
+    train = {**document["train"], "score": score_of(document)}
+    for section, table in {**document, "train": train}.items():
         for inner in table if isinstance(table, list) else [table]:
             lines.append(f"[[{section}]]" if isinstance(table, list) else f"[{section}]")
             lines += [f"{key} = {toml_value(value)}" for key, value in inner.items() if value is not None]

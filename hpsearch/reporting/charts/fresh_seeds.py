@@ -41,7 +41,7 @@ _BANDS = 3
 
 
 def confirmed_chart(c: Confirmation) -> Chart | None:
-    """One line a finalist, best first; None if every one diverged too often for a mean."""
+    """One line a finalist, the one to use first; None if every one diverged too often for a mean."""
     frame = confirmed_frame(c).dropna(subset=["mean"])
     if frame.empty:
         return None
