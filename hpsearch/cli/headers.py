@@ -107,7 +107,7 @@ def repeats_text(plan: Plan) -> str | None:
     again = compare.repeats - 1
     # What is left is the whole study only where nothing has begun.
     new = seconds is not None and plan.left.trials == plan.study.search.trials
-    cost = f": about {seconds_text(again * (seconds or 0.0))} more" if new else ""
+    cost = f": about {clock_range(again * seconds.low, again * seconds.high)} more" if new and seconds else ""
     return (
         f"[compare] repeats the study {plural(again, 'more time')}, each on another split{cost}; "
         "compare.repeats = 1 asks about this split alone"
