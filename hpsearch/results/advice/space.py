@@ -191,6 +191,7 @@ class _Signs(NamedTuple):
 
 _RATE_SIGNS, _CLEAR_SIGNS = _Signs(0.8, 0.25, 0.64), _Signs(3.3, 1.5, 0.75)
 """By 160 studies of digits and 660 made-up ones (`benchmarks/edges.py`, docs/log.md)."""
+_CLEARER, _FEW_TRIALS = 0.6, 46
 _BEND = 0.6
 _BEST_FIVE = 5
 _FEWEST_LEFT = 8
@@ -257,11 +258,13 @@ def edge_of(evidence: Evidence, name: str) -> Edge | None:
     numbers = evidence.numbers(evidence.finished, name)
     places = axis.places(numbers)
     best = evidence.standing.argsort()[::-1][:_BEST_FIVE]
+    # A best value just inside of the end looks alike to few trials; many can tell.
+    clear = _CLEARER * (math.sqrt(len(evidence.finished)) - math.sqrt(_FEW_TRIALS))
     for outward in (-1, 1):
         toward = places if outward > 0 else 1 - places
         middle = float(np.nanmedian(toward[best])) if np.isfinite(toward[best]).any() else 0.0
         found = _rises(evidence, name, toward) if middle >= most.middle else None
-        if found is not None and found[0] >= most.whole and found[1] >= most.outer:
+        if found is not None and found[0] >= most.whole and found[1] >= max(most.outer, clear):
             values = numbers[best]
             return Edge(axis, outward, values[~np.isnan(values)], middle)
     return None
