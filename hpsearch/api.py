@@ -585,22 +585,22 @@ def init(
     task: str | None = None,
     out: str | Path | None = None,
     force: bool = False,
+    effort: str | None = None,
     watch: Callable[[int, int], None] = _SILENT.reads,
 ) -> FirstStudy:
     """Write a commented study file.
 
     Args:
         name: of the study, or the data to study: a file, a folder or a built-in name.
-        target: tables: the column to predict. task: inferred from the target by default.
-        out: the file, by default named after the study. force: overwrite it.
+        target: tables: the column to predict. task: inferred from the target by default. effort: for
+            data: "quick" (the default), "good" or "best". out: the file. force: overwrite it.
 
     Raises:
-        HpsearchError: there are no such data, they cannot be read, or do not say what is predicted; or the
-            file exists already or cannot be written.
+        HpsearchError: the data cannot be read, or do not say what is predicted; or the file exists already.
     """
     from hpsearch.running.first_study import first_study
 
-    return first_study(name, target, task, None if out is None else Path(out), force, watch)
+    return first_study(name, target, task, None if out is None else Path(out), force, effort, watch)
 
 
 # -- parts of a run ------------------------------------------------------------------------------

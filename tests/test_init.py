@@ -11,8 +11,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hpsearch.cli.app import app
-from hpsearch.running.prepare import prepare
-from hpsearch.study.file import load_study
+from hpsearch.running.estimate import estimate
+from hpsearch.running.machine import Machine
+from hpsearch.running.prepare import make_problem, prepare
+from hpsearch.study.file import Study, load_study
+from hpsearch.study.space import Choice, Entry, Fixed
+from hpsearch.train import Lane
+from hpsearch.train.native import fits
+
+EFFORTS = ("quick", "good", "best")
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +114,66 @@ def test_what_is_missing_is_said_with_the_option_that_gives_it() -> None:
         init("data.csv", "--target", "targt")
     with pytest.raises(Exception, match="no such file"):
         init("nowhere/data.csv")
-    with pytest.raises(Exception, match=r'--target and --task are for data; there is no file.*"dta"'):
+    with pytest.raises(
+        Exception, match=r'--target, --task and --effort are for data; there is no file.*"dta"'
+    ):
         init("dta", "--target", "y")
+    assert not list(Path().glob("*.toml"))
+
+
+def contains(outer: Entry, inner: Entry) -> bool:
+    """Whether every value of one entry of a space is among another's."""
+    if isinstance(inner, Fixed | Choice):
+        values = [inner.value] if isinstance(inner, Fixed) else inner.values
+        if isinstance(outer, Fixed | Choice):
+            return set(values) <= set([outer.value] if isinstance(outer, Fixed) else outer.values)
+        return all(outer.low <= value <= outer.high for value in values)
+    return not isinstance(outer, Fixed | Choice) and outer.low <= inner.low and inner.high <= outer.high
+
+
+def written(source: str, *words: str) -> dict[str, Study]:
+    """The study of each effort."""
+    for effort in EFFORTS:
+        init(source, *words, "--effort", effort, "--out", f"{effort}.toml")
+    return {effort: load_study(f"{effort}.toml") for effort in EFFORTS}
+
+
+@pytest.mark.parametrize("source", ["numbers", "tiny", "iris", "digits", "codes"])
+def test_efforts_search_ever_more_and_what_they_write_runs(source: str) -> None:
+    words: tuple[str, ...] = ()
+    if source in ("numbers", "tiny", "codes"):
+        rows = 30 if source == "tiny" else 600
+        table(rows, ["a", "b", "c"] * (rows // 3) if source == "codes" else np.arange(rows) / 7)
+        source, words = "data.csv", ("--target", "target")
+    studies = written(source, *words)
+    for less, more in (("quick", "good"), ("good", "best")):
+        inner, outer = studies[less], studies[more]
+        assert inner.search.trials < outer.search.trials
+        assert inner.train.epochs <= outer.train.epochs
+        assert set(inner.space.searched) < set(outer.space.searched)
+        for name, entry in inner.space.entries.items():
+            assert contains(outer.space.entries[name], entry), f"{more} lacks some of {less}'s {name}"
+    for study in studies.values():
+        ready, dataset = prepare(study)
+        left = estimate(ready, dataset, (), 0, Machine.of("cpu", 1))
+        assert len(left.asked) == min(study.search.cohort, study.search.trials)
+        problem = make_problem(ready, dataset, "cpu")
+        lanes = [Lane(n, study.space.configuration(params)) for n, params in enumerate(left.asked)]
+        assert all(fits(problem, lane) for lane in lanes), "torch would train some of them, which is slow"
+
+
+def test_init_says_what_each_effort_costs() -> None:
+    said = init("iris", "--effort", "good").splitlines()
+    assert said[0].startswith("wrote iris.toml; effort good: ")
+    assert said[1].startswith("--effort quick: 192 trials, about 0:0")
+    assert "best: " in said[1]
+    assert init("iris", "--force").splitlines()[0].startswith("wrote iris.toml; effort quick: 192 trials")
+    assert set(load_study("iris.toml").space.searched) == {"learning_rate", "depth"}
+
+
+def test_an_unknown_effort_is_refused_and_a_template_has_none() -> None:
+    with pytest.raises(Exception, match='--effort: expected one of quick, good, best; found "god"; did you'):
+        init("iris", "--effort", "god")
+    with pytest.raises(Exception, match="--target, --task and --effort are for data"):
+        init("first", "--effort", "good")
     assert not list(Path().glob("*.toml"))

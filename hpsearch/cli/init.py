@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hpsearch.cli.common import reading, write_out
+
+if TYPE_CHECKING:
+    from hpsearch.running.first_study import FirstStudy
 
 
 def init(
@@ -33,6 +36,14 @@ def init(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write this file.", show_default="NAME.toml")
     ] = None,
+    effort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EFFORT",
+            help="Data: how much to search: quick, good or best. What each costs here is said.",
+            show_default="quick",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     list_: Annotated[
         bool, typer.Option("--list", help="List the studies that come with hpsearch, and write nothing.")
@@ -45,10 +56,25 @@ def init(
         _list()
         return
     with reading() as watch:
-        made = api.init(name, target=target, task=task, out=out, force=force, watch=watch)
-    typer.echo(f"wrote {made.path}", err=True)
-    verb = "look at it" if made.of_data else "edit it"
+        made = api.init(name, target=target, task=task, out=out, force=force, effort=effort, watch=watch)
+    typer.echo(f"wrote {made.path}{_cost_text(made)}", err=True)
+    verb = "edit it" if made.effort is None else "look at it"
     typer.echo(f"next: {verb}, then  hpsearch run {made.path}", err=True)
+
+
+def _cost_text(made: FirstStudy) -> str:
+    """What the file's study costs, and what those of other efforts would."""
+    from hpsearch.text import clock_range
+
+    here, others = "", []
+    for cost in made.costs:
+        time = f", about {clock_range(cost.seconds.low, cost.seconds.high)}" if cost.seconds else ""
+        said = f"{cost.effort}: {cost.trials} trials{time}"
+        if cost.effort == made.effort:
+            here = f"; effort {said}"
+        else:
+            others.append(said)
+    return f"{here}\n--effort {' · '.join(others)}" if here else ""
 
 
 def _list() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ import numpy as np
 
 from hpsearch.errors import Complaint, HpsearchError, nearest, without_secrets
 from hpsearch.records import Task
-from hpsearch.study.file import FITTING_LOSSES, FITTING_METRICS, name_from
+from hpsearch.study.effort import Effort, searched
+from hpsearch.study.file import FITTING_LOSSES, FITTING_METRICS, name_from, study_from_document
 from hpsearch.study.schema import DataSection
 from hpsearch.study.starter import Line, Starter, template
 from hpsearch.text import plain, toml_key, toml_value
@@ -20,6 +22,7 @@ from hpsearch.text import plain, toml_key, toml_value
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
     from hpsearch.data.describe import DataFacts
+    from hpsearch.running.forecast import Seconds
 
 _BATCHES = ((500, 16), (5_000, 32), (20_000, 64))
 """(rows below which, rows in a mini-batch); 128 for more."""
@@ -36,11 +39,25 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What the study of an effort would take on this machine; seconds: None where a probe would take long."""
+
+    effort: Effort
+    trials: int
+    seconds: Seconds | None
+
+
+@dataclass(frozen=True)
 class FirstStudy:
-    """A study file that is written. of_data: it suits data that were named; otherwise it is to be edited."""
+    """A study file that is written.
+
+    effort: that of the file, and costs of all efforts, if it suits data that were named; otherwise, it is to
+    be edited, and effort is None.
+    """
 
     path: Path
-    of_data: bool
+    effort: Effort | None = None
+    costs: Sequence[Cost] = ()
 
 
 def first_study(
@@ -49,21 +66,26 @@ def first_study(
     task: str | None,
     out: Path | None,
     force: bool,
+    effort: str | None,
     watch: Callable[[int, int], None],
 ) -> FirstStudy:
     """Write a commented study file; the arguments are those of `api.init`."""
     if without_secrets(name) != name:  # a file of this name would show it for good
         raise HpsearchError(f"{name}: expected a study's name or its data; found a database's password")
-    of_data = _is_data(name)
+    of_data, wanted = _is_data(name), _effort(effort)
+    costs: list[Cost] = []
     if not of_data and _is_missing_data(name):
         from hpsearch.data.containers import no_such_file
 
         raise HpsearchError(no_such_file(Path(name)))
     if of_data:
         path = out or Path(f"{name_from(Path(os.path.abspath(name)).name.split('.')[0])}.toml")
-        text = _suited(name, target, task, path, watch)
-    elif target is not None or task is not None:
-        raise HpsearchError(f'--target and --task are for data; there is no file, folder or source "{name}"')
+        texts, dataset = _suited(name, target, task, path, watch)
+        text, costs = texts[wanted], [_cost(of, each, dataset) for of, each in texts.items()]
+    elif target is not None or task is not None or effort is not None:
+        raise HpsearchError(
+            f'--target, --task and --effort are for data; there is no file, folder or source "{name}"'
+        )
     else:
         path = out or Path(name if name.endswith(".toml") else f"{name}.toml")
         text = template(str(path), path.stem)
@@ -74,7 +96,18 @@ def first_study(
         raise HpsearchError(f"{path}: exists already; choose another name, or --force to overwrite") from None
     except OSError as error:
         raise HpsearchError(f"{path}: cannot be written: {error.strerror}") from None
-    return FirstStudy(path, of_data)
+    return FirstStudy(path, wanted if of_data else None, costs)
+
+
+def _effort(word: str | None) -> Effort:
+    if word is None:
+        return Effort.QUICK
+    known = [str(effort) for effort in Effort]
+    if word not in known:
+        raise HpsearchError(
+            f'--effort: expected one of {", ".join(known)}; found "{word}"{nearest(word, known)}'
+        )
+    return Effort(word)
 
 
 def _is_data(name: str) -> bool:
@@ -99,9 +132,13 @@ def _is_missing_data(name: str) -> bool:
 
 
 def _suited(
-    source: str, target: str | None, task: str | None, path: Path, watch: Callable[[int, int], None]
-) -> str:
-    """A study of the data at `source`, which are read for it."""
+    source: str,
+    target: str | None,
+    task: str | None,
+    path: Path,
+    watch: Callable[[int, int], None],
+) -> tuple[dict[Effort, str], Dataset]:
+    """A study of the data at `source` for each effort, and the data, which are read for it."""
     from hpsearch.data import load_dataset
     from hpsearch.data.describe import describe
     from hpsearch.data.glance import glance
@@ -122,7 +159,19 @@ def _suited(
     if os.path.exists(source) and not os.path.isabs(source):
         shown = Path(os.path.relpath(source, path.parent)).as_posix()
     facts = describe(data, None, complain) if dataset.columns is not None else None
-    return _study_text(dataset, shown, target, task, path.stem, column_lines(facts) if facts else [])
+    lines = column_lines(facts) if facts else []
+    rows = [*_data_lines(dataset, shown, target, task), *lines]
+    return {effort: _study_text(dataset, path.stem, rows, effort) for effort in Effort}, dataset
+
+
+def _cost(effort: Effort, text: str, dataset: Dataset) -> Cost:
+    """By a probe of the first trials: hundredths of a second, with the data in memory."""
+    from hpsearch.running.estimate import estimate
+    from hpsearch.running.machine import Machine
+
+    study = study_from_document(tomllib.loads(text)).resolve(dataset.task)
+    left = estimate(study, dataset, (), 0, Machine.of("auto", None))
+    return Cost(effort, left.trials, left.seconds)
 
 
 def column_lines(facts: DataFacts) -> list[Line]:
@@ -146,16 +195,12 @@ def column_lines(facts: DataFacts) -> list[Line]:
     return [*head, *lines] if lines else []
 
 
-def _study_text(
-    dataset: Dataset, source: str, target: str | None, task: str | None, name: str, columns: list[Line]
-) -> str:
-    """The study file.
-
-    source: as it is to stand there, a path relative to it. target, task: what was asked for. columns: lines
-    of `[data.columns]`.
-    """
+def _study_text(dataset: Dataset, name: str, data: Sequence[Line], effort: Effort) -> str:
+    """The study file; data: lines of `[data]`."""
     rows = len(dataset.train)
     batch = next((size for below, size in _BATCHES if rows < below), 128)
+    steady = (f"batch_size = {batch}", f"{rows:,} training rows: {rows // batch:,} steps an epoch")
+    space = searched(effort, steady, _width(dataset))
     losses = FITTING_LOSSES[dataset.task]
     return Starter(
         name,
@@ -163,16 +208,17 @@ def _study_text(
             f"{plain(dataset.name)}: a first study, by the practical guide. Fixed settings have values",
             "that work almost everywhere; the learning rate is tuned, since nothing matters as much.",
         ],
-        [*_data_lines(dataset, source, target, task), *columns],
-        batch_size=(f"batch_size = {batch}", f"{rows:,} training rows: {rows // batch:,} steps an epoch"),
+        data,
         loss=(f"loss = {toml_value(losses[0])}", f"for this task: {' | '.join(losses)}"),
         metric=_metric(dataset),
-        width=_width(dataset),
-        epochs=81 if rows < 2_000 else 27,
+        epochs=space.longer * (81 if rows < 2_000 else 27),
+        trials=space.trials,
+        **space.lines,
     ).text()
 
 
 def _data_lines(dataset: Dataset, source: str, target: str | None, task: str | None) -> list[Line]:
+    """Lines of `[data]`; source: as it is to stand there. target, task: what was asked for."""
     lines: list[Line] = [(f"source = {toml_value(source)}", "")]
     if target is not None:
         lines.append((f"target = {toml_value(target)}", ""))

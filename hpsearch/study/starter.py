@@ -18,6 +18,13 @@ from hpsearch.text import toml_value
 Line = tuple[str, str]
 """(code, comment); a line without code is a comment alone, one without a comment is code alone."""
 
+WIDTH = "units in each hidden layer"
+
+_OWN_RATES: Sequence[Line] = (
+    ("", f"optimizer = [{', '.join(map(toml_value, OPTIMIZERS))}]; each may have a rate of its own:"),
+    ("", "adam.learning_rate = { low = 1e-4, high = 0.1, log = true }"),
+)
+
 _TASKS = " | ".join(Task)
 _FOR_ONE = [name for name, sampler in SAMPLERS.items() if sampler.objectives != "several"]
 
@@ -39,7 +46,9 @@ class Starter:
     learning_rate: str = "{ low = 1e-4, high = 1.0, log = true }"
     momentum: Line = ("momentum = 0.9", "a good default where the learning rate is tuned")
     activation: Line = ('activation = "relu"', "the first choice; leaky_relu or prelu where units die")
-    width: int = 64
+    width: Line = ("width = 64", WIDTH)
+    weight_decay: Line = ("weight_decay = 1e-4", "")
+    optimizer: Sequence[Line] = _OWN_RATES
     epochs: int = 27
     trials: int = 192
 
@@ -63,11 +72,10 @@ class Starter:
             self.momentum,
             self.batch_size,
             ("depth = { low = 1, high = 4 }", "linear layers, the last one included: 1 is a linear model"),
-            (f"width = {self.width}", "units in each hidden layer"),
+            self.width,
             self.activation,
-            ("weight_decay = 1e-4", ""),
-            ("", f"optimizer = [{', '.join(map(toml_value, OPTIMIZERS))}]; each may have a rate of its own:"),
-            ("", "adam.learning_rate = { low = 1e-4, high = 0.1, log = true }"),
+            self.weight_decay,
+            *self.optimizer,
             ("", "also dropout, batch_norm, init, warmup: docs/study-file.md has all of them"),
             ("", ""),
             ("[train]", ""),
