@@ -15,7 +15,7 @@ from scipy import stats
 
 import hpsearch as package
 from hpsearch.errors import HpsearchError
-from hpsearch.reporting.comparison import by_repeat, comparison_document, conclusion, remarks
+from hpsearch.reporting.comparison import by_repeat, comparison_document, conclusion, methods
 from hpsearch.reporting.head_to_head import gate_sentence, two_document, verdict
 from hpsearch.results.contrast import Contrast, Rows
 from hpsearch.results.repeats import REPEAT, repeat_seed
@@ -153,7 +153,7 @@ def test_new_points_do_not_overlap_and_a_split_of_the_table_keeps_its_test_rows(
         assert over is not None
         assert over.repeats is not None
         assert (over.repeats.rows, over.repeats.overlap, over.seeds) == (rows_are, 0.0, 2)
-        assert any(said in line for line in remarks(over))
+        assert any(said in line for line in methods(over))
 
 
 # -- stored --------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def test_a_comparison_that_is_killed_goes_on_and_ends_the_same(
     so_far = package.report("s", storage=storage).numbers.comparison
     assert so_far is not None
     assert so_far.answer.seeds == 3
-    assert any("3 of 4 repeats are done" in line for line in remarks(so_far))
+    assert any("3 of 4 repeats are done" in line for line in methods(so_far))
     began: list[int] = []
 
     class Heard(package.Watch):
@@ -228,7 +228,7 @@ def test_words_say_what_a_verdict_is_about(made: tuple[Path, Contrast], tmp_path
     (line,) = by_repeat(found)
     assert line.startswith("By repeat, sigmoid against relu, in points: ")
     assert len(line.partition("points: ")[2].split()) == 3
-    assert "Nadeau & Bengio" in " ".join(remarks(found))
+    assert "Nadeau & Bengio" in " ".join(methods(found))
     document = comparison_document(found)
     assert [document["repeats"][key] for key in ("asked", "done", "seeds", "rows")] == [3, 3, 3, "split"]
     base, arm = document["repeats"]["arms"]

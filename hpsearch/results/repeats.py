@@ -89,7 +89,7 @@ def about_repeat(asked: Asked, number: int, found: Repeat, part: str) -> dict[st
         "repeat": number,
         "seed": repeat_seed(asked.seed, number),
         "part": part,
-        "rows": str(found.rows),
+        "drawn": str(found.rows),
         "overlap": found.overlap,
         "seeds": asked.seeds,
         "trials": [arm.trial for arm in found.arms],
@@ -135,7 +135,7 @@ def repeats_in(study: str, scorings: Sequence[Scoring], asked: Asked) -> dict[in
                     strict=True,
                 )
             )
-            found[about["repeat"]] = Repeat(arms, Rows(about["rows"]), about["overlap"])
+            found[about["repeat"]] = Repeat(arms, Rows(about["drawn"]), about["overlap"])
     return found
 
 
