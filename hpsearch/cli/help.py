@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+
+from hpsearch.cli.completion import unmarked
 
 GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
@@ -52,6 +54,17 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 
 _COLUMNS = 2
 _GAP = 2
+
+
+class Command(TyperCommand):
+    """A command, whose options a shell completes with their help."""
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """The options, with brackets in their help."""
+        items = super().shell_complete(ctx, incomplete)
+        for item in items:
+            item.help = item.help and unmarked(item.help)
+        return items
 
 
 class Commands(TyperGroup):
