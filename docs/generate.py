@@ -40,9 +40,14 @@ def _named(methods: Mapping[str, Method]) -> str:
 _COMPARE_NOTES = (
     "\nA study may lack this table. With it, `run` ends with the answer, which "
     "`report` shows again: each value's best complete trial "
-    "is retrained on fresh seeds (initial weights and orders of the rows, the same for all values), for the epochs "
-    "after which it was best, and scored once on the test set; differences are paired by seed and have t intervals "
-    'that hold for all of them together. Take `sampler = "qmc"` or `"random"` and `stopping = "none"`, so that '
+    "is retrained on fresh seeds (initial weights and orders of the rows, the same for all values) "
+    "and scored once on the test set. That is about these configurations on this split, and another "
+    "`study.seed` may turn it; so the whole is repeated, `repeats` times in all: split, search, choice, and "
+    "3 fresh seeds. The verdict is about the hyper-parameter then. Differences are paired by repeat (with "
+    "`repeats = 1` by seed) and have t intervals that hold for all of them together, "
+    "[widened](confirm.md#repeated-comparisons) where splits share rows. Repeats cost about as much as the "
+    "study each; `--dry-run` says how long. Each is stored when it is done: after Ctrl-C the report shows what "
+    'there is, and the same command goes on. Take `sampler = "qmc"` or `"random"` and `stopping = "none"`, so that '
     "every value gets its share of the trials. The answer is stored with the study, so that "
     "`report` trains nothing for it; the table may be added to a study or changed at "
     "any time, and the next `run` answers it.\n"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hpsearch.model.files import load_model
     from hpsearch.model.model import Model
     from hpsearch.result import Result
-    from hpsearch.running.watch import Watch
+    from hpsearch.running.watch import ProgressLine, Watch
     from hpsearch.stored import delete, doctor, dump, load, studies
     from hpsearch.study.file import Study, load_study
 
@@ -39,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [
     "HpsearchError",
     "Model",
+    "ProgressLine",
     "Result",
     "Study",
     "Watch",
@@ -66,6 +67,7 @@ __all__ = [
 _ELSEWHERE = {
     "HpsearchError": "hpsearch.errors",
     "Model": "hpsearch.model.model",
+    "ProgressLine": "hpsearch.running.watch",
     "Result": "hpsearch.result",
     "Study": "hpsearch.study.file",
     "Watch": "hpsearch.running.watch",

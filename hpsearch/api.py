@@ -14,7 +14,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.defaults import COMPARE_SEEDS, CONFIRM_SEEDS, DEFAULT_STORAGE, LEAST_SEEDS, TOP
+from hpsearch.defaults import (
+    COMPARE_SEEDS,
+    CONFIRM_SEEDS,
+    DEFAULT_STORAGE,
+    LEAST_SEEDS,
+    MOST_REPEATS,
+    REPEATS,
+    TOP,
+)
 from hpsearch.errors import Complaint, HpsearchError, NothingToShowError, StudyFileError, check_trial
 from hpsearch.records import Params, Progress, Trial
 from hpsearch.result import Plan, Predictions, Queue, Result
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     from hpsearch.results.contrast import Contrast
     from hpsearch.results.frames import Report
     from hpsearch.retrain.replay import Replay
+    from hpsearch.running.baselines import Beside
     from hpsearch.running.estimate import Estimate
     from hpsearch.running.first_study import FirstStudy
     from hpsearch.running.fork import Forked
@@ -81,6 +90,7 @@ def run(
         HpsearchError: with a message for the user; nothing is left half-written.
     """
     from hpsearch.results.scorings import CONFIRMATION
+    from hpsearch.running.baselines import Beside
     from hpsearch.running.machine import Machine
     from hpsearch.running.pool import StopFlag
     from hpsearch.running.prepare import first_sampler, prepare, train
@@ -104,27 +114,31 @@ def run(
             store, study = open_study(database, study, dataset, {})
             watch.finds_complete(study, dataset, asked, nothing_left)
             confirm = confirm and not any(each.purpose == CONFIRMATION for each in store.scorings())
-            return _finish(study, dataset, store, machine, confirm, watch)
+            with Beside(study, dataset, store) as beside:
+                return _finish(study, dataset, store, machine, confirm, watch, sampler, beside)
         said, warnings = run_provenance(study, dataset, machine()), list[str]()
         store, study = open_study(database, study, dataset, said, warnings.append)
         stop = StopFlag(study.search.time_limit if time_limit is None else time_limit)
         watch.begins(_beginning(study, dataset, store, machine(), asked, stop, warnings))
-        outcome = train(
-            study,
-            dataset,
-            store,
-            machine(),
-            stop=stop,
-            watch=watch.progresses,
-            warn=watch.warns,
-            provenance=said,
-            checkpoints=checkpoints,
-            sampler=asks,
-        )
-        watch.ends(Ending(study, store.counts(), database.url, outcome.enough))
-        if outcome.complete:
-            return replace(_finish(study, dataset, store, machine, confirm, watch), profile=outcome.profile)
-        return Result(_report_so_far(store), False, stopped=stop.asked, profile=outcome.profile)
+        with Beside(study, dataset, store) as beside:
+            outcome = train(
+                study,
+                dataset,
+                store,
+                machine(),
+                stop=stop,
+                watch=watch.progresses,
+                warn=watch.warns,
+                provenance=said,
+                checkpoints=checkpoints,
+                sampler=asks,
+            )
+            watch.ends(Ending(study, store.counts(), database.url, outcome.enough))
+            if outcome.complete:
+                ended = _finish(study, dataset, store, machine, confirm, watch, sampler, beside)
+                return replace(ended, profile=outcome.profile)
+            beside.store(patience=0)
+            return Result(_report_so_far(store), False, stopped=stop.asked, profile=outcome.profile)
 
 
 def estimate(
@@ -335,7 +349,7 @@ def confirm(
         seeds: each with other initial weights and orders of the rows; at least 3.
         resampled: with each seed, split the rows of training and validation anew.
         device: auto, cpu, cuda or mps. workers: training threads, by default one a core.
-        watch: is called with (pieces of work that are done, all of them).
+        watch: is called with (epochs that are done, all of them).
 
     Raises:
         NothingToShowError: no trial is complete.
@@ -368,20 +382,30 @@ def compare(
     *,
     metric: str | None = None,
     seeds: int = COMPARE_SEEDS,
+    repeats: int = REPEATS,
     margin: str | None = None,
     storage: str = DEFAULT_STORAGE,
     storage_b: str | None = None,
     device: str = "auto",
     workers: int | None = None,
     watch: Callable[[int, int], None] = _SILENT.retrains,
+    repeating: Callable[[int, int], None] = _SILENT.repeats,
+    say: Callable[[str], None] = _SILENT.says,
 ) -> Contrast:
     """Retrain two studies or trials on fresh seeds and score them on the test set: is B better than A?
+
+    With two repeats or more, the verdict is about the studies: each repeat splits the rows anew, the same for
+    both, searches, and trains the best trial by validation on a few fresh seeds. Repeats are stored, so that
+    the same call goes on where an earlier one ended.
 
     Args:
         a, b: a study, which stands for its best trial, or a trial such as "digits:17".
         metric: that both are scored by; their own by default. seeds: at least 3.
+        repeats: how often; 1 compares the configurations that both found on their own split.
         margin: how much worse B may be, such as "0.5%" or "0.005", if that is to be tested.
         storage_b: database of B; that of A by default.
+        watch, repeating: are called with (pieces of work that are done, all of them), and with repeats.
+        say: is told what takes a while.
 
     Raises:
         NothingToShowError: a study has no complete trial.
@@ -391,7 +415,9 @@ def compare(
     from hpsearch.retrain.contrast import Subject, compare_two
     from hpsearch.running.machine import Machine
 
-    _check_least(seeds=(seeds, LEAST_SEEDS))
+    _check_least(seeds=(seeds, LEAST_SEEDS), repeats=(repeats, 1))
+    if repeats > MOST_REPEATS:
+        raise HpsearchError(f"repeats: expected at most {MOST_REPEATS:,}; found {repeats:,}")
     machine = Machine.of(device, workers)
     allowed = None if margin is None else read_margin(margin)
     (name_a, trial_a), (name_b, trial_b) = _subject(a), _subject(b)
@@ -408,8 +434,11 @@ def compare(
             metric=metric,
             seeds=seeds,
             margin=allowed,
+            repeats=repeats,
             machine=machine,
             watch=watch,
+            repeating=repeating,
+            say=say,
         )
 
 
@@ -457,13 +486,17 @@ def export(
     trial: int | None = None,
     out: str | Path | None = None,
     onnx: bool = False,
+    refit: bool = True,
     storage: str = DEFAULT_STORAGE,
     say: Callable[[str], None] = _SILENT.says,
 ) -> Exported:
-    """Write a trial of a stored study as a model that predicts; its weights are those after its best epoch.
+    """Write a trial of a stored study as a model that predicts.
 
     Args:
         trial: its number; the best confirmed one by default, or the best by validation.
+        refit: train it on the training and validation rows together, for its confirmed number of epochs. No
+            row is left to score that network but the test set's, so the confirmed score of its configuration
+            is what to expect of it. Otherwise its weights are those that its validation metric is of.
         out: the folder, "STUDY-model" by default. onnx: write model.onnx, too; needs hpsearch[onnx].
         say: is told what takes a while.
 
@@ -484,8 +517,9 @@ def export(
         check_trial(record.name, trial, len(trials), "--trial")
     chosen = trials[choose_trial(found, trial)]
     own, dataset = reload(record)
-    say(f"training trial {chosen.number} again up to epoch {chosen.best_epoch}")
-    model = make_model(record, own, dataset, chosen, choose_device("auto"), found.confirmation)
+    rows = " on the training and validation rows" if refit else ""
+    say(f"training trial {chosen.number} again{rows}")
+    model = make_model(record, own, dataset, chosen, choose_device("auto"), found.confirmation, refit)
     return write_model(model, Path(out) if out is not None else Path(f"{record.name}-model"), onnx)
 
 
@@ -638,8 +672,10 @@ def _finish(
     machine: Callable[[], Machine],
     confirm: bool,
     watch: Watch,
+    sampler: SamplerFactory | None,
+    beside: Beside,
 ) -> Result:
-    """Confirm the best of a complete study, and answer the question that it asks."""
+    """Confirm the best of a complete study, answer the question that it asks, and store its baselines."""
     if confirm:
         from hpsearch.retrain.fresh_seeds import confirm_stored
 
@@ -652,7 +688,8 @@ def _finish(
     if study.compare is not None:
         from hpsearch.retrain.contrast import answer
 
-        note = answer(study, dataset, store, machine, watch.says)
+        note = answer(study, dataset, store, machine, watch, sampler)
+    beside.store(watch.says)
     found = _report_so_far(store)
     if note is not None:
         from hpsearch.results.frames import with_note

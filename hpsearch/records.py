@@ -335,9 +335,48 @@ class Scoring:
     when: datetime
 
 
+GUESSES = ("majority class", "mean")
+LINEAR, NEIGHBOURS, BOOSTING = "linear model", "nearest neighbours", "gradient boosting"
+"""Names of baselines: what is guessed without a feature, and the models."""
+
+MOST_ROWS, MOST_PAIRS, MOST_CLASSES = 10_000, 1_000, 100
+"""Of what models say of single test rows, so much is stored: what each row adds to the metric, to compare
+models on the same rows; targets with predictions of a regression; and counts of so many classes by class."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A simple model with default settings, trained on the study's training rows.
+
+    valid, test: the study's metric there; None where the model has none. seconds: of one core. note: on
+    how many rows it was trained, or why it was not; "" for all of them. counts: [classes, classes] test rows
+    by true class and predicted class. shares: [rows] what each of the first test rows adds to the metric
+    (train.metrics.contributions). Both are empty where there are none.
+    """
+
+    name: str
+    valid: float | None
+    test: float | None
+    seconds: float
+    note: str = ""
+    counts: IntArray = field(default_factory=lambda: np.empty((0, 0), np.int64), repr=False)
+    shares: FloatArray = field(default_factory=lambda: np.empty(0), repr=False)
+
+    def on(self, part: str) -> float | None:
+        """Its score on "test" or "validation"."""
+        return self.test if part == "test" else self.valid
+
+
 @dataclass(frozen=True)
 class Progress:
-    """The progress of a running study, for a display."""
+    """The progress of a running study, for a display.
+
+    finished, failed, epochs: what is stored; epochs are those of this run. trained, steps: epochs and
+    optimiser steps of this run, those of tiles that have not ended among them. best: of the complete trials.
+    leading: of all trials that have not diverged, after any epoch so far; leading_epoch: its epoch. left:
+    (low, high) seconds until training ends, None while nothing is measured. rung: seconds until what trains
+    now is stored, where a run that is asked to stop ends.
+    """
 
     finished: int
     total: int
@@ -346,6 +385,13 @@ class Progress:
     seconds: float
     best_value: float | None
     best_trial: int | None
+    trained: float = 0.0
+    steps: int = 0
+    leading_value: float | None = None
+    leading_trial: int | None = None
+    leading_epoch: int | None = None
+    left: tuple[float, float] | None = None
+    rung: float | None = None
 
 
 @dataclass(frozen=True)

@@ -118,8 +118,8 @@ def _file_of(name: str, missing: HpsearchError, say: Callable[[str], None]) -> P
 def _no_study(name: str, known: Iterable[str], missing: HpsearchError) -> str:
     """What to say of a name that no file and no study has."""
     from hpsearch.data.builtin import BUILT_IN
+    from hpsearch.data.containers import no_such_file
     from hpsearch.data.glance import init_command, is_data_name
-    from hpsearch.data.table_files import no_such_file
 
     if name in BUILT_IN:
         return f'"{name}" is built-in data, not a study. To write a study file for it:  {init_command(name)}'

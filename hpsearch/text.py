@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.records import State
+from hpsearch.records import Progress, State
 
 MISSING = "–"
 STATE_WORDS = {
@@ -116,6 +116,82 @@ def seconds_text(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def clock(seconds: float) -> str:
+    """0:07, 12:34 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+_STEPS = ((20, 1), (120, 5), (600, 15), (3600, 60), (math.inf, 300))
+"""Up to how many seconds a time is rounded to how many."""
+
+
+def clock_range(low: float, high: float) -> str:
+    """A range of times, such as "0:40–0:55", rounded to what can be known."""
+    step = next(step for limit, step in _STEPS if high <= limit)
+    first, last = math.floor(low / step) * step, max(math.ceil(high / step) * step, step)
+    return clock(last) if first == last else f"{clock(first)}–{clock(last)}"
+
+
+# -- the progress of a run -----------------------------------------------------------------------
+
+
+def progress_text(progress: Progress, metric: str, width: int, *, stopping: bool = False) -> str:
+    """The figures of one moment, in one line of at most `width` columns: the least important are left out."""
+    p, gap = progress, "   "
+    best, whose = _best_texts(p, metric)
+    parts = {
+        "trials": f"{p.finished:,}/{p.total:,} trials",
+        "epochs": f"{p.trained:,.1f} epochs" if p.trained < 100 else f"{p.trained:,.0f} epochs",
+        "speed": _speed_text(p),
+        "best": best + whose,
+        "diverged": f"{p.failed:,} diverged" if p.failed else "",
+        "left": _left_text(p, stopping),
+    }
+    for name, shorter in (("speed", ""), ("diverged", ""), ("best", best), ("epochs", ""), ("best", "")):
+        if len(text := gap.join(filter(None, parts.values()))) <= width:
+            return text
+        parts[name] = shorter
+    return gap.join(filter(None, parts.values()))
+
+
+def _best_texts(p: Progress, metric: str) -> tuple[str, str]:
+    """The best value and whose it is: "so far" where no complete trial is as good."""
+    if p.leading_value is None:
+        return "", ""
+    if p.best_value == p.leading_value:
+        return f"best {metric_text(metric, p.best_value)}", f" (trial {p.best_trial})"
+    value = metric_text(metric, p.leading_value)
+    return f"best so far {value}", f" (trial {p.leading_trial}, epoch {p.leading_epoch})"
+
+
+def _speed_text(p: Progress) -> str:
+    """Epochs a second or, where they are slow, steps."""
+    if p.seconds <= 0 or not p.trained:
+        return ""
+    if p.trained / p.seconds >= 10:
+        return f"{p.trained / p.seconds:,.0f} epochs/s"
+    return f"{p.steps / p.seconds:,.0f} steps/s"
+
+
+def _left_text(p: Progress, stopping: bool) -> str:
+    if stopping:
+        return "stopping" if p.rung is None else f"stopping in {clock(p.rung)}"
+    return "" if p.left is None else f"{clock_range(*p.left)} left"
+
+
+def stop_text(rung: float | None) -> str:
+    """What the first Ctrl-C says. rung: seconds until the next one."""
+    if rung is None:
+        took = ""
+    elif rung < 1:
+        took = ", less than a second"
+    else:
+        took = f", about {f'{rung:.0f} s' if rung < 60 else clock(rung)}"
+    return f"stopping at the next rung{took}; Ctrl-C again to stop at once"
 
 
 def bytes_text(count: int) -> str:

@@ -27,6 +27,7 @@ SMALL = """
 [study]
 name = "{name}"
 seed = 3
+baselines = false
 [data]
 source = "{source}"
 [space]

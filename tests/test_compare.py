@@ -25,6 +25,7 @@ from hpsearch.retrain.contrast import answer, compare_arms
 from hpsearch.retrain.fresh_seeds import fresh_seed
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem
+from hpsearch.running.watch import Watch
 from hpsearch.stats import BETTER, EQUAL, WORSE, estimate
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
@@ -55,6 +56,7 @@ trials = 12
 [compare]
 by = "activation"
 seeds = 4
+repeats = 1
 """
 
 
@@ -249,13 +251,15 @@ def test_words_carry_sign_unit_and_rows() -> None:
         compared({"linear": base, "deep": base + np.array((0.40, 0.41, 0.42, 0.41))}, by="linear")
     )
     assert text.startswith(
-        "deep against linear: accuracy +41.0 points (95 % interval +39.7 … +42.3, 4 seeds, "
+        "deep against linear, these two configurations on this split: accuracy +41.0 points ("
+        "95 % interval +39.7 … +42.3, 4 seeds, "
     )
     assert text.endswith("80 test rows): deep is better.")
     rmse = {"metric": "rmse", "maximize": False, "part": "validation"}
     found = compared({"a": base * 100, "b": base * 100 - np.array((3.0, 3.1, 3.2, 3.1))}, **rmse)
     assert conclusion(found).startswith(
-        "b against a: rmse −3.10 (95 % interval −3.23 … −2.97, 4 seeds, 80 val"
+        "b against a, these two configurations on this split: rmse −3.10 (95 % interval −3.23 … −2.97, "
+        "4 seeds, 80 val"
     )
     assert any("no test set" in line for line in remarks(found))
     assert estimate(np.array([1.0, 2.0])) is None
@@ -376,10 +380,16 @@ def test_what_run_found_is_stored_once_and_read_bit_for_bit(tmp_path: Path) -> N
 
     assert "no comparison yet: `hpsearch run" in " ".join(says().split())
     trained: list[str] = []
+
+    class Hearing(Watch):
+        def says(self, text: str) -> None:
+            trained.append(text)
+
+    watch = Hearing()
     with Database.open(storage) as database:
         store = database.study("small")
-        assert answer(study, dataset, store, lambda: Machine("cpu", 1), trained.append) is None
-        assert answer(study, dataset, store, lambda: Machine("cpu", 1), trained.append) is None
+        assert answer(study, dataset, store, lambda: Machine("cpu", 1), watch) is None
+        assert answer(study, dataset, store, lambda: Machine("cpu", 1), watch) is None
         assert len(trained) == 1
         trials = store.trials()
         found = compare_arms(

@@ -14,14 +14,22 @@ import hpsearch as package
 from hpsearch.api import confirm
 from hpsearch.data import Dataset, Part
 from hpsearch.errors import HpsearchError
-from hpsearch.records import State
+from hpsearch.records import FloatArray, State, Trial
 from hpsearch.reporting.finalists import finalists_remarks, rank_text, uses_sentence, verdict
-from hpsearch.results.confirmation import Confirmation, Finalist, Use
-from hpsearch.retrain.fresh_seeds import Candidate, confirm_stored, fresh_seed, redivided, train_fresh
+from hpsearch.results.confirmation import Confirmation, Finalist, Use, confirmed_frame
+from hpsearch.retrain.fresh_seeds import (
+    Candidate,
+    candidate_of,
+    confirm_stored,
+    fresh_seed,
+    redivided,
+    train_fresh,
+)
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem, prepare
 from hpsearch.store import Database
 from hpsearch.study.file import Study, load_study
+from hpsearch.study.space import read_space
 from hpsearch.train import train_lanes
 from hpsearch.train.lanes import Lane
 from hpsearch.train.solo import train_solo
@@ -295,7 +303,7 @@ def test_clear_winners_ties_and_divergence_in_words() -> None:
     random = np.random.default_rng(1)
     near = (0.9 + 0.01 * random.normal(size=(3, 8))).tolist()
     tie = verdict(of_scores(*near))
-    assert "cannot be told apart (rank 1–3)" in tie
+    assert "cannot be told apart (rank 1–3); 0, the first by validation on fresh seeds, has" in tie
     clear = of_scores([each + 0.05 for each in near[0]], *near[1:])
     assert verdict(clear).startswith("Trial 0 is better than the other 2: accuracy 95.")
     assert verdict(of_scores([np.nan] * 5, [np.nan] * 5)).startswith("Every finalist diverged")
@@ -304,6 +312,74 @@ def test_clear_winners_ties_and_divergence_in_words() -> None:
     assert rank_text(2, 2) == "2"
     assert uses_sentence(of_scores(*near)) == "This is the first look at the test set."
     assert "3 times (3 confirmations)" in uses_sentence(of_scores(*near, uses=3))
+
+
+def with_validation(validation: FloatArray, scores: FloatArray, part: str = "test") -> Confirmation:
+    """Finalists with these values [finalists, seeds] after their last epoch."""
+    finalists = tuple(
+        Finalist(n, 1, s, s, tuple(np.array([[0, 0, 1.0, v]]) for v in own), selected=0.9 - n / 100)
+        for n, (own, s) in enumerate(zip(validation, scores, strict=True))
+    )
+    return Confirmation("accuracy", True, part, 100, scores.shape[1], False, 40, finalists)
+
+
+def test_the_first_is_chosen_by_validation_on_fresh_seeds_and_not_by_its_score() -> None:
+    near = 0.01 * np.random.default_rng(3).normal(size=(3, 8))
+    validation = near + np.array([[0.8], [0.9], [0.7]])
+    scores = near + np.array([[0.85], [0.8], [0.8]])
+    found = with_validation(validation, scores)
+    assert [each.trial for each in found.ranked] == [1, 0, 2]
+    assert [each.trial for each in found.above] == [0]
+    assert "Trials 1 and 2 cannot be told apart" in verdict(found)
+    assert "Trial 0 scores clearly better there" in verdict(found)
+    frame = confirmed_frame(found)
+    assert frame["difference"].iloc[1] == pytest.approx(scores[0].mean() - scores[1].mean())
+    assert frame["again"].tolist() == pytest.approx(validation.mean(1)[[1, 0, 2]])
+    # What diverged on a seed comes later; where validation is what is scored, the search's own values decide.
+    lost = scores.copy()
+    lost[1, 0] = np.nan
+    assert [each.trial for each in with_validation(validation, lost).ranked] == [0, 2, 1]
+    assert [each.trial for each in with_validation(validation, scores, "validation").ranked] == [0, 1, 2]
+
+
+def test_the_interval_of_the_first_covers_its_true_score() -> None:
+    """Eight near equal finalists: of the one with the best score, intervals cover far less than they say."""
+    random = np.random.default_rng(0)
+    covered = {"by validation": 0, "by score": 0}
+    for level in random.normal(0, 0.3, size=(1000, 8)):
+        validation, scores = (level[:, None] + random.normal(size=(8, 5)) for _ in "ab")
+        found = with_validation(validation, scores)
+        for name, place in (("by validation", found.order[0]), ("by score", int(scores.mean(1).argmax()))):
+            interval = found.finalists[place].estimate
+            assert interval is not None
+            assert interval.low is not None
+            assert interval.high is not None
+            covered[name] += interval.low <= level[place] <= interval.high
+    assert 930 <= covered["by validation"] <= 970
+    assert covered["by score"] < 930
+
+
+def test_without_a_cosine_a_study_of_best_epochs_is_scored_at_the_best_of_the_mean_curve(
+    opened: tuple[Study, Dataset],
+) -> None:
+    """By the book: the mean curve over seeds, averaged over three epochs, and one look at the test set."""
+    study, dataset = opened
+    by_best = replace(study, train=study.train.model_copy(update={"score": "best"}))
+    trial = Trial(0, 0, {**FIXED, "depth": 3, "learning_rate": 1.0}, epochs=9, best_epoch=2)
+    cosine = replace(by_best, space=read_space({"schedule": "cosine"}, lambda key, text: None))
+    assert [candidate_of(own, trial).whole for own in (study, by_best)] == [True, False]
+    assert candidate_of(cosine, replace(trial, params={})).whole
+    candidate = candidate_of(by_best, trial)
+    (found,) = train_fresh(by_best, dataset, [candidate], 3, machine=Machine("cpu", 2))
+    mean = np.mean([curve[:, 3] for curve in found.curves], axis=0)
+    smooth = [mean[max(0, at - 1) : at + 2].mean() for at in range(9)]
+    assert found.epochs == int(np.argmax(np.round(smooth, 12))) + 1
+    (straight,) = train_fresh(
+        study, dataset, [replace(candidate, epochs=found.epochs, whole=True)], 3, machine=Machine("cpu", 1)
+    )
+    assert found.scores.tobytes() == straight.scores.tobytes()
+    assert [len(curve) for curve in found.curves] == [9, 9, 9]
+    assert found.validation("accuracy").tolist() == [curve[found.epochs - 1, 3] for curve in found.curves]
 
 
 def test_confirming_leaves_a_running_study_alone(database: Path, opened: tuple[Study, Dataset]) -> None:

@@ -22,6 +22,7 @@ from hpsearch.data.dates import features_of
 from hpsearch.data.describe import ColumnFacts, DataFacts, describe
 from hpsearch.data.kinds import Asked, read_columns
 from hpsearch.data.prepare import Prepared, read_and_split, refusal
+from hpsearch.data.table_files import read_texts
 from hpsearch.data.texts import Table
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.study.schema import DataSection
@@ -478,7 +479,8 @@ def test_arff_as_weka_and_openml_write_it(tmp_path: Path) -> None:
     assert read["the size"].tolist()[::2][:2] == [1.5, 2]
     assert read["c"].tolist()[:3] == ["red", "dark blue", "it's"]
     assert read["day"].iloc[0] == pd.Timestamp("2018-01-31")
-    assert read["s"].tolist()[:3] == ["a, b", "c", None]
+    assert read["s"].tolist()[:2] == ["a, b", "c"]
+    assert read["s"].isna()[2]
     assert facts(path).classes == ("caf\u00e9", "tea")
     for line, found in (
         ("{0 1.5, 4 tea}", r"t.arff:10: sparse ARFF is not read"),
@@ -576,3 +578,51 @@ def test_a_study_that_was_read_otherwise_is_not_resumed(tmp_path: Path) -> None:
     ):
         with pytest.raises(StudyChangedError, match=r"2 features, 2 classes then; 1 features, 2 classes now"):
             call()
+
+
+def _late(rows: int) -> dict[str, list[str]]:
+    """Columns whose last rows are not as the first ones."""
+    numbers = [f"{place / 7:.3f}" for place in range(rows)]
+    return {
+        "plain": numbers,
+        "marked": [*numbers[:-2], "NA", "nan"],
+        "word": [*map(str, range(rows - 1)), "large"],
+        "padded": [*map(str, range(1, rows)), "007"],
+        "long": [*map(str, range(1, rows)), "12345678901234567890"],
+        "nothing": [""] * (rows - 1) + ["7.25"],
+        "none": ["NA"] * rows,
+        "colour": [("red", "blue", "Red", "?")[place % 4] for place in range(rows)],
+        "free": [f"text {place} of {rows}" for place in range(rows)],
+        "key": [f"k{place}" for place in range(rows)],
+        "day": [
+            f"{place % 28 + 1}.{place // 28 % 12 + 1}.{1900 + place // 336 % 99}" for place in range(rows)
+        ],
+        "truth": [("true", "False", "")[place % 3] for place in range(rows)],
+        "infinite": ["0.5", *["inf"] * (rows - 1)],
+        "thousands": [f"{place % 900 + 1}.{place % 1000:03}" for place in range(rows)],
+    }
+
+
+@pytest.mark.parametrize("quotes", [0, 1])
+@pytest.mark.parametrize("blanks", ["", " "])
+def test_a_file_that_is_read_in_blocks_is_read_as_its_texts_are(
+    tmp_path: Path, quotes: int, blanks: str
+) -> None:
+    rows, path = 60_000, tmp_path / "t.csv"
+    columns = {name: [value + blanks for value in values] for name, values in _late(rows).items()}
+    table = pd.DataFrame(columns)
+    asked = {"word": Asked("number", missing=("large",))}
+    table.to_csv(path, index=False, quoting=quotes, encoding="utf-8")
+    assert path.stat().st_size > 1.2 * (4 << 20)
+    texts = {
+        name: pa.chunked_array([pa.array([value.strip() or None for value in values], pa.string())])
+        for name, values in columns.items()
+    }
+    read = read_texts(path, lambda key, text: DataError(text), {"word": False})
+    schema, frame = read_columns(read, asked)
+    expected, values = read_columns(Table(texts, lambda row: f"{path}:{row + 2}", rows, bare=True), asked)
+    assert read.rows == rows
+    assert {"plain", "marked", "nothing", "infinite"} <= {*read.numbers}
+    assert {"colour", "truth"} <= {*read.few}
+    assert schema == expected
+    pd.testing.assert_frame_equal(frame, values)

@@ -28,6 +28,8 @@ from hpsearch.model.model import Model
 from hpsearch.model.onnx_graph import onnx_bytes
 from hpsearch.records import Task
 from hpsearch.results.scorings import confirmation_of
+from hpsearch.retrain.reload import retrain
+from hpsearch.running.prepare import make_problem as problem_of
 from hpsearch.store import Database
 from hpsearch.study.hyperparameters import ACTIVATIONS, Configuration
 from hpsearch.train import Lane, train_lanes
@@ -168,7 +170,7 @@ def export(trained: Trained, *words: object, code: int = 0) -> Result:
 
 
 def test_export_writes_the_best_trial_and_where_it_comes_from(trained: Trained, tmp_path: Path) -> None:
-    result = export(trained, "--out", tmp_path / "new" / "m")
+    result = export(trained, "--no-refit", "--out", tmp_path / "new" / "m")
     folder = tmp_path / "new" / "m"
     assert sorted(path.name for path in folder.iterdir()) == [ABOUT, WEIGHTS]
     document = json.loads((folder / ABOUT).read_text())
@@ -187,13 +189,13 @@ def test_export_writes_the_best_trial_and_where_it_comes_from(trained: Trained, 
     assert f"trial {trial.number} after epoch {trial.best_epoch}: validation accuracy" in result.stderr
     assert "\x1b" not in result.output
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    export(trained, "--out", folder)
+    export(trained, "--no-refit", "--out", folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_any_trial_can_be_exported(trained: Trained, tmp_path: Path) -> None:
     other = 1 if trained.trial.number == 0 else 0
-    export(trained, "--trial", other, "--out", tmp_path)
+    export(trained, "--trial", other, "--no-refit", "--out", tmp_path)
     model = hpsearch.load_model(tmp_path)
     assert model.about["trial"]["number"] == other
     again = model.goal.score(model.outputs(trained.dataset.valid.x), trained.dataset.valid.y)
@@ -214,7 +216,37 @@ def test_the_best_confirmed_trial_is_preferred(trained: Trained, tmp_path: Path)
     about = hpsearch.load_model(tmp_path / "m").about
     assert about["trial"]["number"] == found.best.trial
     assert about["confirmed"]["mean"] == pytest.approx(np.nanmean(found.best.scores))
-    assert "mean of 3 fresh seeds" in result.stderr
+    assert "mean of 3 fresh seeds): expect about that, not scored itself" in result.stderr
+
+
+def test_a_refitted_model_is_trained_on_validation_rows_too(trained: Trained, tmp_path: Path) -> None:
+    """For the epochs of the trial, from its own first weights; features stay those of the training rows."""
+    result = export(trained, "--out", tmp_path / "m")
+    model = hpsearch.load_model(tmp_path / "m")
+    train, valid, trial = trained.dataset.train, trained.dataset.valid, trained.trial
+    assert trial.best_epoch is not None
+    rows = len(train) + len(valid)
+    assert model.about["refit"] == {"rows": rows, "epochs": trial.best_epoch}
+    assert model.about["validation"]["exported"] is None
+    assert f"refitted on {rows:,} training and validation rows for {trial.best_epoch} epochs" in result.stderr
+    assert "not scored itself" in result.stderr
+    both = replace(
+        problem_of(trained.study, trained.dataset, "cpu"),
+        x_train=np.concatenate([train.x, valid.x]),
+        y_train=np.concatenate([train.y, valid.y]),
+    )
+    state = retrain(trained.study, both, trial, trial.best_epoch)
+    network = build_model(both, trained.study.space.configuration(trial.params), state).eval()
+    x = trained.dataset.test.x
+    with torch.no_grad():
+        expected = network(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(model.outputs(x), expected, rtol=1e-4, atol=1e-5)
+    assert model.form == hpsearch.load_model(unrefitted(trained, tmp_path)).form
+
+
+def unrefitted(trained: Trained, folder: Path) -> Path:
+    export(trained, "--no-refit", "--out", folder / "own")
+    return folder / "own"
 
 
 def test_onnx_is_written_when_asked_for_and_never_left_behind(trained: Trained, tmp_path: Path) -> None:

@@ -22,8 +22,6 @@ _PIPED_WIDTH = 120
 """Columns when no terminal says how many there are: enough for every hyper-parameter at once."""
 _LEAST_WIDTH = 40
 
-PLAIN_EVERY = 5.0
-"""Seconds between two lines of progress where no terminal shows them live."""
 _PATIENCE = 1.0
 """Seconds before progress shows at all."""
 
@@ -119,26 +117,31 @@ def reading(
 
     console: instead of stderr. In a terminal the line is live, elsewhere a plain one appears now and then.
     """
-    from rich.text import Text
+    from hpsearch.cli.bars import PlainTimes, bar_line
+    from hpsearch.text import clock
 
-    due = monotonic() + patience
+    began, times = monotonic(), PlainTimes()
     live: Live | None = None
 
     def tell(done: int, total: int) -> None:
-        nonlocal due, live, console
+        nonlocal live, console
+        passed, share = monotonic() - began, done / max(1, total)
+        if passed < patience:
+            return
         text = f"{what}   {done:,}/{total:,}"
+        if 0 < share < 1:
+            text += f"   {clock(passed / share - passed)} left"
+        console = console or make_console(sys.stderr)
         if live is not None:
-            live.update(Text(text))
-        elif monotonic() >= due:
-            console = console or make_console(sys.stderr)
-            if console.is_terminal and not console.is_dumb_terminal:
-                from rich.live import Live
+            live.update(bar_line(text, share, console.width))
+        elif console.is_terminal and not console.is_dumb_terminal:
+            from rich.live import Live
 
-                live = Live(Text(text), console=console, refresh_per_second=8, transient=True)
-                live.start()
-            else:
-                console.print(text, highlight=False)
-                due = monotonic() + PLAIN_EVERY
+            line = bar_line(text, share, console.width)
+            live = Live(line, console=console, refresh_per_second=8, transient=True)
+            live.start()
+        elif times.due(passed, share):
+            console.print(text, highlight=False)
 
     try:
         yield tell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -11,12 +12,13 @@ from hpsearch.cli.common import (
     DeviceOption,
     StorageOption,
     WorkersOption,
+    make_console,
     reading,
     show,
     storage_url,
     write_out,
 )
-from hpsearch.defaults import COMPARE_SEEDS, LEAST_SEEDS
+from hpsearch.defaults import COMPARE_SEEDS, LEAST_SEEDS, MOST_REPEATS, REPEATS
 from hpsearch.errors import HpsearchError, RegressionError
 
 if TYPE_CHECKING:
@@ -62,6 +64,16 @@ def compare(
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="S", min=LEAST_SEEDS, help="Train both on S fresh seeds.")
     ] = COMPARE_SEEDS,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            "--repeats",
+            metavar="R",
+            min=1,
+            max=MOST_REPEATS,
+            help="Split, search and choose R times; 1 compares what both found on their own split.",
+        ),
+    ] = REPEATS,
     format_: Annotated[
         Literal["table", "json", "markdown"], typer.Option("--format", help="How to print it.")
     ] = "table",
@@ -75,11 +87,17 @@ def compare(
 ) -> None:
     """Compare two studies or trials: is B better than A?
 
-    A study stands for its best trial: the best confirmed one, or the best by
-    validation before `hpsearch confirm`. Both are retrained on fresh seeds and
-    scored on the test set. Studies that share rows, split and seed (even from files
-    with other columns) are compared seed by seed; otherwise the intervals also
-    account for the different rows.
+    Each of the R repeats splits the rows anew, the same for both, searches as each
+    study says, and scores the best trial by validation on the test set, trained on 3
+    fresh seeds; so it takes about R times as long as both studies. The interval is
+    over repeats. What is done is stored: the same command goes on after Ctrl-C.
+
+    With --repeats 1, a study stands for its best trial: the best confirmed one, or
+    the best by validation before `hpsearch confirm`. Both are retrained on fresh
+    seeds and scored on the test set. Studies that share rows, split and seed (even
+    from files with other columns) are compared seed by seed; otherwise the intervals
+    also account for the different rows. The verdict is about these two
+    configurations on this split: another seed may turn it.
 
     Exits with 4 if B is worse by more than --fail-if-worse allows; chance alone
     causes that in at most 5 % of comparisons. A pass does not rule out such a loss:
@@ -94,18 +112,22 @@ def compare(
 
     if strict and fail_if_worse is None:
         raise HpsearchError("--strict: expected --fail-if-worse, too: it says how much worse B may be")
-    with reading("retraining both") as watch:
+    err = make_console(sys.stderr)
+    with reading("retraining both") as watch, reading("repeats of A, then of B", err) as repeating:
         found = api.compare(
             a,
             b,
             metric=metric,
             seeds=seeds,
+            repeats=repeats,
             margin=fail_if_worse,
             storage=storage_url(storage),
             storage_b=storage_b,
             device=device,
             workers=workers,
             watch=watch,
+            repeating=repeating,
+            say=lambda text: err.print(text, soft_wrap=True),
         )
     if format_ == "json":
         write_out(json_text(two_document(found)))
@@ -121,15 +143,17 @@ def _judge(found: Contrast, strict: bool) -> None:
     from hpsearch.reporting.head_to_head import (
         advice_for_strict,
         gate_sentence,
+        more_of,
         strict_sentence,
         undecided,
     )
 
-    if found.regression is None:
+    tested = found.answer.regression
+    if tested is None:
         return
-    if found.regression.tripped:
+    if tested.tripped:
         raise RegressionError(gate_sentence(found) or "")
-    if strict and not found.regression.excluded:
+    if strict and not tested.excluded:
         raise RegressionError(f"{strict_sentence(found)} {advice_for_strict(found)}")
     if undecided(found):
-        raise HpsearchError(f"{gate_sentence(found)} Compare on more seeds: --seeds {4 * found.seeds}")
+        raise HpsearchError(f"{gate_sentence(found)} {more_of(found)}")

@@ -29,12 +29,18 @@ def export(
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Also write model.onnx; needs hpsearch[onnx].")
     ] = False,
+    refit: Annotated[
+        bool,
+        typer.Option("--refit/--no-refit", help="Also train on the validation rows."),
+    ] = True,
     storage: StorageOption = None,
 ) -> None:
     """Write a trial as a model that predicts.
 
-    Writes model.safetensors and model.json. The trial is retrained up to its best
-    epoch for the weights. model.json holds the preprocessing, the classes and the
+    Writes model.safetensors and model.json. The trial is retrained for the weights,
+    on the training and validation rows together: more rows, a better model. Its
+    confirmed score is what to expect. With --no-refit it is trained as in the
+    search, and its validation metric is checked. model.json holds the preprocessing, the classes and the
     model's origin. Prints ten lines of Python that load it without hpsearch.
 
     `hpsearch predict DIR DATA` predicts with it.
@@ -47,6 +53,7 @@ def export(
         trial=trial,
         out=out,
         onnx=onnx,
+        refit=refit,
         storage=storage_url(storage),
         say=lambda text: typer.echo(text, err=True),
     )
@@ -61,16 +68,24 @@ def export(
 
 def summary_of(about: dict[str, Any]) -> str:
     """Which trial it is, and how good."""
-    from hpsearch.text import metric_text
+    from hpsearch.errors import plural
+    from hpsearch.text import interval_text, metric_text
 
     trial, validation = about["trial"], about["validation"]
-    metric = validation["metric"]
-    text = (
-        f"trial {trial['number']} after epoch {trial['epoch']}: validation {metric} "
-        f"{metric_text(metric, validation['value'])}"
-    )
-    if confirmed := about.get("confirmed"):
+    metric, confirmed = validation["metric"], about.get("confirmed")
+    value = f"validation {metric} {metric_text(metric, validation['value'])}"
+    if refit := about.get("refit"):
+        rows = f"{refit['rows']:,} training and validation rows"
+        text = f"trial {trial['number']}, refitted on {rows} for {plural(refit['epochs'], 'epoch')}"
+        if not confirmed:
+            return f"{text}; not scored itself, and its {value} in the search flatters it"
+    else:
+        text = f"trial {trial['number']} after epoch {trial['epoch']}: {value}"
+    if confirmed:
         shown = metric_text(metric, confirmed["mean"])
-        text += f"; its configuration has {shown} on {confirmed['rows']:,} {confirmed['part']} rows"
+        if confirmed["low"] is not None:
+            shown += f" ({interval_text(metric, confirmed['low'], confirmed['high'])})"
+        text += f"; its configuration has {metric} {shown} on {confirmed['rows']:,} {confirmed['part']} rows"
         text += f" (mean of {confirmed['seeds']} fresh seeds)"
+        text += ": expect about that, not scored itself" if refit else ""
     return text

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import plural
-from hpsearch.text import parameter_text, plain, seconds_text, toml_value
+from hpsearch.text import clock_range, parameter_text, plain, toml_value
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -90,11 +90,28 @@ def dry_run_view(plan: Plan) -> RenderableType:
             f"about {left.bytes / 1e6:,.0f} MB of memory"
         )
     )
+    if repeats := repeats_text(plan):
+        blocks.append(Text(f"# {repeats}"))
     first = study.search.trials - left.trials
     for number, params in enumerate(left.asked[:_SAMPLES], start=first):
         values = "  ".join(f"{name}={parameter_text(value)}" for name, value in params.items())
         blocks.append(Text(f"# trial {number}: {values}".rstrip(": ")))
     return Group(*blocks)
+
+
+def repeats_text(plan: Plan) -> str | None:
+    """What the repeats of `[compare]` will cost after the study, if there are any."""
+    compare, seconds = plan.study.compare, plan.left.seconds
+    if compare is None or compare.repeats == 1:
+        return None
+    again = compare.repeats - 1
+    # What is left is the whole study only where nothing has begun.
+    new = seconds is not None and plan.left.trials == plan.study.search.trials
+    cost = f": about {clock_range(again * seconds.low, again * seconds.high)} more" if new and seconds else ""
+    return (
+        f"[compare] repeats the study {plural(again, 'more time')}, each on another split{cost}; "
+        "compare.repeats = 1 asks about this split alone"
+    )
 
 
 def complete_text(why: str) -> str:
@@ -110,5 +127,5 @@ def estimate_text(left: Estimate) -> str:
         parts.append(f"{'at least ' if left.cohorts > 1 else ''}{plural(left.cohorts, 'cohort')}")
     parts.append(f"{'at most' if left.at_most else 'about'} {plural(left.epochs, 'epoch')}")
     if left.seconds is not None:
-        parts.append(f"about {seconds_text(left.seconds)} of training")
+        parts.append(f"about {clock_range(left.seconds.low, left.seconds.high)} of training")
     return " · ".join(parts)

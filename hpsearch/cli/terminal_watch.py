@@ -20,7 +20,7 @@ from hpsearch.cli.headers import complete_text, estimate_text, header_lines
 from hpsearch.cli.profile import age, profile_lines
 from hpsearch.errors import plural
 from hpsearch.records import Progress, State
-from hpsearch.text import counts_text, is_share
+from hpsearch.text import counts_text
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
@@ -83,8 +83,7 @@ class TerminalWatch(Watch):
             self.say([f"left     {estimate_text(b.left())}"])
         _keep_memory_flat()
         self._started, self._cpu = age(), b.machine.device == "cpu"
-        metric = study.train.metric or ""
-        self._display = Display(self._err, metric, percent=is_share(metric)).__enter__()
+        self._display = Display(self._err, study.train.metric or "").__enter__()
         self._catch_signals(b.stop)
 
     def warns(self, text: str) -> None:
@@ -105,7 +104,10 @@ class TerminalWatch(Watch):
             self.say([f"enough   {ending.enough}: no more trials begin"])
 
     def retrains(self, done: int, total: int) -> None:
-        self._advance("retraining finalists", done, total)
+        self._advance("retraining on fresh seeds", done, total)
+
+    def repeats(self, done: int, total: int) -> None:
+        self._advance("repeats", done, total)
 
     def says(self, text: str) -> None:
         self.say([text])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ DATE_PARTS = ("year", "month", "weekday", "hour", "days")
 
 MISSING = "missing"
 """The category of text that is not there."""
+
+
+def room(rows: int, kind: Any) -> NDArray[Any]:
+    """[rows] values of a column, in memory of its own: a heap keeps holes where large arrays were."""
+    kind = np.dtype(kind)
+    return np.frombuffer(mmap(-1, max(rows, 1) * kind.itemsize), kind)[:rows]
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,21 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Told:
+    """A column's values in short: missing ones, different others, and the first of these."""
+
+    missing: int
+    distinct: int
+    examples: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Column:
     """One column of a table.
 
     kind: number, category, boolean, date, id, constant, empty or text. unused: why it is no feature. notes:
     what was guessed. doubt: what `[data.columns]` says to confirm a guess that may be wrong, as TOML;
-    instead: what it says otherwise.
+    instead: what it says otherwise. told: of texts that are left out, and not kept.
     """
 
     name: str
@@ -56,6 +72,7 @@ class Column:
     notes: tuple[str, ...] = ()
     doubt: str | None = None
     instead: str | None = None
+    told: Told | None = None
 
     @property
     def left_out(self) -> bool:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from hpsearch.data.columns import Column, Reading
+from hpsearch.data.columns import Column, Reading, Told
 from hpsearch.data.features import schema_notes
 from hpsearch.data.kinds import is_id
 from hpsearch.data.load import load_dataset
@@ -21,8 +22,12 @@ from hpsearch.data.raw import Advance, Raw
 from hpsearch.study.schema import DataSection
 
 FORMAT = "hpsearch.data/1"
-_EXAMPLES = 3
+_EXAMPLES, _FIRST = 3, 1000
+_SCALES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
 TARGET = re.compile(r"(target|label|labels|class|classes|y|outcome|response|output)", re.IGNORECASE)
+
+
+_Ends = tuple[float | None, float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ def describe(
 
 def likely_target(raw: Raw) -> str:
     """The column that is probably predicted: one that is called so, or the last that could be."""
-    names = [str(name) for name in raw.frame.columns]
+    names = raw.names
     called = [name for name in names if TARGET.fullmatch(name)]
     used = [column for column in raw.schema if column.unused is None and not is_id(column.name)]
     fitting = [column.name for column in used if column.kind != "date"]
@@ -179,11 +184,17 @@ def _columns(raw: Raw, coded: list[str] | tuple[()]) -> tuple[ColumnFacts, ...]:
     schema = {column.name: column for column in raw.schema}
 
     def facts(name: str) -> ColumnFacts:
+        column = schema.get(name)
+        if column is not None and column.told is not None:
+            return _facts(column, column.told)
         values = raw.frame[name]
-        return _facts(schema.get(name) or _typed(name, values), values, name in coded)
+        column = column or _typed(name, values)
+        numbers = column.kind not in ("date", "boolean") and pd.api.types.is_numeric_dtype(values)
+        ends = _ends(values) if numbers else (None, None, None)
+        return _facts(column, _told(values), ends, name in coded)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return tuple(threads.map(facts, raw.frame.columns))
+        return tuple(threads.map(facts, raw.names))
 
 
 def _typed(name: str, values: pd.Series[Any]) -> Column:
@@ -192,30 +203,65 @@ def _typed(name: str, values: pd.Series[Any]) -> Column:
     return Column(name, "number" if number else "category", Reading("number" if number else "category"))
 
 
-def _facts(column: Column, values: pd.Series[Any], coded: bool) -> ColumnFacts:
-    present = values.dropna()
-    distinct = present.unique()
-    numbers = column.kind not in ("date", "boolean") and pd.api.types.is_numeric_dtype(values)
-    finite = present[np.isfinite(present.to_numpy(np.float64))] if numbers else present.iloc[:0]
-    low, high, mean = (
-        (float(finite.min()), float(finite.max()), float(finite.mean())) if len(finite) else (None,) * 3
-    )
+def _facts(column: Column, told: Told, ends: _Ends = (None, None, None), coded: bool = False) -> ColumnFacts:
+    """ends: lowest, highest and mean."""
     return ColumnFacts(
         column.name,
         column.kind,
         column.unused is None,
         column.unused,
-        int(len(values) - len(present)),
-        len(distinct),
-        tuple(_example(value) for value in distinct[:_EXAMPLES]),
-        low,
-        high,
-        mean,
+        told.missing,
+        told.distinct,
+        tuple(map(_example, told.examples)),
+        *ends,
         column.doubt,
         '"category"' if coded else column.instead,
         coded,
         column.notes if column.unused is None else (*column.notes, column.unused),
     )
+
+
+def _told(values: pd.Series[Any]) -> Told:
+    present = values.dropna()
+    missing = len(values) - len(present)
+    first = present.iloc[:_FIRST].unique()
+    if present.dtype.kind not in "iuf" or len(first) < _EXAMPLES:
+        distinct = present.unique()
+        return Told(missing, len(distinct), tuple(distinct[:_EXAMPLES]))
+    return Told(missing, _count(present.to_numpy()), tuple(first[:_EXAMPLES]))
+
+
+def _count(values: NDArray[Any]) -> int:
+    """How many of [n] numbers differ, none of them missing.
+
+    To sort them is faster than to hash them, and to tick off those that have few decimals is faster still.
+    """
+    scales = (scale for scale in _SCALES if (_scaled(values[:_FIRST], scale) == values[:_FIRST]).all())
+    if (scale := next(scales, None)) is not None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            steps = np.rint(values * scale)
+            reach = steps.max() - (low := steps.min())
+        if reach < 8 * len(values) and (steps / scale == values).all():
+            seen = np.zeros(int(reach) + 1, bool)
+            seen[(steps - low).astype(np.int64)] = True
+            return int(np.count_nonzero(seen))
+    ordered = np.sort(values)
+    return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
+
+
+def _scaled(values: NDArray[Any], scale: float) -> NDArray[np.float64]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded: NDArray[np.float64] = np.rint(values * scale) / scale
+    return rounded
+
+
+def _ends(values: pd.Series[Any]) -> _Ends:
+    numbers = values.to_numpy(np.float64)
+    is_finite = np.isfinite(numbers)
+    finite = values if is_finite.all() else values[is_finite]
+    if not len(finite):
+        return None, None, None
+    return float(finite.min()), float(finite.max()), float(finite.mean())
 
 
 def _example(value: Any) -> str:

@@ -12,12 +12,13 @@ from shlex import quote
 
 import pyarrow as pa
 
-from hpsearch.data.delimited import read_delimited
+from hpsearch.data.containers import content_of_bytes, is_table
+from hpsearch.data.delimited import names_of
 from hpsearch.data.describe import TARGET, describe
 from hpsearch.data.folders import class_of
 from hpsearch.data.paths import is_idx, is_image, shown
 from hpsearch.data.sources import IMAGES, SOURCES, Kind, kind_of
-from hpsearch.data.table_files import is_table, read_texts
+from hpsearch.data.table_files import read_texts
 from hpsearch.data.trees import open_tree
 from hpsearch.errors import DataError, HpsearchError, plural
 from hpsearch.study.schema import DataSection
@@ -141,7 +142,7 @@ def _size(path: Path) -> tuple[int | None, list[str]]:
     with path.open("rb") as file:
         lines = file.read(_HEAD_BYTES).splitlines(keepends=True)
     header = next((line for line in lines if line.strip()), b"")
-    return None, read_delimited(path, header)[0].column_names
+    return None, names_of(content_of_bytes(path, header))
 
 
 def _parquet(path: Path) -> tuple[int, list[str]]:

@@ -23,16 +23,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hpsearch.data import dates
-from hpsearch.data.columns import ISO, Column, Reading
+from hpsearch.data.columns import ISO, Column, Reading, Told
 from hpsearch.data.raw import alike, listed
 from hpsearch.data.texts import (
     COMMA,
     COMMA_GROUPS,
     GROUP_NAMES,
     IN_PARENTHESES,
+    LONG,
     MISSING_MARKS,
+    MOST_EXACT,
     NO_NUMBERS,
     NOTATIONS,
+    PADDED,
     POINT,
     POINT_GROUPS,
     POWER_OF,
@@ -41,8 +44,10 @@ from hpsearch.data.texts import (
     Distinct,
     InUnit,
     Notation,
+    Numbers,
     Table,
     as_typed,
+    categories,
     distinct,
     in_unit,
     is_text,
@@ -51,6 +56,7 @@ from hpsearch.data.texts import (
     objects,
     plain_numbers,
     spelt,
+    truths,
     typed_numbers,
     unit_number,
     without,
@@ -67,12 +73,12 @@ FEW_CODES = 30
 FEWEST_ROWS = 10
 """Rows from which a column whose values all differ may name them."""
 
+_EXAMPLES = 3
 _FIRST = 1000
+_NO_TEXTS = pa.chunked_array([], pa.string())
 _NINES = frozenset(sign * (10.0**digits - 1) for digits in range(2, 9) for sign in (1, -1)) - {99.0}
 _FAR = 5
 """Times by which a row of nines is larger than all other numbers."""
-_EXACT = 2.0**53
-_PADDED, _LONG = r"^[+-]?0\d+$", r"^[+-]?\d{16,}$"
 _ID = re.compile(
     r"unnamed(: ?|_)?\d*(\.\d+)?|index|idx|ids?|uuid|guid|key|no\.?|nr\.?|rownum|"
     r"(row|record)([_ ]?(id|no|nr|num|number|names?|index))?|.*[_ .-](ids?|uuid|guid|idx)|.*[a-z]I[Dd]"
@@ -88,16 +94,25 @@ class Asked:
     missing: tuple[str, ...] | None = None
     format: str | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the column may be numbers with a decimal point, without marks of missing values."""
+        return self.kind in (None, "number") and self.decimal in (None, ".") and self.missing is None
+
 
 def read_columns(
-    table: Table, asked: Mapping[str, Asked], target: str | None = None, classes: bool = False
+    table: Table,
+    asked: Mapping[str, Asked],
+    target: str | None = None,
+    classes: bool = False,
+    kept: Collection[str | None] = (),
 ) -> tuple[tuple[Column, ...], pd.DataFrame]:
-    """All columns but those that are ignored, and their values.
+    """All columns but those that are ignored, and the values of those that are not left out.
 
-    Values are float64 or int64, bool, datetime64, or texts as objects, None where nothing is.
+    Values are float64, integers, bool, datetime64, or texts as categories, in the order of the rows.
 
     target: the column that is predicted, which is used whatever it is. classes: the user said that it is
-    classes; they are then named as they were written.
+    classes; they are then named as they were written. kept: columns whose values are wanted in any case.
 
     Raises:
         DataError: a value that fits no reading, or several; it names the place and the way out.
@@ -106,15 +121,31 @@ def read_columns(
 
     def read(name: str) -> _Found:
         own = asked.get(name, Asked("category") if name in table.categories else Asked())
-        return _Reader(name, table, own, marks, name == target, name == target and classes).read()
+        is_target = name == target
+        reader = _Reader(name, table, own, marks, is_target, is_target and classes, name in kept)
+        column, values = reader.read()
+        return column, None if values is None else _compact(values)
 
-    wanted = [name for name in table.columns if asked.get(name, Asked()).kind != "ignore"]
+    wanted = [name for name in table.columns if name and asked.get(name, Asked()).kind != "ignore"]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         found = list(threads.map(read, wanted))
-    frame = pd.DataFrame(
-        {column.name: values for column, values in found}, index=range(table.rows), copy=False
-    )
+    values = {column.name: own for column, own in found if own is not None}
+    # With an index of its own, pandas would copy all.
+    frame = pd.DataFrame(values, index=None if values else range(table.rows), copy=False)
     return tuple(column for column, _ in found), frame
+
+
+def _compact(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Whole numbers in as few bytes as they need."""
+    if values.dtype != np.int64:
+        return values
+    low, high = values.min(), values.max()
+    fits = (
+        each
+        for each in (np.int8, np.int16, np.int32)
+        if np.iinfo(each).min <= low and high <= np.iinfo(each).max
+    )
+    return values.astype(next(fits, np.int64))
 
 
 def is_id(name: str) -> bool:
@@ -132,12 +163,16 @@ class _Marks:
     def others(self, name: str) -> set[str]:
         """Of all columns but one."""
         found: set[str] = set()
-        for other, column in self._table.columns.items():
-            if other != name and is_text(column):
+        for other in self._table.columns:
+            if other == name:
+                continue
+            if (numbers := self._table.numbers.get(other)) is not None:
+                found |= {"."} if numbers.proves else set()
+            elif other in self._table.few or is_text(self._table.columns[other]):
                 if other not in self._proven:
-                    self._proven[other] = _proven(
-                        distinct(as_typed(self._table.texts(other))).without(NO_NUMBERS)
-                    )
+                    found_there = self._table.distinct(other)
+                    values = replace(found_there, values=as_typed(found_there.values))
+                    self._proven[other] = _proven(values.without(NO_NUMBERS))
                 found |= self._proven[other]
         return found
 
@@ -152,23 +187,43 @@ def _proven(values: Distinct) -> set[str]:
 
 # -- one column ----------------------------------------------------------------------------------
 
-_Found = tuple[Column, "pd.Series[Any]"]
+_Found = tuple[Column, "pd.Series[Any] | None"]
 
 
 class _Reader:
     """Decides what one column is."""
 
     def __init__(
-        self, name: str, table: Table, asked: Asked, marks: _Marks, is_target: bool, classes: bool
+        self,
+        name: str,
+        table: Table,
+        asked: Asked,
+        marks: _Marks,
+        is_target: bool = False,
+        classes: bool = False,
+        kept: bool = False,
     ) -> None:
         self.name, self.table, self.asked, self.marks = name, table, asked, marks
-        self.is_target, self.classes = is_target, classes
+        self.is_target, self.classes, self.kept = is_target, classes, kept
         self.notes: list[str] = []
         self.doubt: str | None = None
         self.instead: str | None = None
         self.bracketed: Distinct | None = None
 
     def read(self) -> _Found:
+        numbers = self.table.numbers.get(self.name)
+        if numbers is not None and self._are_settled(numbers):
+            return self._of_numbers(_NO_TEXTS, numbers.values, self._reading())
+        return self._read()
+
+    def _are_settled(self, numbers: Numbers) -> bool:
+        """Whether a column is what its numbers say, whatever its texts are."""
+        if self.classes or (numbers.named and self.asked.kind is None):
+            return False
+        odd = numbers.dotted and not numbers.proves and self.asked.decimal is None
+        return not (odd and "," in self.marks.others(self.name))
+
+    def _read(self) -> _Found:
         column = self.table.columns[self.name]
         if not is_text(column):
             return self._typed(column)
@@ -178,10 +233,13 @@ class _Reader:
             text = without(text, self.asked.missing)
         if kind in ("category", "boolean"):
             return self._names(text)
-        numbers = plain_numbers(text) if self.asked.decimal != "," and kind != "date" else None
+        few = self.table.few.get(self.name) if self.asked.missing is None else None
+        numbers = None
+        if self.asked.decimal != "," and kind != "date" and few is None:
+            numbers = plain_numbers(text)
         if numbers is not None and not self._odd_points(text):
             return self._of_numbers(text, numbers, self._reading())
-        found = distinct(text)
+        found = distinct(text) if few is None else few
         typed = replace(found, values=as_typed(found.values))
         bracketed = found.where(matches(found.values, IN_PARENTHESES))
         if len(bracketed) and bracketed.rows == found.without(MISSING_MARKS).rows and kind != "number":
@@ -374,7 +432,7 @@ class _Reader:
     def _of_numbers(self, text: pa.ChunkedArray, numbers: NDArray[np.float64], reading: Reading) -> _Found:
         known = numbers[np.isfinite(numbers)]
         if not len(known):
-            return self._column("empty", pd.Series(numbers), reading, "it has no value")
+            return self._column("empty", pd.Series(numbers, copy=False), reading, "it has no value")
         if not self.is_target and len(known) < len(numbers) and (infinite := int(np.isinf(numbers).sum())):
             self.notes.append(f"{plural(infinite, 'infinite value')} counted as missing")
         whole = bool((known == np.floor(known)).all())
@@ -384,17 +442,17 @@ class _Reader:
         if whole and not reading.unit and self.asked.kind is None:
             # Few begin with 0, and a regular expression takes ten times as long.
             zeros = text.filter(pc.or_(pc.starts_with(text, "0"), pc.starts_with(text, "-0")))
-            padded = bool(matches(zeros, _PADDED).any())
-            if padded or (np.abs(known).max() >= _EXACT and bool(matches(text, _LONG).any())):
+            padded = bool(matches(zeros, PADDED).any())
+            if padded or (np.abs(known).max() >= MOST_EXACT and bool(matches(text, LONG).any())):
                 why = "begin with 0" if padded else "are too long to be exact"
                 self.notes.append(f"names, because its whole numbers {why}")
                 self.doubt = self.doubt or toml_value("category")
                 return self._names(text)
-        return self._values(pd.Series(numbers), whole and len(known) == len(numbers), reading)
+        return self._values(pd.Series(numbers, copy=False), whole and len(known) == len(numbers), reading)
 
     def _values(self, values: pd.Series[Any], whole: bool, reading: Reading) -> _Found:
         """A column of numbers: [rows] float64 or int64."""
-        if whole and values.abs().max() < _EXACT:
+        if whole and values.abs().max() < MOST_EXACT:
             values = values.astype(np.int64)
         low, high, rows = values.min(), values.max(), len(values)
         if low == high:
@@ -404,6 +462,8 @@ class _Reader:
             and self.asked.kind is None
             and not self.is_target
             and rows >= FEWEST_ROWS
+            and high - low >= rows - 1
+            and (is_id(self.name) or high - low == rows - 1)
             and values.is_unique
         ):
             if is_id(self.name):
@@ -494,27 +554,36 @@ class _Reader:
         lower = {value.lower() for value in present.values.to_pylist()} if len(present) <= 4 else set()
         if len(lower) and lower <= {"true", "false"} and self.asked.kind != "category":
             return self._truths(text, len(present) == len(values))
-        kept = {*present.values.to_pylist()}
-        self._note_spelling(kept)
-        names = [name if name in kept else None for name in values.values.to_pylist()]
-        column = pd.Series(np.array([*names, None], object)[values.codes], dtype=object)
+        self._note_spelling(present.values.to_pylist() if len(present) <= MOST_CATEGORIES else ())
+        rows = len(values.codes)
         reading = Reading("category", missing=self.asked.missing or (), exact=self.asked.missing is not None)
         if not len(present):
-            return self._column("empty", column.astype(np.float64), Reading("number"), "it has no value")
+            nothing = pd.Series(np.full(rows, np.nan))
+            return self._column("empty", nothing, Reading("number"), "it has no value")
         if len(present) == 1:
+            column = categories(values, present)
             return self._column("constant", column, reading, "it has one value")
         if not self.is_target:
             self._check_count(present)
-        most = max(FEW_CATEGORIES, min(len(column) // 2, MOST_CATEGORIES))
-        named = len(present) == present.rows == len(column) >= FEWEST_ROWS
+        most = max(FEW_CATEGORIES, min(rows // 2, MOST_CATEGORIES))
+        named = len(present) == present.rows == rows >= FEWEST_ROWS
         if self.asked.kind is None and named and (is_id(self.name)):
-            return self._column("id", column, reading, "it names the rows, a different value in each")
+            why = "it names the rows, a different value in each"
+            return self._left_out("id", values, present, reading, why)
         if len(present) > most and self.asked.kind is None:
             self.doubt = self.doubt or toml_value("ignore")
-            found = f"{len(present):,} different texts in {plural(len(column), 'row')}"
+            found = f"{len(present):,} different texts in {plural(rows, 'row')}"
             spoken = not named or bool(matches(present.values, r"\s").any())
-            return self._column("text" if spoken else "id", column, reading, f"it has {found}")
-        return self._column("category", column, reading)
+            return self._left_out("text" if spoken else "id", values, present, reading, f"it has {found}")
+        return self._column("category", categories(values, present), reading)
+
+    def _left_out(self, kind: str, values: Distinct, present: Distinct, reading: Reading, why: str) -> _Found:
+        """A column of texts whose values nobody needs; but the target is used whatever it is."""
+        if self.is_target or self.kept:
+            return self._column(kind, categories(values, present), reading, why)
+        missing, few = len(values.codes) - present.rows, tuple(present.values[:_EXAMPLES].to_pylist())
+        column, _ = self._column(kind, None, reading, why)
+        return replace(column, told=Told(missing, len(present), few)), None
 
     def _note_spelling(self, names: Collection[str]) -> None:
         """Say which names differ in case, blanks or a last point alone."""
@@ -553,10 +622,10 @@ class _Reader:
         names = pc.if_else(
             pc.equal(lower, "true"), "True", pc.if_else(pc.equal(lower, "false"), "False", None)
         )
-        column = objects(names)
-        if complete and column.notna().all():
-            return self._column("boolean", column == "True", Reading("boolean"))
-        return self._column("boolean", column, Reading("category"))
+        if complete and not names.null_count:
+            return self._column("boolean", pd.Series(truths(pc.equal(names, "True"))), Reading("boolean"))
+        found = distinct(names)
+        return self._column("boolean", categories(found, found), Reading("category"))
 
     def _typed(self, column: pa.ChunkedArray) -> _Found:
         """A column whose file says what it is."""
@@ -575,8 +644,9 @@ class _Reader:
             numbers = typed_numbers(column, self.asked.missing)
             return self._of_numbers(pc.cast(column, pa.string()), numbers, self._reading())
         if pa.types.is_integer(kind) and self.asked.kind != "category":
-            top = pc.max(pc.abs_checked(pc.cast(column, pa.decimal128(38, 0)))).as_py() or 0
-            if column.null_count and top > _EXACT:
+            ends = pc.min_max(column)
+            top = max(abs(ends[end].as_py() or 0) for end in ("min", "max"))
+            if column.null_count and top > MOST_EXACT:
                 return self._names(pc.cast(column, pa.string()))
             values = column.to_pandas()
             return (
@@ -588,7 +658,8 @@ class _Reader:
             return self._names(pc.cast(column, pa.string()))
         if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
             numbers = pc.cast(column, pa.float64()).to_numpy()
-            return self._of_numbers(pc.cast(column, pa.string()), numbers, Reading("number"))
+            texts = _NO_TEXTS if pa.types.is_floating(kind) else pc.cast(column, pa.string())
+            return self._of_numbers(texts, numbers, Reading("number"))
         raise DataError(
             f'{self.table.place(-1)}: column "{self.name}": expected numbers or text; found {kind}; '
             f'convert the column, or say under [data.columns]: {toml_key(self.name)} = "ignore"'
@@ -597,7 +668,7 @@ class _Reader:
     # -- words ---------------------------------------------------------------------------------------
 
     def _column(
-        self, kind: str, values: pd.Series[Any], reading: Reading, unused: str | None = None
+        self, kind: str, values: pd.Series[Any] | None, reading: Reading, unused: str | None = None
     ) -> _Found:
         if unused and (self.is_target or self.asked.kind is not None):
             unused = None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hpsearch.data.arrays import ArrayImages
 from hpsearch.data.builtin import BUILT_IN, read_built_in
 from hpsearch.data.columns import MISSING, Columns, Reading
+from hpsearch.data.containers import no_such_file
 from hpsearch.data.dataset import Image
 from hpsearch.data.features import expanded, too_large
 from hpsearch.data.folders import class_of
@@ -23,7 +24,7 @@ from hpsearch.data.paths import IMAGE_SUFFIXES, is_image, readable
 from hpsearch.data.raw import Advance, Form, Images, class_name, listed
 from hpsearch.data.scaling import pixels_like
 from hpsearch.data.sources import IMAGES, kind_of
-from hpsearch.data.table_files import SUFFIXES, no_such_file
+from hpsearch.data.table_files import SUFFIXES
 from hpsearch.data.texts import (
     Table,
     arrow_column,

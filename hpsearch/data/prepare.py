@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.builtin import BUILT_IN, GENERATED, read_built_in
 from hpsearch.data.coded import coded_columns
+from hpsearch.data.containers import no_such_file
 from hpsearch.data.dataset import Dataset, Part
 from hpsearch.data.features import read_features, schema_notes, used_columns
 from hpsearch.data.paths import is_idx
@@ -19,7 +20,7 @@ from hpsearch.data.raw import Advance, Form, Raw, Refuse, listed
 from hpsearch.data.scaling import fitted_image
 from hpsearch.data.sources import kind_of
 from hpsearch.data.split import Split, choose_rows, split_rows
-from hpsearch.data.table_files import SUFFIXES, no_such_file
+from hpsearch.data.table_files import SUFFIXES
 from hpsearch.data.target import Target, read_target
 from hpsearch.errors import Complaint, DataError, HpsearchError, StudyFileError, nearest
 from hpsearch.records import Task
@@ -54,7 +55,7 @@ def prepare_dataset(
     """What `load_dataset` returns, made anew."""
     refuse = refusal(complain)
     found = read_and_split(data, seed, base, refuse)
-    raw, target, split = found.raw, found.target, found.split
+    raw, target, split, said = found.raw, found.target, found.split, found.notes
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     image = made = None
@@ -65,8 +66,12 @@ def prepare_dataset(
         parts = [image.standardised(pixels[rows]) for rows in split]
         names = image.features
     else:
-        features = read_features(raw, found.columns, split.train)
-        parts = [features.x[rows] for rows in split]
+        used = found.columns
+        values = {name: raw.frame[name] for name in used}
+        raw = replace(raw, frame=raw.frame[[raw.target]])
+        del found  # so that a column's memory is free when its features are made
+        features = read_features(raw, used, split.train, values)
+        parts = [features.of(rows) for rows in split]
         made, notes = features.columns, features.notes
         names = made.features
     y, mean, std = _numbers(raw, target, split.train)
@@ -82,7 +87,7 @@ def prepare_dataset(
         hash=raw.hash,
         target_mean=mean,
         target_std=std,
-        notes=(*found.notes, *notes),
+        notes=(*said, *notes),
         image=image,
         columns=made,
         target=raw.target,
@@ -120,7 +125,7 @@ def read_and_split(
     """
     whole = whole or read_whole(data, seed, base, refuse)
     if not whole.target:
-        names = listed(map(str, whole.frame.columns))
+        names = listed(whole.names)
         raise refuse("target", f"is missing; expected the column to predict, one of {names}")
     target = read_target(whole, data.task, refuse)
     raw = whole.take(target.rows)

@@ -85,7 +85,8 @@ class Raw:
     name: for messages and displays. task: of a source that knows it. hash: sha256 of the content.
     parts: [rows] which of train, valid and test (0, 1, 2) each row is for, where the source says so.
     pictures: one a row; the frame then has the target alone. left_out: files beside them that are none.
-    schema: what the columns of a table file are, but for those that the user left out.
+    schema: what the columns of a table file are, but for those that the user left out; those that are texts
+    and left out are not in the frame.
     """
 
     name: str
@@ -111,6 +112,11 @@ class Raw:
         )
 
     @property
+    def names(self) -> list[str]:
+        """Of all columns, also of those that are not in the frame."""
+        return [column.name for column in self.schema] or [str(name) for name in self.frame.columns]
+
+    @property
     def where(self) -> str:
         """Where the targets stand, for messages."""
         return f'column "{self.target}"' if self.pictures is None else f"the {self.target}s"
@@ -124,6 +130,14 @@ def split_of(word: str) -> int | None:
     """The split that a folder or an array is named after, such as "Training", "val" or "test_set"."""
     match = _SPLIT.fullmatch(word.strip().lower())
     return PARTS[match.group(1)] if match else None
+
+
+def as_objects(values: pd.Series[Any]) -> pd.Series[Any]:
+    """A column whose categories are objects, None where nothing is; other columns as they are."""
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        return values
+    names = np.array([*values.cat.categories, None], object)
+    return pd.Series(names[values.cat.codes], values.index, dtype=object, name=values.name)
 
 
 def class_task(classes: int) -> Task:

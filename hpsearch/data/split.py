@@ -16,6 +16,7 @@ from hpsearch.data.raw import (
     Indices,
     Raw,
     Refuse,
+    as_objects,
     generator,
     listed,
     unknown_column,
@@ -175,11 +176,11 @@ def _numbers_hint(raw: Raw) -> str:
 
 
 def _by_column(raw: Raw, target: Target, name: str, refuse: Refuse) -> Split:
-    if name not in raw.frame.columns:
-        raise refuse("split.column", f"{raw.name}: {unknown_column(name, raw.frame.columns)}")
+    if name not in raw.names:
+        raise refuse("split.column", f"{raw.name}: {unknown_column(name, raw.names)}")
     if name == raw.target:
         raise refuse("split.column", f'"{name}" is the target; expected another column')
-    written = raw.frame[name]
+    written = as_objects(raw.frame[name])
     parts = written.astype(str).str.strip().str.lower().map(PARTS)
     unknown = parts.isna()
     if unknown.any():

@@ -44,6 +44,8 @@ def read_target(raw: Raw, asked: str | None, refuse: Refuse) -> Target:
         DataError: no variation, or no usable row. HpsearchError: the task does not fit.
     """
     column = raw.frame[raw.target]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.set_categories(pd.Index(sorted(column.cat.categories), dtype=object))
     if pd.api.types.is_float_dtype(column):
         column = column.replace([np.inf, -np.inf], np.nan)
     present = column.notna().to_numpy(dtype=bool)
@@ -98,7 +100,7 @@ def _checked(column: pd.Series[Any], raw: Raw) -> pd.Series[Any]:
     kinds = {type(value).__name__ for value in pd.unique(column)}
     if not (kinds <= {"str"} or kinds <= {"bool"}):
         raise DataError(f"{expected} {', '.join(sorted(kinds))}; convert the column")
-    return column.astype(object)
+    return column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype(object)
 
 
 def _inferred(column: pd.Series[Any], distinct: int) -> Task:

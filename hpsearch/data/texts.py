@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +72,24 @@ NOTATIONS = [notation_of(*each) for each in ((".", ""), (",", ""), (".", ","), (
 NOTATIONS += [notation_of(decimal, group) for group in (BLANKS, "'’") for decimal in (".", ",")]
 POINT, COMMA, POINT_GROUPS, COMMA_GROUPS = NOTATIONS[:4]
 THOUSANDS = r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$"
+PADDED, LONG = r"^[+-]?0\d+$", r"^[+-]?\d{16,}$"
+MOST_EXACT = 2.0**53
+"""Up to this all whole numbers are floats."""
 GROUP_NAMES = {",": "commas", ".": "points", BLANKS: "blanks", "'’": "apostrophes"}
+
+
+@dataclass
+class Numbers:
+    """A column whose texts are all numbers with a decimal point, but for marks of missing values.
+
+    values: [rows] float64, NaN where nothing is. named: they are whole, and begin with 0 or are too long to
+    be exact. dotted: some have a point; proves: of these, some have none that may stand between thousands.
+    """
+
+    values: NDArray[np.float64]
+    named: bool
+    dotted: bool
+    proves: bool
 
 
 @dataclass(frozen=True)
@@ -80,19 +97,26 @@ class Table:
     """A table as it was read: texts that were written, or Arrow's types where the file has types.
 
     place: "data.csv:12" of a row, from 0, for messages. categories: columns that the file itself calls so.
-    bare: no text is empty or has blanks around it. digest: sha256 of the content.
+    bare: no text is empty or has blanks around it. digest: sha256 of the content. numbers, few: columns of
+    plain numbers and of few different texts, as far as they are known without their texts.
     """
 
-    columns: dict[str, pa.ChunkedArray]
+    columns: Mapping[str, pa.ChunkedArray]
     place: Callable[[int], str]
     rows: int
     categories: frozenset[str] = frozenset()
     bare: bool = False
     digest: str = ""
+    numbers: Mapping[str, Numbers] = field(default_factory=dict)
+    few: Mapping[str, Distinct] = field(default_factory=dict)
 
     def texts(self, name: str) -> pa.ChunkedArray:
         """A column's texts without blanks around them; null where nothing is left."""
         return self.columns[name] if self.bare else stripped(self.columns[name])
+
+    def distinct(self, name: str) -> Distinct:
+        """A column's different texts, without blanks around them."""
+        return self.few[name] if name in self.few else distinct(self.texts(name))
 
 
 def numbers_of(text: pa.ChunkedArray, reading: Reading) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -249,7 +273,7 @@ class Distinct:
     values: pa.Array
     counts: NDArray[np.int64]
     first: NDArray[np.int64]
-    codes: NDArray[np.int64]
+    codes: NDArray[np.integer[Any]]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -276,6 +300,14 @@ def distinct(column: pa.ChunkedArray) -> Distinct:
     first = np.zeros(len(encoded.dictionary), np.int64)
     first[codes[rows[::-1]]] = rows[::-1]
     return Distinct(encoded.dictionary, np.bincount(codes[rows], minlength=len(first)), first, codes)
+
+
+def categories(values: Distinct, kept: Distinct) -> pd.Series[Any]:
+    """[rows] texts of `values` that are among `kept`, as categories in the order of the rows."""
+    is_kept = truths(pc.is_in(values.values, value_set=kept.values))
+    places = np.append(np.where(is_kept, np.cumsum(is_kept) - 1, -1), -1)
+    names = pd.Index(kept.values.to_pylist(), dtype=object)
+    return pd.Series(pd.Categorical.from_codes(places[values.codes], names))
 
 
 def truths(values: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:

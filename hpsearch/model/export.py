@@ -8,19 +8,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.data import Dataset
+import numpy as np
+
+from hpsearch.data import Dataset, Part
 from hpsearch.errors import HpsearchError, NothingToShowError
 from hpsearch.files import write_files
 from hpsearch.model.files import ABOUT, ONNX, WEIGHTS, load_model, model_files, output_of
 from hpsearch.model.model import Model
 from hpsearch.model.onnx_graph import onnx_bytes
 from hpsearch.records import StudyRecord, Trial
-from hpsearch.results.confirmation import Confirmation
+from hpsearch.results.confirmation import Confirmation, Finalist
 from hpsearch.retrain.reload import retrain
 from hpsearch.running.machine import Machine
 from hpsearch.running.prepare import make_problem
 from hpsearch.running.provenance import run_provenance
-from hpsearch.study.file import Study
+from hpsearch.stats.score import SMOOTHED
+from hpsearch.study.file import Study, score_of
 from hpsearch.text import metric_text
 from hpsearch.train.layers import arrays_of, layers_of
 from hpsearch.train.predicting import Goal
@@ -92,11 +95,14 @@ def make_model(
     trial: Trial,
     device: str,
     confirmation: Confirmation | None = None,
+    refit: bool = False,
 ) -> Model:
-    """The trial with the weights of its best epoch, retrained.
+    """The trial, retrained: with its own weights, which its validation metric checks, or refitted.
 
     Args:
         study, dataset: as `stored.reload` returns them. confirmation: noted if it includes the trial.
+        refit: train on the training and validation rows together, for the epochs that the confirmation scored
+            it after, or else for its own. Features stay as prepared on the training set.
 
     Raises:
         HpsearchError: it has no best epoch.
@@ -106,8 +112,10 @@ def make_model(
             f"study {record.name}: trial {trial.number} has no best epoch, so no weights to export: "
             f"{trial.reason or 'it has not been trained'}. Choose another one with --trial"
         )
-    problem = make_problem(study, dataset, device)
-    state = retrain(study, problem, trial, trial.best_epoch)
+    confirmed = _confirmed(trial, confirmation)
+    epoch = confirmed.epochs if refit and confirmed is not None else trial.best_epoch
+    problem = make_problem(study, together(dataset) if refit else dataset, device)
+    state = retrain(study, problem, trial, epoch)
     configuration = study.space.configuration(trial.params)
     sizes = problem.features, configuration, problem.outputs
     form = dataset.columns or dataset.image
@@ -131,10 +139,24 @@ def make_model(
         tuple(layers_of(*sizes)),
         arrays_of(*sizes, state),
     )
-    again = goal.score(model.outputs(dataset.valid.x), truth)
+    again = None if refit else goal.score(model.outputs(dataset.valid.x), truth)
     about = _about(record, study, dataset, trial, again, confirmation)
+    about["trial"]["epoch"] = epoch
+    if refit:
+        about["refit"] = {"rows": problem.rows, "epochs": epoch}
     about["run"] = run_provenance(study, dataset, Machine(device, 1))
     return replace(model, about=about)
+
+
+def together(dataset: Dataset) -> Dataset:
+    """The data set with the validation rows among the training rows, too."""
+    both = [np.concatenate([getattr(part, name) for part in (dataset.train, dataset.valid)]) for name in "xy"]
+    return replace(dataset, train=Part(*both))
+
+
+def _confirmed(trial: Trial, confirmation: Confirmation | None) -> Finalist | None:
+    finalists = () if confirmation is None else confirmation.finalists
+    return next((each for each in finalists if each.trial == trial.number), None)
 
 
 def _about(
@@ -142,11 +164,10 @@ def _about(
     study: Study,
     dataset: Dataset,
     trial: Trial,
-    again: float,
+    again: float | None,
     confirmation: Confirmation | None,
 ) -> dict[str, Any]:
-    finalists = () if confirmation is None else confirmation.finalists
-    confirmed = next((each for each in finalists if each.trial == trial.number), None)
+    confirmed = _confirmed(trial, confirmation)
     found = None if confirmed is None else confirmed.estimate
     about: dict[str, Any] = {
         "trial": {
@@ -193,7 +214,8 @@ def write_model(model: Model, folder: Path, onnx: bool = False) -> Exported:
     load_model(folder)
     validation = model.about["validation"]
     stored, again = validation["value"], validation["exported"]
-    if abs(again - stored) > _CLOSE * max(1e-9, abs(stored)):
+    comparable = score_of(model.about.get("settings", {})) != SMOOTHED  # an average is that of no epoch
+    if again is not None and comparable and abs(again - stored) > _CLOSE * max(1e-9, abs(stored)):
         metric = validation["metric"]
         notes.append(
             f"this machine computes differently from the study's: validation {metric} is "

@@ -7,6 +7,7 @@ from shlex import quote
 
 from hpsearch.errors import plural
 from hpsearch.records import State
+from hpsearch.reporting.baselines import baselines_sentence
 from hpsearch.reporting.comparison import conclusion
 from hpsearch.reporting.grids import valid_name
 from hpsearch.results.advice import Advice
@@ -98,6 +99,8 @@ def _found(report: Report) -> Iterator[tuple[str, str]]:
             yield "ties", _ties(c)
     if not report.parameters:
         yield from _spread(report)
+    if (said := baselines_sentence(report)) is not None:
+        yield "baseline", said
 
 
 def _confirmed(c: Confirmation) -> str:
@@ -108,6 +111,8 @@ def _confirmed(c: Confirmation) -> str:
         return score
     over = f"{score} ({interval_text(c.metric, own.low, own.high)} over {plural(c.seeds, 'fresh seed')})"
     others = len(c.finalists) - 1
+    if c.above:
+        return f"{over}, first by validation; {plural(len(c.above), 'other finalist')} scored clearly better"
     return f"{over}, better than {plural(others, 'other finalist')}" if len(c.tied) == 1 and others else over
 
 

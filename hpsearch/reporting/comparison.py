@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from hpsearch.errors import plural
 from hpsearch.records import DEAD, State
 from hpsearch.reporting.finalists import NO_TEST
 from hpsearch.reporting.grids import Column, Grid
-from hpsearch.results.contrast import Arm, Contrast
+from hpsearch.results.contrast import Arm, Contrast, Pairing, Rows
 from hpsearch.results.frames import PARAM, Report
 from hpsearch.stats import BETTER, EQUAL, LEVEL, UNCLEAR, WORSE, Difference, Estimate
 from hpsearch.study.arms import arm_name, arm_of, names_of
@@ -31,6 +33,9 @@ NO_SHARES: Mapping[str, float] = MappingProxyType({})
 _UNEQUAL = 2
 """Arms with so many times the trials of another were tuned better."""
 
+_SHOWN = 20
+"""Repeats whose differences are shown."""
+
 
 # -- of every contrast ---------------------------------------------------------------------------
 
@@ -49,7 +54,7 @@ def unclear_text(c: Contrast, arm: Arm, found: Difference, baseline: str) -> str
     what = BETTER if (found.mean > 0) == c.maximize else WORSE
     return (
         f"{UNCLEAR}: {what} where both were trained to the end, but it diverged with {arm.diverged} of "
-        f"{c.seeds} seeds, {baseline} with {c.baseline.diverged}"
+        f"{plural(c.seeds, c.unit)}, {baseline} with {c.baseline.diverged}"
     )
 
 
@@ -74,34 +79,65 @@ def level_cells(metric: str, found: Estimate | None) -> tuple[str, str]:
 
 def conclusion(comparison: Contrast) -> str:
     """One sentence with the numbers that answer the question."""
-    c, found = comparison, comparison.compared
+    c = comparison.answer
+    found = c.compared
     if not found:
         return f"{plain(c.by)}: fewer than two arms were trained to their end; nothing can be compared."
-    about = f"{plural(c.seeds, 'seed')}, {plural(c.rows, f'{c.part} row')}"
+    about = plural(c.seeds, "repeat" if c.repeats else "seed")
+    if c.repeats is None:
+        about += f", {plural(c.rows, f'{c.part} row')}"
     base = plain(c.baseline.name)
     if len(found) == 1:
         ((arm, only),) = found
         change = change_text(c.metric, only, "95 % interval ", f", {about}")
         said = verdict_text(c, arm, only, plain(arm.name), base)
-        return f"{plain(arm.name)} against {base}: {c.metric} {change}: {said}."
-    assert c.baseline.estimate is not None
+        return f"{plain(arm.name)} against {base}{scope(c)}: {c.metric} {change}: {said}."
     parts = [
         f"{plain(arm.name)} {change_text(c.metric, each)}, {unclear_text(c, arm, each, base) or each.verdict}"
         for arm, each in found
     ]
+    against = f"gainst {base} ({c.metric} {metric_text(c.metric, float(np.nanmean(c.baseline.scores)))}"
+    begin = f"Of these {len(found) + 1} configurations on this split, a" if c.repeats is None else "A"
     return (
-        f"Against {base} ({c.metric} {metric_text(c.metric, c.baseline.estimate.mean)}; {about}; "
-        f"95 % intervals that hold for all {len(found)} together): {'; '.join(parts)}."
+        f"{begin}{against}; {about}; 95 % intervals that hold for all {len(found)} together): "
+        f"{'; '.join(parts)}."
     )
+
+
+def scope(c: Contrast) -> str:
+    """What the verdict on two arms is about, where that is less than what they are called."""
+    if c.repeats is not None:
+        return ""
+    return ", these two configurations" + ("" if c.pairing is Pairing.NOTHING else " on this split")
+
+
+def by_repeat(comparison: Contrast) -> list[str]:
+    """The differences of each repeat, a line an arm; none without repeats."""
+    c = comparison.answer
+    if c.repeats is None:
+        return []
+    unit = ", in points" if is_share(c.metric) else ""
+    lines = []
+    for arm, _ in c.compared:
+        gaps = arm.scores - c.baseline.scores
+        shown = [signed_texts(c.metric, gap)[0] if np.isfinite(gap) else MISSING for gap in gaps[:_SHOWN]]
+        more = f" … ({len(gaps)} in all: --format json)" if len(gaps) > _SHOWN else ""
+        against = f"{plain(arm.name)} against {plain(c.baseline.name)}"
+        lines.append(f"By repeat, {against}{unit}: {'  '.join(shown)}{more}")
+    return lines
 
 
 def methods(comparison: Contrast) -> list[str]:
     """What the intervals cover."""
-    c = comparison
-    lines = [
-        "The intervals are about other initial weights and orders of the rows, for these trials'"
-        " hyper-parameters on this split; another search or other data would differ by more."
-    ]
+    c = comparison.answer
+    if c.repeats is None:
+        lines = [
+            "The intervals are about other initial weights and orders of the rows, for these trials'"
+            " hyper-parameters on this split; another search or other data would differ by more:"
+            " [compare] repeats = 10 says by how much."
+        ]
+    else:
+        lines = repeats_remarks(c)
     if len(c.compared) > 1:
         lines.append(f"Intervals and p are corrected for {len(c.compared)} comparisons (Bonferroni).")
     return lines
@@ -109,13 +145,19 @@ def methods(comparison: Contrast) -> list[str]:
 
 def warnings(comparison: Contrast) -> list[str]:
     """What makes the numbers less than they seem."""
-    c = comparison
+    c = comparison.answer
     lines = []
     if c.part != "test":
         lines.append(NO_TEST)
     for arm in c.arms:
         name = plain(arm.name)
-        if arm.trial is None:
+        if c.repeats is not None:
+            if arm.diverged:
+                lines.append(
+                    f"{name}: in {plural(arm.diverged, 'repeat')} no trial was complete, or its best "
+                    "diverged on every seed; its numbers are those of the others."
+                )
+        elif arm.trial is None:
             lines.append(
                 f"{name}: none of its {plural(arm.trials, 'trial')} is complete; it is not compared."
             )
@@ -132,6 +174,39 @@ def warnings(comparison: Contrast) -> list[str]:
         lines.append(
             f"The arms had {min(counts):,} to {max(counts):,} trials: those with more were tuned better. "
             'sampler = "qmc" or "random" with stopping = "none" gives all arms about as many.'
+        )
+    return lines
+
+
+_DONE = {
+    Rows.SPLIT: "splits the rows anew",
+    Rows.NEW: "draws new rows",
+    Rows.SAME: "splits anew all but the test set, which the source has",
+}
+_ABOUT = {
+    Rows.SPLIT: "other rows of this kind, other searches and seeds; it is wider than Student's, since splits "
+    "of the same rows overlap (Nadeau & Bengio 2003)",
+    Rows.NEW: "other rows of this kind, other searches and seeds (Student's t)",
+    Rows.SAME: "other searches and seeds on these test rows (Student's t)",
+}
+
+
+def repeats_remarks(over: Contrast) -> list[str]:
+    """What a repeat is, what its interval is about, and which repeats are missing."""
+    how = over.repeats
+    assert how is not None
+    seeds = plural(how.seeds, "fresh seed")
+    then = (
+        f"searches, and trains each best by validation on {seeds}"
+        if how.searched
+        else f"trains the given hyper-parameters on {seeds}"
+    )
+    paired = ", paired by repeat," if over.paired else ""
+    about = _ABOUT[how.rows]
+    lines = [f"Each repeat {_DONE[how.rows]}, {then}. The interval over repeats{paired} is about {about}."]
+    if over.seeds < how.asked:
+        lines.append(
+            f"{over.seeds} of {plural(how.asked, 'repeat')} are done: the same command goes on with the rest."
         )
     return lines
 
@@ -161,7 +236,8 @@ def dead_units(report: Report) -> dict[str, float]:
 def comparison_grid(comparison: Contrast, dead: Mapping[str, float] = NO_SHARES) -> Grid:
     """One row an arm: mean and interval, difference to the baseline, verdict, and what it was chosen from.
 
-    dead: by arm, the share of units that are dead, where that is known.
+    dead: by arm, the share of units that are dead, where that is known. Of one split, or of
+    repeats, which chose anew each time.
     """
     c = comparison
     shares = [dead.get(arm.name) for arm in c.arms]
@@ -172,10 +248,12 @@ def comparison_grid(comparison: Contrast, dead: Mapping[str, float] = NO_SHARES)
         *map(Column, (c.metric, *(["dead units"] if any_dead else []), "difference", "its interval")),
         Column("verdict", numeric=False),
     )
-    last = ("p", "95 % interval", "sd", *(["diverged"] if any_diverged else []), "trials", "trial", "epochs")
+    chosen = ["trial", "epochs"] if c.repeats is None else []
+    last = ("p", "95 % interval", "sd", *(["diverged"] if any_diverged else []), "trials", *chosen)
     rows = []
     for arm, found, share in zip(c.arms, c.differences, shares, strict=True):
-        mean, interval = level_cells(c.metric, arm.estimate)
+        level = c.level(arm)
+        mean, interval = level_cells(c.metric, level)
         rows.append(
             (
                 plain(arm.name).removeprefix(f"{c.by} "),
@@ -183,11 +261,10 @@ def comparison_grid(comparison: Contrast, dead: Mapping[str, float] = NO_SHARES)
                 *([MISSING if share is None else f"{share:.0%}"] if any_dead else []),
                 *_difference_cells(c, arm, found),
                 interval,
-                MISSING if arm.estimate is None else _sd_text(c.metric, arm.estimate.sd),
+                MISSING if level is None else _sd_text(c.metric, level.sd),
                 *([str(arm.diverged) if arm.diverged else ""] if any_diverged else []),
                 f"{arm.trials:,}",
-                MISSING if arm.trial is None else str(arm.trial),
-                MISSING if arm.epochs is None else str(arm.epochs),
+                *(MISSING if each is None else str(each) for each in (arm.trial, arm.epochs)[: len(chosen)]),
             )
         )
     return Grid((*columns, *map(Column, last)), tuple(rows))
@@ -238,11 +315,40 @@ def comparison_document(comparison: Contrast) -> dict[str, Any]:
             "level": LEVEL,
             "comparisons": len(c.compared),
             "arms": arms,
+            "repeats": repeats_document(c),
             "conclusion": conclusion(c),
             "remarks": [*methods(c), *warnings(c)],
         }
     )
     return document
+
+
+def repeats_document(comparison: Contrast) -> dict[str, Any] | None:
+    """The repeats as JSON-able values, if there are any: the difference of each, and their mean."""
+    c = comparison.repeated
+    if c is None or c.repeats is None:
+        return None
+    arms = [
+        {
+            "arm": arm.name,
+            "scores": arm.scores.tolist(),
+            "differences": None if place == c.base else (arm.scores - c.baseline.scores).tolist(),
+            "difference": None
+            if found is None
+            else {**estimate_document(found), "p": found.p, "verdict": found.verdict},
+        }
+        for place, (arm, found) in enumerate(zip(c.arms, c.differences, strict=True))
+    ]
+    how = c.repeats
+    return {
+        "asked": how.asked,
+        "done": c.seeds,
+        "seeds": how.seeds,
+        "rows": str(how.rows),
+        "overlap": how.overlap,
+        "paired": c.paired,
+        "arms": arms,
+    }
 
 
 def estimate_document(found: Estimate | Difference | None) -> dict[str, Any]:

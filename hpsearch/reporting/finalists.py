@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hpsearch.errors import plural
 from hpsearch.reporting.grids import Column, Grid, thinned_epochs
-from hpsearch.results.confirmation import BEST, LAST, Confirmation, confirmed_frame, finalist_curves
+from hpsearch.results.confirmation import (
+    BEST,
+    LAST,
+    VALIDATION,
+    Confirmation,
+    Finalist,
+    confirmed_frame,
+    finalist_curves,
+)
 from hpsearch.stats import LEVEL, chance_of_best
 from hpsearch.text import (
     MISSING,
@@ -53,7 +62,9 @@ def finalists_title(c: Confirmation) -> str:
 
 
 def finalists_grid(c: Confirmation) -> Grid:
-    """One row a finalist, best first: rank, score, distance to the best, and what it was selected at."""
+    """One row a finalist, the one to use first: rank, score, distance to the first, validation on the fresh
+    seeds, and what it was selected at.
+    """
     frame = confirmed_frame(c)
     names = [str(name) for name in frame.columns if str(name).startswith("param_")]
     columns = [
@@ -61,13 +72,13 @@ def finalists_grid(c: Confirmation) -> Grid:
         Column("trial"),
         *map(Column, (c.metric, "95 % interval")),
         *(Column(name.removeprefix("param_"), not isinstance(frame[name].iloc[0], str)) for name in names),
-        *map(Column, ("to the best", "its interval", "selected at", "shrinkage")),
+        *map(Column, ("to the first", "its interval", "validation", "selected at")),
     ]
     columns += [Column("diverged")] if frame["diverged"].any() else []
     rows = []
     for row in frame.to_dict("records"):
-        to_best = [row[name] for name in ("difference", "difference_low", "difference_high")]
-        known = [value for value in to_best if not missing(value)]
+        to_first = [row[name] for name in ("difference", "difference_low", "difference_high")]
+        known = [value for value in to_first if not missing(value)]
         difference, *ends = signed_texts(c.metric, *known) or [""]
         cells = [
             rank_text(row["rank_low"], row["rank_high"]),
@@ -77,8 +88,8 @@ def finalists_grid(c: Confirmation) -> Grid:
             *(parameter_text(row[name]) for name in names),
             difference,
             " … ".join(ends) or ("the same" if difference else ""),
+            metric_text(c.metric, row["again"]),
             metric_text(c.metric, row["selected"]),
-            drop_text(c.metric, row["shrinkage"]),
         ]
         cells += [f"{row['diverged']} of {c.seeds}"] if frame["diverged"].any() else []
         rows.append(tuple(cells))
@@ -86,7 +97,7 @@ def finalists_grid(c: Confirmation) -> Grid:
 
 
 def verdict(c: Confirmation) -> str:
-    """One sentence: which trial is the best, or which cannot be told apart."""
+    """Which trial to use, how good it is, and which cannot be told apart from it."""
     best, tied = c.best, c.tied
     if best.estimate is None:
         return (
@@ -97,22 +108,40 @@ def verdict(c: Confirmation) -> str:
         found += f" ({interval_text(c.metric, best.estimate.low, best.estimate.high)})"
     if len(c.finalists) == 1:
         return f"Trial {best.trial} has {found} on {c.part} rows."
+    by = "in the search" if c.part == VALIDATION else "by validation on fresh seeds"
     if len(tied) == 1:
         others = "the other one" if len(c.finalists) == 2 else f"the other {len(c.finalists) - 1}"
+        if c.above:
+            return f"Trial {best.trial}, the first {by}, has {found} on {c.part} rows. {_above(c)}"
         return f"Trial {best.trial} is better than {others}: {found} on {c.part} rows."
-    names = [str(each.trial) for each in tied[:_NAMED]]
-    if len(tied) > _NAMED:
-        names = [*names[:-1], f"{len(tied) - _NAMED + 1} more"]
+    low, high = c.ranking.ranks[c.order[0]]
+    said = (
+        f"Trials {_named(tied)} cannot be told apart (rank {rank_text(low, high)}); "
+        f"{best.trial}, the first {by}, has {found} on {c.part} rows. "
+    )
+    return said + (_above(c) if c.above else "Choose among them by what else counts, such as size.")
+
+
+def _named(finalists: Sequence[Finalist]) -> str:
+    names = [str(each.trial) for each in finalists[:_NAMED]]
+    if len(finalists) > _NAMED:
+        names = [*names[:-1], f"{len(finalists) - _NAMED + 1} more"]
+    return listed(names)
+
+
+def _above(c: Confirmation) -> str:
+    """That some score better than the one to use, and what it would mean to take one of them instead."""
+    trials, score = ("Trial", "scores") if len(c.above) == 1 else ("Trials", "score")
     return (
-        f"Trials {listed(names)} cannot be told apart (rank {rank_text(1, len(tied))}); the first has "
-        f"{found}. Choose among them by what else counts, such as size."
+        f"{trials} {_named(c.above)} {score} clearly better there; a trial chosen for its score on these "
+        f"{c.part} rows is flattered by it."
     )
 
 
 def shrinkage_sentence(c: Confirmation) -> str | None:
     """How much of what the trials promised on validation was luck, and of what."""
     frame = confirmed_frame(c).dropna(subset=["mean", "again"])
-    if frame.empty or c.part == "validation":
+    if frame.empty or c.part == VALIDATION:
         return None
     selected, again, mean = (float(frame[name].mean()) for name in ("selected", "again", "mean"))
     sign = 1.0 if c.maximize else -1.0
@@ -122,7 +151,7 @@ def shrinkage_sentence(c: Confirmation) -> str | None:
     sure = "flatter" if rows > 0 else "are harder,"
     return (
         f"Selected at {levels[0]} validation {c.metric}; retrained on fresh seeds they average {levels[1]} "
-        f"({drop_text(c.metric, seed)}{unit} were luck of seed and epoch), and {levels[2]} on the {c.part} "
+        f"({drop_text(c.metric, seed)}{unit} were luck), and {levels[2]} on the {c.part} "
         f"set (the validation rows, on which they were chosen, {sure} by "
         f"{drop_text(c.metric, abs(rows))}{unit})."
     )
@@ -166,24 +195,24 @@ def uses_sentence(c: Confirmation) -> str:
 
 def finalists_warnings(c: Confirmation) -> list[str]:
     """How much of what was selected was luck, and what makes the scores flatter."""
-    lines = [line for line in [shrinkage_sentence(c)] if line]
-    return [
-        *lines,
-        *([NO_TEST] if c.part == "validation" else []),
-        *([uses_sentence(c)] if len(c.uses) > 1 else []),
-    ]
+    found = [shrinkage_sentence(c), NO_TEST if c.part == VALIDATION else None]
+    return [line for line in (*found, uses_sentence(c) if len(c.uses) > 1 else None) if line]
 
 
 def finalists_methods(c: Confirmation) -> list[str]:
     """What the numbers cover, and how they are made."""
+    lines = [line for line in [chance_sentence(c)] if line]
+    if c.part != VALIDATION and len(c.finalists) > 1:
+        lines.append(
+            "The first is chosen by validation on the fresh seeds, not by its score, so the choice does not "
+            "flatter its score."
+        )
     divided = ", and other splits into training and validation" if c.resampled else " on this split"
-    covers = (
+    lines.append(
         f"Intervals cover other initial weights and row orders{divided}; other {c.part} rows would vary "
         f"more. {c.ranking.method}"
     )
-    return [
-        line for line in (chance_sentence(c), covers, uses_sentence(c) if len(c.uses) <= 1 else None) if line
-    ]
+    return [*lines, *([uses_sentence(c)] if len(c.uses) <= 1 else [])]
 
 
 def confirmation_document(c: Confirmation) -> dict[str, Any]:
@@ -206,6 +235,7 @@ def confirmation_document(c: Confirmation) -> dict[str, Any]:
             "level": LEVEL,
             "method": c.ranking.method,
             "verdict": verdict(c),
+            "recommended": c.best.trial,
             "uses": [
                 {
                     "purpose": use.purpose,

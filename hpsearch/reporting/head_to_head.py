@@ -10,9 +10,13 @@ import numpy as np
 from hpsearch.errors import plural
 from hpsearch.reporting.blocks import TERMINAL, Block, Remarks, Section, Sentence, Table, Tone
 from hpsearch.reporting.comparison import (
+    by_repeat,
     change_text,
     estimate_document,
     level_cells,
+    repeats_document,
+    repeats_remarks,
+    scope,
     verdict_text,
 )
 from hpsearch.reporting.finalists import NO_TEST
@@ -60,19 +64,28 @@ def title(v: Contrast) -> str:
     rows = plural(a.rows, f"{v.part} row")
     if a.rows != b.rows:
         rows = f"{a.rows:,} and {b.rows:,} {v.part} rows"
-    return f"each on {v.seeds} fresh seeds, scored on {rows}, {_PAIRED[v.pairing]}"
+    alone = "on the studies' own splits alone: " if v.answer is not v else ""
+    return f"{alone}each on {v.seeds} fresh seeds, scored on {rows}, {_PAIRED[v.pairing]}"
 
 
 def verdict(v: Contrast) -> str:
     """One sentence: how far the second is from the first, and what that means."""
+    v = v.answer
     (a, b), found = v.arms, v.differences[-1]
-    names = f"{B} ({b.name}) against {A} ({a.name})"
+    names = f"{B} ({_name(v, b)}) against {A} ({_name(v, a)}){scope(v)}"
     if found is None:
         lost = " and ".join(f"{letter} diverged with {side.diverged}" for letter, side in _sides(v))
-        return f"{names}: of {v.seeds} seeds, {lost}; what is left is too little to compare."
+        return f"{names}: of {plural(v.seeds, v.unit)}, {lost}; what is left is too little to compare."
     p = "p < 0.001" if found.p < 0.001 else f"p {found.p:.3f}"
-    change = change_text(v.metric, found, "95 % interval ", f", {p}" if found.ends else "")
+    over = f", {plural(v.seeds, 'repeat')}" if v.repeats else ""
+    change = change_text(v.metric, found, "95 % interval ", f", {p}{over}" if found.ends else over)
     return f"{names}: {v.metric} {change}: {verdict_text(v, b, found, B, A)}."
+
+
+def _name(v: Contrast, side: Arm) -> str:
+    """What a side is called: repeats of a study choose a trial each time."""
+    anew = v.repeats is not None and side.choice is not Choice.ASKED
+    return f"study {plain(side.study)}" if anew else side.name
 
 
 def by_seed_sentence(v: Contrast) -> str | None:
@@ -81,7 +94,7 @@ def by_seed_sentence(v: Contrast) -> str | None:
     None where it would contradict the verdict, because that is about more than seeds: about other rows, too.
     """
     found = v.by_seed
-    if found is None or v.counts_rows:
+    if found is None or v.counts_rows or v.answer is not v:
         return None
     share = found.better
     if v.finding == EQUAL and not share.low <= 0.5 <= share.high:
@@ -97,32 +110,38 @@ def by_seed_sentence(v: Contrast) -> str | None:
 
 def gate_sentence(v: Contrast) -> str | None:
     """Whether the second is a regression, why, and what loss is not excluded."""
+    v = v.answer
     found = v.regression
     if found is None or v.margin is None:
         return None
     a, b = v.arms
     allowed = f"worse than {A} by more than {v.margin.text(v.metric)}"
     if found.diverges:
-        return f"Regression: {B} diverged with {b.diverged} of {v.seeds} fresh seeds, {A} with {a.diverged}."
+        of = plural(v.seeds, "repeat" if v.repeats else "fresh seed")
+        return f"Regression: {B} diverged with {b.diverged} of {of}, {A} with {a.diverged}."
     if found.tripped and found.bound is not None:
         unit = " points" if is_share(v.metric) else ""
         beyond = signed_texts(v.metric, -found.bound)[0].removeprefix("+")
         return f"Regression: {B} is {allowed}, with 95 % confidence by at least {beyond}{unit} more."
     if found.bound is None:
-        return f"Undecided: the seeds where neither diverged are too few to tell whether {B} is {allowed}."
+        return (
+            f"Undecided: the {v.unit}s where neither diverged are too few to tell whether {B} is {allowed}."
+        )
     if found.excluded:
         still = f"{B} is no worse than {A}"
         if found.loss:
             still = f"{B} loses no more than {_loss(v.metric, found.loss)}"
         return f"No regression: with 95 % confidence {still}; {v.margin.text(v.metric)} are allowed."
     return (
-        f"Not shown to be a regression, that is, {allowed}. But {_open_loss(v)}. Seeds alone would call an "
-        f"equal {B} a regression in at most {100 * found.error:g} % of comparisons."
+        f"Not shown to be a regression, that is, {allowed}. But {_open_loss(v)}. "
+        f"{'Chance' if v.repeats else 'Seeds'} alone would call an equal {B} a regression in at most "
+        f"{100 * found.error:g} % of comparisons."
     )
 
 
 def strict_sentence(v: Contrast) -> str | None:
     """Why a loss of more than is allowed is not excluded, although no regression is shown; None if it is."""
+    v = v.answer
     found = v.regression
     if found is None or v.margin is None or found.excluded:
         return None
@@ -131,23 +150,34 @@ def strict_sentence(v: Contrast) -> str | None:
 
 def advice_for_strict(v: Contrast) -> str:
     """What to do where a loss of more than is allowed is not excluded: more seeds, where they can help."""
+    v = v.answer
     found, margin = v.differences[-1], v.margin
     if found is not None and margin is not None:
         loss = -found.mean if v.maximize else found.mean
         scores = v.arms[0].scores
         allowed = margin.absolute(v.metric) + margin.relative(v.metric) * abs(float(np.nanmean(scores)))
         if loss > allowed:
-            return f"{B}'s estimated loss, {_loss(v.metric, loss)}, is already more: seeds will not help"
-    return f"Compare on more seeds: --seeds {4 * v.seeds}"
+            return f"{B}'s estimated loss, {_loss(v.metric, loss)}, is already more: {v.unit}s will not help"
+    return more_of(v)
+
+
+def more_of(v: Contrast) -> str:
+    """How to know more."""
+    v = v.answer
+    if v.repeats is None:
+        return f"Compare on more seeds: --seeds {4 * v.seeds}"
+    if v.repeats.overlap * v.seeds < 1:
+        return f"Compare on more repeats: --repeats {4 * v.seeds}"
+    return "More repeats help little, since their splits share rows: allow more, or add data"
 
 
 def _open_loss(v: Contrast) -> str:
     """What cannot be excluded with these rows and seeds."""
     found, (a, b) = v.regression, v.arms
     assert found is not None
-    where = f"with these {plural(b.rows, f'{v.part} row')} and {plural(v.seeds, 'seed')}"
+    where = f"with these {plural(b.rows, f'{v.part} row')} and {plural(v.seeds, v.unit)}"
     if b.diverged > a.diverged:
-        return f"{B} diverged with {b.diverged} of {v.seeds} seeds, {A} with {a.diverged}"
+        return f"{B} diverged with {b.diverged} of {plural(v.seeds, v.unit)}, {A} with {a.diverged}"
     if found.loss is None:
         return f"{where} no loss is excluded: they are too few to tell"
     return f"{where} a loss of up to {_loss(v.metric, found.loss)} is not excluded"
@@ -161,24 +191,25 @@ def _loss(metric: str, value: float) -> str:
 
 def undecided(v: Contrast) -> bool:
     """Whether a regression was asked for and nothing is known of it, since the second diverged too often."""
+    v = v.answer
     found, (a, b) = v.regression, v.arms
     return found is not None and found.bound is None and not found.tripped and b.diverged > a.diverged
 
 
 def remarks(v: Contrast) -> list[str]:
     """What the reader must know to take the numbers for no more than they are."""
-    lines = [_about(v)]
+    lines = [_about(v)] if v.answer is v else _about_repeats(v.answer)
     if v.recognised:
         lines.append(
             "The files differ, but hold the same rows: targets, or features of the same names, are the same "
             "in the same order."
         )
-    if v.same:
+    if v.answer is v and v.same:
         lines.append("Both are the same configuration: with a seed they come out the same.")
     if v.part != "test":
         lines.append(NO_TEST)
     choices = {side.choice for _, side in _sides(v)}
-    if Choice.CONFIRMED in choices and len(choices) > 1:
+    if v.answer is v and Choice.CONFIRMED in choices and len(choices) > 1:
         letter, other = (A, B) if v.arms[0].choice is Choice.CONFIRMED else (B, A)
         lines.append(
             f"{letter} was chosen by its score on the {v.part} set among finalists, {other} was not: that "
@@ -201,6 +232,20 @@ def remarks(v: Contrast) -> list[str]:
                 f"Study {study} has looked at its test set {looks} times: each look makes the best of "
                 "what it showed look better than it is."
             )
+    return lines
+
+
+def _about_repeats(over: Contrast) -> list[str]:
+    """What the interval over repeats is about, and what it rests on."""
+    lines = repeats_remarks(over)
+    a, b = over.arms
+    if over.paired and np.array_equal(a.losses, b.losses, equal_nan=True):
+        lines.append("Both come out the same in every repeat: they do the same, from another seed at most.")
+    if Choice.ASKED in (a.choice, b.choice):
+        lines.append(
+            "A trial that is given by its number was chosen on rows that some of the repeats score: that "
+            "flatters it a little."
+        )
     return lines
 
 
@@ -306,6 +351,7 @@ def compare_sections(v: Contrast) -> list[Section]:
         first, *others = sentences(v)
         yield Sentence(first, Tone.VERDICT)
         yield from map(Sentence, others)
+        yield from map(Sentence, by_repeat(v))
         yield Table(sides_grid(v), title(v), all_with="--format json")
         yield Remarks(remarks(v))
         if (anytime := anytime_grid(v)) is not None:
@@ -318,7 +364,7 @@ def compare_sections(v: Contrast) -> list[Section]:
 
 def two_document(v: Contrast) -> dict[str, Any]:
     """As JSON-able values; differences are in the metric's own unit, B minus A."""
-    found, gate, seeds = v.differences[-1], v.regression, v.by_seed
+    found, gate, seeds = v.differences[-1], v.answer.regression, v.by_seed
     difference = (
         found
         and seeds
@@ -364,10 +410,11 @@ def two_document(v: Contrast) -> dict[str, Any]:
             "paired": v.paired,
             "same_rows": v.pairing is not Pairing.NOTHING,
             "level": LEVEL,
-            "finding": v.finding,
+            "finding": v.answer.finding,
             "verdict": verdict(v),
             "difference": difference,
             "regression": regression,
+            "repeats": repeats_document(v),
             "a": _side_document(v.arms[0], v.metric),
             "b": _side_document(v.arms[1], v.metric),
             "remarks": remarks(v),

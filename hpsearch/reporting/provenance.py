@@ -7,6 +7,7 @@ from shlex import quote
 from typing import Any
 
 from hpsearch.results.frames import Report
+from hpsearch.study.file import score_of
 from hpsearch.text import plain, toml_value
 
 _OTHER_NAMES = {
@@ -92,12 +93,9 @@ def next_commands(report: Report, storage: str = "") -> list[str]:
 
 
 def study_toml(document: Mapping[str, Any]) -> str:
-    """The resolved study as a study file: every key, what is null left out.
-
-    Studies of earlier versions were ranked by their best epoch, without a key that says so.
-    """
+    """The resolved study as a study file: every key but those that are null, and the score in any case."""
     lines: list[str] = []
-    train = {"score": "best", **document.get("train", {})}
+    train = {**document["train"], "score": score_of(document)}
     for section, table in {**document, "train": train}.items():
         for inner in table if isinstance(table, list) else [table]:
             lines.append(f"[[{section}]]" if isinstance(table, list) else f"[{section}]")

@@ -14,6 +14,12 @@ from typing import Any
 from hpsearch.errors import NothingToShowError, plural
 from hpsearch.records import State
 from hpsearch.reporting import answer
+from hpsearch.reporting.baselines import (
+    baselines_document,
+    baselines_grid,
+    baselines_remarks,
+    baselines_sentence,
+)
 from hpsearch.reporting.blocks import (
     EVERYWHERE,
     LATEX,
@@ -46,8 +52,10 @@ from hpsearch.reporting.charts.fresh_seeds import comparison_charts, confirmed_c
 from hpsearch.reporting.charts.front import front_charts
 from hpsearch.reporting.charts.lessons import importances_chart, interaction_charts, isolation_charts
 from hpsearch.reporting.charts.parallel import parallel_chart
+from hpsearch.reporting.charts.predicted import predicted_chart
 from hpsearch.reporting.charts.spec import Chart
 from hpsearch.reporting.comparison import (
+    by_repeat,
     comparison_document,
     comparison_grid,
     conclusion,
@@ -84,6 +92,7 @@ from hpsearch.reporting.lessons import (
     pair_blocks,
     verdict_blocks,
 )
+from hpsearch.reporting.outcome import confusion_grid, confusion_sentence, outcome_document
 from hpsearch.reporting.provenance import commands, next_commands, provenance_rows, study_toml
 from hpsearch.results.advice import Advised, advised, remedy_command
 from hpsearch.results.confirmation import Confirmation
@@ -254,6 +263,58 @@ def _confirmed(source: Source) -> Section | None:
     return None if c is None else confirmed_section(c, source.methods)
 
 
+def _baselines(source: Source) -> Section | None:
+    report = source.report
+    if not report.baselines:
+        return None
+
+    def blocks() -> Iterator[Block]:
+        if said := baselines_sentence(report):
+            yield Sentence(f"{begun(said)}.", Tone.VERDICT)
+        yield Table(baselines_grid(report), "simple models on the same splits", all_with="")
+        how, *rare = baselines_remarks(report)
+        yield Remarks(rare)
+        yield Remarks([how], formats=source.methods)
+
+    return Section(
+        "baselines",
+        "Baselines",
+        blocks,
+        untitled=TERMINAL,
+        json=lambda: baselines_document(report),
+        json_key="baselines",
+    )
+
+
+def _outcome(source: Source) -> Section | None:
+    report, c = source.report, source.report.confirmation
+    if c is None or not (c.best.counts.size or len(c.best.pairs)):
+        return None
+    classes = [str(name) for name in report.record.data_summary.get("classes") or ()]
+    if len(classes) != len(c.best.counts):
+        return None
+    target = str(report.record.document["data"].get("target") or "target")
+
+    def blocks() -> Iterator[Block]:
+        if classes:
+            yield Sentence(confusion_sentence(c))
+            yield Table(confusion_grid(c, classes), "rows by true class, over all seeds", all_with="")
+        yield Charts(
+            lambda _: _some(predicted_chart(c, target)),
+            file="predicted.png",
+            caption="Predicted against true targets",
+        )
+
+    return Section(
+        "outcome",
+        "Confusion matrix" if classes else "Predicted against true",
+        blocks,
+        formats=MARKDOWN | PAGE,
+        json=lambda: outcome_document(c, classes),
+        json_key="outcome",
+    )
+
+
 def _front(source: Source) -> Section | None:
     report, top = source.report, source.top
     if not len(report.front):
@@ -321,14 +382,22 @@ def _compared(source: Source) -> Section | None:
     def blocks() -> Iterator[Block]:
         yield Sentence(conclusion(c), Tone.VERDICT)
         yield Charts(
-            lambda _: comparison_charts(c),
+            lambda _: comparison_charts(c.answer),
             heading=3,
             panels="panels wide",
             file="comparison.png",
-            caption="Scores by seed, with means and intervals",
+            caption=f"Scores by {c.answer.unit}, with means and intervals",
         )
         caption = f"{subject}: each one's best trial, retrained"
-        yield Table(comparison_grid(c, dead_units(source.report)), caption, all_with="--format json")
+        dead = dead_units(source.report)
+        if c.answer is not c:
+            over = f"{subject}: over {plural(c.answer.seeds, 'repeat')}"
+            yield Table(comparison_grid(c.answer, dead), over, all_with="--format json")
+            yield from map(Sentence, by_repeat(c))
+            alone = f"{caption}, on this split alone"
+            yield Table(comparison_grid(c, dead), alone, formats=EVERYWHERE - TERMINAL)
+        else:
+            yield Table(comparison_grid(c, dead), caption, all_with="--format json")
         yield Remarks(warnings(c))
         yield Remarks(methods(c), formats=source.methods)
 
@@ -492,6 +561,8 @@ SECTIONS: Mapping[str, Maker] = MappingProxyType(
     {
         "answer": _answer,
         "confirmed": _confirmed,
+        "baselines": _baselines,
+        "outcome": _outcome,
         "front": _front,
         "ranked": _ranked,
         "curves": _curves,

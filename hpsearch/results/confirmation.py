@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -11,18 +11,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from hpsearch.records import FloatArray, valid_place
+from hpsearch.records import VALID_LOSS, FloatArray, IntArray, valid_place
 from hpsearch.stats import LEVEL, Estimate, Pair, Ranking, Scored, rank_arms
+
+TEST, VALIDATION = "test", "validation"
+"""Splits that are scored."""
 
 
 @dataclass(frozen=True)
 class Retrained(Scored):
     """A configuration on each of some fresh seeds.
 
-    trial: whose it is. epochs: trained for. scores, losses: [seeds] on the scored split, NaN where it
-    diverged. curves: one per seed, [epochs, columns] as in records.Segment, on training and validation, up to
-    the epoch in which it diverged. params: the searched ones.
+    trial: whose it is. epochs: after which it was scored. scores, losses: [seeds] on the scored split, NaN
+    where it diverged. curves: one per seed, [epochs, columns] as in records.Segment, on training and
+    validation, up to the last epoch that was trained or the one in which it diverged. params: the searched
+    ones. What it says of the scored rows, empty where that is not stored: counts: [classes, classes] rows by
+    true, then by predicted class, over all seeds; pairs: of a regression [rows, 2] the target and what the
+    first seed predicts, in the target's unit, of the first rows; shares: [rows] what each of the first rows
+    adds to the metric (train.metrics.contributions), on average.
     """
 
     trial: int | None
@@ -31,24 +39,42 @@ class Retrained(Scored):
     losses: FloatArray = field(default_factory=lambda: np.empty(0))
     curves: tuple[FloatArray, ...] = ()
     params: dict[str, Any] = field(default_factory=dict)
+    counts: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int64), kw_only=True)
+    pairs: NDArray[np.floating[Any]] = field(default_factory=lambda: np.empty((0, 2)), kw_only=True)
+    shares: NDArray[np.floating[Any]] = field(default_factory=lambda: np.empty(0), kw_only=True)
 
     def validation(self, metric: str) -> FloatArray:
-        """[seeds] validation metric after the last epoch; NaN where it diverged."""
-        place = valid_place(metric)
-        values = np.array([curve[-1, place] for curve in self.curves])
+        """[seeds] validation metric after the scored epoch; NaN where it diverged."""
+        return self._validation(valid_place(metric))
+
+    def _validation(self, place: int) -> FloatArray:
+        at = (self.epochs or 0) - 1
+        values = np.array([curve[min(at, len(curve) - 1), place] for curve in self.curves])
         return np.where(np.isnan(self.scores), np.nan, values) if len(values) else values
 
+    def promise(self, metric: str) -> tuple[float, float]:
+        """The mean validation metric and loss of the seeds with a score, after the scored epoch; NaN without
+        any.
+        """
+        values, losses = (self._validation(place) for place in (valid_place(metric), VALID_LOSS))
+        there = ~np.isnan(values)
+        return (
+            (float(values[there].mean()), float(losses[there].mean()))
+            if there.any()
+            else (math.nan, math.nan)
+        )
+
     def learning(self, metric: str) -> FloatArray:
-        """[epochs] mean validation metric of the seeds that trained to the end."""
-        place = valid_place(metric)
-        whole = [curve[:, place] for curve in self.curves if len(curve) == self.epochs]
+        """[epochs] mean validation metric, up to the scored epoch, of the seeds that got there."""
+        place, last = valid_place(metric), self.epochs or 0
+        whole = [curve[:last, place] for curve in self.curves if len(curve) >= last]
         means: FloatArray = np.mean(whole, axis=0) if whole else np.full(self.epochs or 0, np.nan)
         return means
 
 
 @dataclass(frozen=True)
 class Finalist(Retrained):
-    """One of the best trials by validation, retrained on fresh seeds for the epochs after which it was best.
+    """One of the best trials by validation, retrained on fresh seeds.
 
     selected: the validation metric that selected it.
     """
@@ -95,38 +121,62 @@ class Confirmation:
         """Of the finalists by their scores."""
         return rank_arms(np.array([finalist.scores for finalist in self.finalists]), self.maximize)
 
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """Places of the finalists, first the one to use. No score has a say in it, so the score of the first
+        is no best of several: it is what another test set of this size would give, too.
+
+        By the mean validation metric on the fresh seeds, then by the loss; those that diverged more often
+        come later. Where validation is what is scored, by the trials' own values, from other seeds.
+        """
+        sign = -1.0 if self.maximize else 1.0
+
+        def key(place: int) -> tuple[float, ...]:
+            each = self.finalists[place]
+            metric, loss = (math.nan, math.nan) if self.part == VALIDATION else each.promise(self.metric)
+            return each.diverged, *(math.inf if math.isnan(v) else v for v in (sign * metric, loss)), place
+
+        return tuple(sorted(range(len(self.finalists)), key=key))
+
     @property
     def ranked(self) -> list[Finalist]:
-        """The finalists, best score first."""
-        return [self.finalists[place] for place in self.ranking.order]
+        """The finalists in the order of preference, see `order`."""
+        return [self.finalists[place] for place in self.order]
 
     @property
     def best(self) -> Finalist:
-        """The one with the best mean score."""
+        """The one to use."""
         return self.ranked[0]
 
     @property
     def tied(self) -> list[Finalist]:
-        """The best one and all that are indistinguishable from it, best first."""
-        ranks = self.ranking.ranks
-        return [self.finalists[place] for place in self.ranking.order if ranks[place][0] == 1]
+        """The one to use, and all whose scores cannot be told apart from its own."""
+        return [self.best, *self._others(lambda pair: not pair.clear)]
+
+    @property
+    def above(self) -> list[Finalist]:
+        """Those with clearly better scores than the one to use."""
+        return self._others(lambda pair: pair.clear and (pair.mean > 0) == self.maximize)
+
+    def _others(self, chosen: Callable[[Pair], bool]) -> list[Finalist]:
+        pairs = self.ranking.against(self.order[0])
+        return [self.finalists[at] for at in self.order if (pair := pairs[at]) is not None and chosen(pair)]
 
 
 def confirmed_frame(confirmation: Confirmation) -> pd.DataFrame:
-    """One row per finalist, best first.
+    """One row per finalist, the one to use first.
 
-    Columns: rank_low, rank_high: bounds of its rank, with 95 % confidence for all together. trial. selected:
-    the validation metric that selected it. again: the same on fresh seeds, on average. mean, sd, low, high:
-    of the scores, with a 95 % interval. shrinkage: by how much the score falls short of `selected`.
-    difference, difference_low, difference_high, p: to the best one, corrected for all comparisons. seeds,
-    diverged, epochs, param_….
+    Columns: rank_low, rank_high: bounds of its rank by score, with 95 % confidence for all together. trial.
+    selected: the validation metric that selected it. again: the same on fresh seeds, on average: what it
+    promises. mean, sd, low, high: of the scores, with a 95 % interval. shrinkage: by how much the score falls
+    short of `selected`. difference, difference_low, difference_high, p: to the first one, corrected for all
+    comparisons. seeds, diverged, epochs, param_….
     """
     rows = []
-    for place in confirmation.ranking.order:
+    to_first = confirmation.ranking.against(confirmation.order[0])
+    for place in confirmation.order:
         each = confirmation.finalists[place]
-        found, to_best = each.estimate, confirmation.ranking.to_best[place]
-        again = each.validation(confirmation.metric)
-        again = again[~np.isnan(again)]
+        found, difference = each.estimate, to_first[place]
         sign = 1.0 if confirmation.maximize else -1.0
         low, high = confirmation.ranking.ranks[place]
         rows.append(
@@ -135,13 +185,13 @@ def confirmed_frame(confirmation: Confirmation) -> pd.DataFrame:
                 "rank_high": high,
                 "trial": each.trial,
                 "selected": each.selected,
-                "again": again.mean() if len(again) else np.nan,
+                "again": each.promise(confirmation.metric)[0],
                 **{name: _known(found, name) for name in ("mean", "sd", "low", "high")},
                 "shrinkage": sign * (each.selected - _known(found, "mean")),
-                "difference": _known(to_best, "mean"),
-                "difference_low": _known(to_best, "low"),
-                "difference_high": _known(to_best, "high"),
-                "p": _known(to_best, "p"),
+                "difference": _known(difference, "mean"),
+                "difference_low": _known(difference, "low"),
+                "difference_high": _known(difference, "high"),
+                "p": _known(difference, "p"),
                 "seeds": len(each.scores) - each.diverged,
                 "diverged": each.diverged,
                 "epochs": each.epochs,
@@ -192,7 +242,7 @@ def still_improving(curves: Sequence[FloatArray], maximize: bool) -> bool:
 
 
 def finalist_curves(confirmation: Confirmation) -> pd.DataFrame:
-    """The validation metric of the finalists over their seeds, best finalist first.
+    """The validation metric of the finalists over their seeds, the one to use first.
 
     Columns: trial, epoch, mean, sd, seeds (not diverged by then), best (the epoch of the best mean),
     improving (whether the trial was still improving at its end).

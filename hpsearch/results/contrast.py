@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -15,9 +15,11 @@ from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray, IntArray, Segment, StudyRecord, Trial, valid_place
 from hpsearch.results.confirmation import Retrained, Use
 from hpsearch.stats import (
+    FEWEST,
     UNCLEAR,
     BySeed,
     Difference,
+    Estimate,
     Regression,
     by_seed,
     comparable,
@@ -168,6 +170,40 @@ class Arm(Retrained):
     stopped: bool = False
 
 
+class Rows(StrEnum):
+    """How the scored rows of one repeat are to those of another.
+
+    SPLIT: drawn from the same rows, so that they overlap. NEW: generated anew. SAME: the source has its own
+    test set.
+    """
+
+    SPLIT = "split"
+    NEW = "new"
+    SAME = "same"
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What stands behind scores of repeats.
+
+    asked: repeats that are wanted; there may be fewer scores. seeds: fresh ones in each repeat. rows: see
+    `Rows`. overlap: scored rows by all others, for `Rows.SPLIT`. noise: of each arm [repeats], the variance
+    that its difference to the baseline owes to a repeat's seeds; NaN if unknown. searched: whether each
+    repeat searches; otherwise it trains the hyper-parameters of given trials.
+    """
+
+    asked: int
+    seeds: int
+    rows: Rows
+    overlap: float
+    noise: tuple[FloatArray, ...]
+    searched: bool = True
+
+
+LEAST_REPEATS = 2
+"""An interval over repeats has a degree of freedom less than there are."""
+
+
 @dataclass(frozen=True)
 class Contrast:
     """Arms on the same number of fresh seeds, scored on "test" or "validation", each against the baseline.
@@ -175,7 +211,8 @@ class Contrast:
     by: what differs. maximize: whether larger scores are better. base: place of the baseline among the arms.
     rows: of the scored split (part). margin: how much worse than the baseline an arm may be, if tested.
     recognised: the arms' data are different files with the same rows. finished: trials of the study that were
-    finished when arms were chosen.
+    finished when arms were chosen. repeated: the same arms over repeats, as a contrast whose seeds are
+    repeats and whose `repeats` say so.
     """
 
     by: str
@@ -190,6 +227,28 @@ class Contrast:
     margin: Margin | None = None
     recognised: bool = False
     finished: int = 0
+    repeats: Repeats | None = None
+    repeated: Contrast | None = None
+
+    @property
+    def answer(self) -> Contrast:
+        """What the verdict rests on: the repeats, if there are enough of them, or else this one split."""
+        over = self.repeated
+        return self if over is None or over.seeds < LEAST_REPEATS else over
+
+    def level(self, arm: Arm) -> Estimate | None:
+        """Mean and interval of an arm's own scores; None for fewer than three."""
+        found = arm.estimate
+        if found is None or found.low is None or found.high is None or not self._overlap:
+            return found
+        wider = math.sqrt(1 + self._overlap * (len(arm.scores) - arm.diverged))
+        low, high = (found.mean + wider * (end - found.mean) for end in (found.low, found.high))
+        return replace(found, low=low, high=high)
+
+    @property
+    def unit(self) -> str:
+        """What each score is of."""
+        return "seed" if self.repeats is None else "repeat"
 
     @property
     def subject(self) -> str:
@@ -209,14 +268,16 @@ class Contrast:
     @property
     def counts_rows(self) -> bool:
         """Whether intervals also cover the draw of rows, since the arms are scored on different ones."""
-        return self.pairing is Pairing.NOTHING and gate_rows(self.metric)
+        return self.repeats is None and self.pairing is Pairing.NOTHING and gate_rows(self.metric)
 
     @cached_property
     def differences(self) -> tuple[Difference | None, ...]:
         """Of every arm to the baseline; None for the baseline and for arms that cannot be compared."""
         base, there = self.baseline.scores, len(self.baseline.scores)
         usable = [
-            place != self.base and len(arm.scores) == there and comparable(base, arm.scores, self.paired)
+            place != self.base
+            and len(arm.scores) == there
+            and comparable(base, arm.scores, self.paired, self._fewest)
             for place, arm in enumerate(self.arms)
         ]
         return tuple(
@@ -227,10 +288,13 @@ class Contrast:
                 paired=self.paired,
                 rows=self._counted(arm),
                 comparisons=sum(usable),
+                overlap=self._overlap,
+                noise=self._noise(place),
+                fewest=self._fewest,
             )
             if use
             else None
-            for arm, use in zip(self.arms, usable, strict=True)
+            for place, (arm, use) in enumerate(zip(self.arms, usable, strict=True))
         )
 
     @property
@@ -241,8 +305,8 @@ class Contrast:
 
     @property
     def finding(self) -> str:
-        """The verdict on the last arm; no clear answer where it cannot be compared."""
-        found = self.differences[-1]
+        """The verdict on the last arm, over repeats if there are any; unclear where it cannot be compared."""
+        found = self.answer.differences[-1]
         return UNCLEAR if found is None else found.verdict
 
     @cached_property
@@ -263,6 +327,9 @@ class Contrast:
             margin=self.margin.absolute(self.metric),
             relative=self.margin.relative(self.metric),
             rows=self._counted(self.arms[-1]),
+            overlap=self._overlap,
+            noise=self._noise(-1),
+            fewest=self._fewest,
         )
 
     @property
@@ -274,6 +341,22 @@ class Contrast:
             and np.array_equal(arm.losses, base.losses, equal_nan=True)
             for arm in self.arms
         )
+
+    @property
+    def _overlap(self) -> float:
+        return 0.0 if self.repeats is None else self.repeats.overlap
+
+    def _noise(self, place: int) -> float:
+        """Of an arm; of unpaired ones nothing is known of the difference."""
+        if self.repeats is None or not self.paired:
+            return 0.0
+        known = self.repeats.noise[place]
+        known = known[np.isfinite(known)]
+        return float(known.mean()) if len(known) else 0.0
+
+    @property
+    def _fewest(self) -> int:
+        return FEWEST if self.repeats is None else LEAST_REPEATS
 
     def _counted(self, arm: Arm) -> tuple[int, int] | None:
         """Rows of the baseline and the arm, where the draw of rows counts."""

@@ -15,6 +15,7 @@ from hpsearch.records import (
     DEAD,
     TRAIN_METRIC,
     VALID_METRIC,
+    Baseline,
     Curves,
     FloatArray,
     IntArray,
@@ -47,7 +48,7 @@ class Report:
 
     trials: see `trials_frame`. curves: trial number → [epochs, columns], see `records.Segment`. comparison:
     the answer to `[compare]`, if stored. confirmation: the finalists on fresh seeds, if trained. notes: what
-    is missing, and why. runs: that trained the study.
+    is missing, and why. runs: that trained the study. baselines: simple models on its data, if trained.
     """
 
     record: StudyRecord
@@ -57,6 +58,7 @@ class Report:
     confirmation: Confirmation | None = None
     notes: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
 
     @property
     def ranked(self) -> pd.DataFrame:

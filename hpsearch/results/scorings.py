@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from hpsearch.errors import StorageError, check_trial
-from hpsearch.records import IntArray, Scoring, State, StudyRecord, Trial, Trials
-from hpsearch.results.confirmation import Confirmation, Finalist, Retrained, Use
+from hpsearch.errors import check_trial
+from hpsearch.records import Baseline, IntArray, Scoring, State, StudyRecord, Trial, Trials
+from hpsearch.results.baselines import BASELINES, stored_baselines, unpack_baselines
+from hpsearch.results.confirmation import TEST, Confirmation, Finalist, Retrained, Use
 from hpsearch.results.contrast import Arm, Contrast
 from hpsearch.results.frames import Report, check_finished, trials_frame, with_note
+from hpsearch.results.packed import unpacked
+from hpsearch.results.repeats import REPEAT, Asked, over_repeats, repeats_in
 from hpsearch.store import StudyStore
 
 CONFIRMATION, COMPARISON = "confirmation", "comparison"
-TEST, VALIDATION = "test", "validation"
+_SAID = ("counts", "pairs", "shares")
+"""What finalists say of single rows; earlier versions stored nothing of it."""
 
 
 def pack(finalists: Sequence[Retrained], complete: int) -> bytes:
@@ -33,6 +36,7 @@ def pack(finalists: Sequence[Retrained], complete: int) -> bytes:
     }
     for place, each in enumerate(finalists):
         arrays |= {f"curve.{place}.{index}": curve for index, curve in enumerate(each.curves)}
+        arrays |= {f"{name}.{place}": getattr(each, name) for name in _SAID if getattr(each, name).size}
     packed: bytes = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     return packed
 
@@ -55,7 +59,7 @@ def confirmation_of(
     complete = (
         value for value, state in zip(joined.value, joined.state, strict=True) if state is State.COMPLETE
     )
-    with _arrays(record, last) as arrays:
+    with unpacked(record.name, last) as arrays:
         about = last.about
         finalists = tuple(
             _finalist(trials[number], about["epochs"][place], place, arrays)
@@ -74,6 +78,19 @@ def confirmation_of(
             values=tuple(value for value in complete if value is not None and math.isfinite(value)),
             study=record.name,
         )
+
+
+def baselines_of(record: StudyRecord, scorings: Sequence[Scoring]) -> tuple[Baseline, ...]:
+    """The stored baselines; none in studies of earlier versions, or where the study file leaves them out.
+
+    Raises:
+        StorageError: what is stored of them cannot be read.
+    """
+    stored = stored_baselines(scorings) if record.document["study"].get("baselines", True) else None
+    if stored is None:
+        return ()
+    with unpacked(record.name, stored) as arrays:
+        return unpack_baselines(stored.about, arrays)
 
 
 def store_comparison(store: StudyStore, found: Contrast) -> None:
@@ -97,6 +114,7 @@ def store_comparison(store: StudyStore, found: Contrast) -> None:
         "baseline": found.base,
         "finished": found.finished,
         "compare": store.record.document["compare"],
+        "of": Asked.of_arms(store.record).of,
     }
     arrays = {
         "scores": np.array([arm.scores for arm in arms]),
@@ -110,22 +128,20 @@ def store_comparison(store: StudyStore, found: Contrast) -> None:
 def comparison_of(
     record: StudyRecord, trials: Sequence[Trial], scorings: Sequence[Scoring]
 ) -> Contrast | None:
-    """The last stored answer to what the study's `[compare]` asks now, or None.
+    """The last stored answer to what the study's `[compare]` asks now with its repeats, or None.
 
     trials: the study's, in number order. scorings: all of them; those of earlier versions have no numbers.
 
     Raises:
         StorageError: what is stored of it cannot be read.
     """
-    asked = record.document.get("compare")
-    stored = (each for each in reversed(scorings) if each.purpose == COMPARISON and each.data)
-    last = next((each for each in stored if asked and each.about.get("compare") == asked), None)
+    last = _last_comparison(record, scorings)
     if last is None:
         return None
-    with _arrays(record, last) as arrays:
+    with unpacked(record.name, last) as arrays:
         about = last.about
         scored = {int(place): at for at, place in enumerate(arrays["places"])}
-        return Contrast(
+        found = Contrast(
             by=about["by"],
             metric=record.metric,
             maximize=record.direction == "maximize",
@@ -139,6 +155,31 @@ def comparison_of(
             rows=about["rows"],
             finished=about["finished"],
         )
+    wanted = Asked.of_arms(record)
+    wanted = replace(wanted, of=about.get("of", wanted.of))
+    return over_repeats(found, wanted, [repeats_in(record.name, scorings, wanted)])
+
+
+def is_current(record: StudyRecord, trials: Sequence[Trial], scorings: Sequence[Scoring]) -> bool:
+    """Whether the last stored answer, perhaps without all of its repeats, is of the study as it is now."""
+    last = _last_comparison(record, scorings)
+    if last is None:
+        return False
+    of = Asked.of_arms(record).of
+    return bool(last.about["finished"] == finished(trials) and last.about.get("of", of) == of)
+
+
+def _last_comparison(record: StudyRecord, scorings: Sequence[Scoring]) -> Scoring | None:
+    asked = record.document.get("compare")
+    stored = (each for each in reversed(scorings) if each.purpose == COMPARISON and each.data)
+    return next((each for each in stored if asked and _same_question(each.about.get("compare"), asked)), None)
+
+
+def _same_question(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
+    """Whether the answer to one is that to the other; repeats of it are scorings of their own."""
+    return before is not None and all(
+        before.get(key) == now.get(key) for key in {*before, *now} - {"repeats"}
+    )
 
 
 def _stored_arm(
@@ -210,11 +251,15 @@ def _looks(scorings: Sequence[Scoring]) -> list[tuple[Scoring, int, int]]:
     """Scorings that are looks of their own, with the trials that each scored and the seeds.
 
     An answer on the validation split is none: all trials were chosen there. Nor is one with the numbers of an
-    earlier one: trials added since changed no arm's best.
+    earlier one: trials added since changed no arm's best. Nor are baselines: a look counts because a network
+    may be chosen by it, which flatters it; these score no network, and nothing about them is chosen. Repeats
+    choose nothing either, and score other splits.
     """
     looks, seen = list[tuple[Scoring, int, int]](), []
     for each in scorings:
         about = each.about
+        if each.purpose in (BASELINES, REPEAT):
+            continue
         if each.purpose == COMPARISON and "by" in about:
             numbers = [about[name] for name in ("by", "trials", "seeds", "rows")]
             if about.get("part", TEST) != TEST or numbers in seen:
@@ -228,25 +273,8 @@ def _finalist(trial: Trial, epochs: int, place: int, arrays: Mapping[str, Any]) 
     scores, losses = arrays["scores"][place], arrays["losses"][place]
     curves = tuple(arrays[f"curve.{place}.{index}"] for index in range(len(scores)))
     selected = float("nan") if trial.value is None else trial.value
-    return Finalist(trial.number, epochs, scores, losses, curves, trial.params, selected)
-
-
-@contextmanager
-def _arrays(record: StudyRecord, scoring: Scoring) -> Iterator[dict[str, Any]]:
-    """The arrays of a scoring; an error in the `with` means that they or its `about` are damaged.
-
-    Raises:
-        StorageError: they are not as they were written.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        yield load(scoring.data)
-    except (SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
-        raise StorageError(
-            f'study "{record.name}": scoring {scoring.number} is not as hpsearch writes it ({error!r})'
-        ) from None
+    said = {name: arrays[f"{name}.{place}"] for name in _SAID if f"{name}.{place}" in arrays}
+    return Finalist(trial.number, epochs, scores, losses, curves, trial.params, selected, **said)
 
 
 def report_of(
@@ -269,7 +297,11 @@ def report_of(
     report = Report(record, trials_frame(record, trials), lines, runs=tuple(store.runs()))
     if not only:
         scorings = store.scorings()
-        report = replace(report, confirmation=confirmation_of(record, trials, scorings))
+        report = replace(
+            report,
+            confirmation=confirmation_of(record, trials, scorings),
+            baselines=baselines_of(record, scorings),
+        )
         report = answered(report, trials, scorings)
     gc.freeze()  # many objects that live to the end: garbage collection need not search them
     return report, trials

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,38 +15,70 @@ from hpsearch import seeds
 from hpsearch.data import Dataset, Part
 from hpsearch.errors import NothingToShowError
 from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, Params, Trial
-from hpsearch.results.confirmation import Confirmation, Retrained
+from hpsearch.results.confirmation import TEST, VALIDATION, Confirmation, Retrained
 from hpsearch.results.frames import trials_frame
-from hpsearch.results.scorings import CONFIRMATION, TEST, VALIDATION, confirmation_of, pack
+from hpsearch.results.scorings import CONFIRMATION, confirmation_of, pack
 from hpsearch.running.machine import Machine
-from hpsearch.running.pool import StopFlag, make_pool
+from hpsearch.running.pool import Pool, StopFlag, make_pool
 from hpsearch.running.prepare import make_problem
+from hpsearch.stats.score import BEST
 from hpsearch.store import StudyStore
 from hpsearch.study.file import Study
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train import Lane, LaneResult, Problem, plan, train_lanes
+from hpsearch.train.outcome import Outcome, outcome_of
 
 _WEIGHTS = 0
 """All weights are drawn for this number: with one seed, equal layers begin from equal weights."""
 
 Watch = Callable[[int, int], None]
-"""Is called with (pieces of work that are done, all of them)."""
+"""Is called with (epochs that are done, all of them)."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration, the epochs after which it is scored, and its trial and parameters."""
+    """A configuration, the epochs that it is trained for, and its trial and parameters.
+
+    whole: it is scored after the last of these epochs; otherwise after the best one by the mean validation
+    curve of all fresh seeds, smoothed.
+    """
 
     configuration: Configuration
     epochs: int
     trial: int | None = None
     params: Params = field(default_factory=dict)
+    whole: bool = True
 
 
 def candidate_of(study: Study, trial: Trial) -> Candidate:
-    """The trial, to train for the epochs after which it was best."""
-    epochs = trial.best_epoch or trial.epochs
-    return Candidate(study.space.configuration(trial.params), epochs, trial.number, trial.params)
+    """The trial, to train for as long as in the search.
+
+    Only a study that scores trials by their best epoch looks for one, unless the schedule is a cosine: its
+    shape belongs to its length. No single curve has a say in it.
+    """
+    configuration = study.space.configuration(trial.params)
+    whole = study.train.score != BEST or configuration.schedule == "cosine"
+    return Candidate(configuration, trial.epochs, trial.number, trial.params, whole)
+
+
+_EACH_SIDE = 10
+"""Of a mean curve, an epoch is averaged with a tenth of all epochs on each side, and at least with one."""
+
+
+def best_of_mean(curves: Sequence[FloatArray], epochs: int) -> int:
+    """The best epoch, from 1, of the smoothed mean curve.
+
+    curves: [epochs] by seed, more is better; shorter where it diverged, and then left out.
+    """
+    whole = [curve for curve in curves if len(curve) == epochs]
+    if not whole:
+        return epochs
+    mean, ones = np.mean(whole, axis=0), np.ones(epochs)
+    window = np.ones(2 * max(1, epochs // _EACH_SIDE) + 1)
+    # The average of those that are there, in full at the ends, where `same` would take zeros for epochs.
+    half = len(window) // 2
+    smooth, count = (np.convolve(each, window)[half : half + epochs] for each in (mean, ones))
+    return int((smooth / count).argmax()) + 1
 
 
 def scored_part(dataset: Dataset) -> tuple[str, Part]:
@@ -70,51 +104,106 @@ def train_fresh(
 ) -> list[Retrained]:
     """Train all candidates on `count` fresh seeds; on one seed, all see the same mini-batches.
 
-    The scored split is used once, after a candidate's last epoch; curves are on training and validation.
+    The scored split is used once for each, after the epoch that its candidate is scored at; curves are on
+    training and validation.
 
     Args:
         resampled: redraw the training and validation split for each seed, in the same sizes and class by
             class. The scored split stays the same, unless it is validation.
         first: number of the first seed, from 0.
     """
-    problems: list[tuple[Problem, Problem]] = []
-    tiles: list[_SeedTile] = []
-    for index in range(count):
-        seed = fresh_seed(study.seed, first + index)
-        own = redivided(dataset, seed) if resampled else dataset
-        _, part = scored_part(own)
-        problem, scored = (
-            replace(make_problem(study, each, machine.device), seed=seed)
-            for each in (own, replace(own, valid=part))
-        )
-        problems.append((problem, scored))
-        lanes = [Lane(n, each.configuration, None, _WEIGHTS) for n, each in enumerate(candidates)]
-        planned = plan(problem, lanes, [each.epochs for each in candidates], 1)
-        tiles += [_SeedTile(index, tile.lanes, tile.last_epoch) for tile in planned]
+    problems = [
+        _problems(study, dataset, fresh_seed(study.seed, first + index), machine, resampled)
+        for index in range(count)
+    ]
     scores, losses = np.full((2, len(candidates), count), np.nan)
     curves: dict[tuple[int, int], FloatArray] = {}
+    outcomes: dict[tuple[int, int], Outcome] = {}
+    epochs = {at: each.epochs for at, each in enumerate(candidates)}
+    whole = {at: last for at, last in epochs.items() if candidates[at].whole}
+    by_curve = {at: last for at, last in epochs.items() if at not in whole}
     with closing(make_pool(None, _FreshSeeds(problems), machine.workers)) as pool:
-        results = pool.results(pool.begin(tiles), StopFlag(), lambda: None)
-        for done, result in enumerate(results, start=1):
-            for lane in result.lanes:
-                assert isinstance(result.tile, _SeedTile)
-                assert isinstance(lane, _Scored)
-                at = lane.trial, result.tile.index
-                curves[at] = lane.curve
-                if lane.row is not None:
-                    scores[at], losses[at] = lane.row[VALID_METRIC], lane.row[VALID_LOSS]
-            watch(done, len(tiles))
+        told = _Told(pool, watch, count * (sum(whole.values()) + 2 * sum(by_curve.values())))
+
+        def train(tiles: Iterable[_SeedTile]) -> None:
+            for result in pool.results(pool.begin(list(tiles)), StopFlag(), told.tell):
+                for lane in result.lanes:
+                    assert isinstance(result.tile, _SeedTile)
+                    assert isinstance(lane, _Scored)
+                    at = lane.trial, result.tile.index
+                    if result.tile.use is not _Use.SCORE:
+                        curves[at] = lane.curve
+                    if lane.outcome is not None:
+                        outcomes[at] = lane.outcome
+                    if lane.row is not None:
+                        scores[at], losses[at] = lane.row[VALID_METRIC], lane.row[VALID_LOSS]
+                told.done += len(result.lanes) * result.tile.last_epoch
+            told.tell()
+
+        def tiles(use: _Use, wanted: Mapping[int, int]) -> Iterator[_SeedTile]:
+            for index, (problem, _) in enumerate(problems):
+                lanes = [Lane(at, candidates[at].configuration, None, _WEIGHTS) for at in wanted]
+                for tile in plan(problem, lanes, list(wanted.values()), 1) if lanes else ():
+                    yield _SeedTile(index, tile.lanes, tile.last_epoch, use)
+
+        train([*tiles(_Use.BOTH, whole), *tiles(_Use.CURVE, by_curve)])
+        for at, last in by_curve.items():
+            own = [study.sign * curves[at, index][:, VALID_METRIC] for index in range(count)]
+            epochs[at] = best_of_mean(own, last)
+        told.total -= count * sum(last - epochs[at] for at, last in by_curve.items())
+        train(tiles(_Use.SCORE, {at: epochs[at] for at in by_curve}))
     return [
         Retrained(
             each.trial,
-            each.epochs,
-            scores[number],
-            losses[number],
-            tuple(curves[number, index] for index in range(count)),
+            epochs[at],
+            scores[at],
+            losses[at],
+            tuple(curves[at, index] for index in range(count)),
             dict(each.params),
+            **_said(dataset, [outcomes[at, index] for index in range(count) if (at, index) in outcomes]),
         )
-        for number, each in enumerate(candidates)
+        for at, each in enumerate(candidates)
     ]
+
+
+def _problems(
+    study: Study, dataset: Dataset, seed: int, machine: Machine, resampled: bool
+) -> tuple[Problem, Problem]:
+    """With this seed: to train and validate, and the same with the scored split as validation."""
+    own = redivided(dataset, seed) if resampled else dataset
+    _, part = scored_part(own)
+    train, score = (
+        replace(make_problem(study, each, machine.device), seed=seed)
+        for each in (own, replace(own, valid=part))
+    )
+    return train, replace(score, keep_outputs=True)
+
+
+class _Use(Enum):
+    """What a tile is trained for: its curve, its score, or both at the same epoch."""
+
+    CURVE = 1
+    SCORE = 2
+    BOTH = 3
+
+
+@dataclass
+class _Told:
+    """Tells a watch how many of `total` epochs are done, those inside of tiles too; it never goes back.
+
+    done: in the tiles that have ended.
+    """
+
+    pool: Pool
+    watch: Watch
+    total: int
+    done: int = 0
+    most: int = 0
+
+    def tell(self) -> None:
+        inside = sum(each.epochs for tile in self.pool.going() for each in tile.lanes.values())
+        self.most = min(self.total, max(self.most, self.done + int(inside)))
+        self.watch(self.most, self.total)
 
 
 @dataclass(frozen=True)
@@ -124,13 +213,17 @@ class _SeedTile:
     index: int
     lanes: Sequence[Lane]
     last_epoch: int
+    use: _Use
 
 
 @dataclass(frozen=True)
 class _Scored(LaneResult):
-    """row: of the last epoch, with the scored split as validation; None where it diverged."""
+    """row: of the last epoch, with the scored split as validation; None where it diverged or isn't asked.
+    outcome: what it says of the scored rows, where it has a row.
+    """
 
     row: FloatArray | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True)
@@ -140,32 +233,66 @@ class _FreshSeeds:
     problems: Sequence[tuple[Problem, Problem]]
 
     def train(self, tile: _SeedTile) -> list[_Scored]:
-        """Results by lane.
-
-        The last epoch is trained twice from the same weights, which comes out the same: once for each split.
-        """
+        """Results by lane."""
         problem, scored = self.problems[tile.index]
-        lanes, last = list(tile.lanes), tile.last_epoch
-        curves: dict[int, FloatArray] = {}
-        if last > 1:
-            before = train_lanes(problem, lanes, last - 1)
-            curves = {result.trial: result.curve for result in before}
-            lanes = [
-                replace(lane, state=result.state)
-                for lane, result in zip(lanes, before, strict=True)
-                if result.state is not None
-            ]
-        rows: dict[int, FloatArray | None] = dict.fromkeys(curves)
-        if lanes:
-            for result, other in zip(
-                train_lanes(problem, lanes, last), train_lanes(scored, lanes, last), strict=True
-            ):
-                earlier = curves.get(result.trial, result.curve[:0])
-                curves[result.trial] = np.concatenate([earlier, result.curve])
-                # A score needs a finite loss on both splits.
-                sound = result.failure is None and other.failure is None
-                rows[result.trial] = other.curve[-1] if sound else None
-        return [_Scored(number, curve, None, None, row=rows[number]) for number, curve in curves.items()]
+        if tile.use is _Use.BOTH:
+            return _both(problem, scored, list(tile.lanes), tile.last_epoch)
+        curve = tile.use is _Use.CURVE
+        return [
+            _Scored(
+                result.trial,
+                result.curve,
+                None,
+                None,
+                row=None if curve or result.failure is not None else result.curve[-1],
+                outcome=None if curve else _outcome(scored, result),
+            )
+            for result in train_lanes(problem if curve else scored, list(tile.lanes), tile.last_epoch)
+        ]
+
+
+def _both(problem: Problem, scored: Problem, lanes: list[Lane], last: int) -> list[_Scored]:
+    """The last epoch is trained twice from the same weights, once for each split; it comes out the same."""
+    curves: dict[int, FloatArray] = {}
+    if last > 1:
+        before = train_lanes(problem, lanes, last - 1)
+        curves = {result.trial: result.curve for result in before}
+        lanes = [
+            replace(lane, state=result.state)
+            for lane, result in zip(lanes, before, strict=True)
+            if result.state is not None
+        ]
+    rows: dict[int, FloatArray | None] = dict.fromkeys(curves)
+    outcomes: dict[int, Outcome | None] = dict.fromkeys(curves)
+    if lanes:
+        for result, other in zip(
+            train_lanes(problem, lanes, last), train_lanes(scored, lanes, last), strict=True
+        ):
+            earlier = curves.get(result.trial, result.curve[:0])
+            curves[result.trial] = np.concatenate([earlier, result.curve])
+            # A score needs a finite loss on both splits.
+            sound = result.failure is None and other.failure is None
+            rows[result.trial] = other.curve[-1] if sound else None
+            outcomes[result.trial] = _outcome(scored, other) if sound else None
+    return [
+        _Scored(number, curve, None, None, row=rows[number], outcome=outcomes[number])
+        for number, curve in curves.items()
+    ]
+
+
+def _outcome(scored: Problem, result: LaneResult) -> Outcome | None:
+    return None if result.outputs is None else outcome_of(scored, result.outputs)
+
+
+def _said(dataset: Dataset, outcomes: Sequence[Outcome]) -> dict[str, NDArray[Any]]:
+    """Fields of `Retrained`, of what each seed says of the same rows."""
+    if not outcomes:
+        return {}
+    return {
+        "counts": sum(each.counts for each in outcomes),
+        "pairs": (outcomes[0].pairs * dataset.target_std + dataset.target_mean).astype(np.float32),
+        "shares": np.mean([each.shares for each in outcomes], axis=0).astype(np.float32),
+    }
 
 
 def redivided(dataset: Dataset, seed: int) -> Dataset:
@@ -206,20 +333,23 @@ def confirm_stored(
     finalists = complete[:top]
     candidates = [candidate_of(study, trial) for trial in finalists]
     part, rows = scored_part(dataset)
-    about = {
+    asked = {
         "trials": [trial.number for trial in finalists],
-        "epochs": [candidate.epochs for candidate in candidates],
         "seeds": seeds,
         "resampled": resampled,
         "part": part,
         "rows": len(rows),
     }
     scorings = store.scorings()
-    known = next((each for each in scorings if (each.purpose, each.about) == (CONFIRMATION, about)), None)
+    known = next(
+        (each for each in scorings if each.purpose == CONFIRMATION and asked.items() <= each.about.items()),
+        None,
+    )
     if known is None:
         repeats = train_fresh(
             study, dataset, candidates, seeds, machine=machine, resampled=resampled, watch=watch
         )
+        about = {**asked, "epochs": [each.epochs for each in repeats]}
         known = store.add_scoring(CONFIRMATION, about, pack(repeats, len(complete)))
         scorings = store.scorings()  # including any that another process has added
     found = confirmation_of(store.record, trials, scorings, known.number)

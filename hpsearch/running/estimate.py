@@ -6,22 +6,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-import numpy as np
-
 from hpsearch.data import Dataset
 from hpsearch.records import Params, Trial
+from hpsearch.running.forecast import (
+    Begun,
+    Pace,
+    Plan,
+    Seconds,
+    cost_of,
+    expected_share,
+    later_share,
+    one_trial,
+    seconds_left,
+    shares,
+)
 from hpsearch.running.machine import Machine
+from hpsearch.running.networks import Networks
 from hpsearch.running.prepare import make_problem
 from hpsearch.search import History, Stopping, make_sampler, make_stopping, trials_left
 from hpsearch.study.file import Study
-from hpsearch.train import Lane, Problem, Tile, plan, train_lanes
+from hpsearch.train import Lane, Tile, plan, train_lanes
 from hpsearch.train.memory import lane_bytes
 
 _PROBE_SECONDS = 0.05
 """How long the probe of this machine's speed should take, by the cost model."""
 
-_AVERAGED = 1_000
-"""Trials over which the epochs of Hyperband's brackets are averaged."""
+_PROBED = 0.3
+"""Relative error that a pace may have which was only probed."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Estimate:
     at_most: bool
     cohorts: int
     bytes: int
-    seconds: float | None
+    seconds: Seconds | None
     asked: Sequence[Params]
     rungs: Sequence[int]
     complete: str | None = None
@@ -77,8 +88,8 @@ def estimate(
     configurations = [study.space.configuration(params) for params in asked or [t.params for t in known]]
     lanes = [Lane(place, configuration) for place, configuration in enumerate(configurations)]
     tiles = plan(problem, lanes, [1] * len(lanes), machine.workers)
-    rate = _rate(problem, tiles, machine.workers) if tiles else None
     wide = sorted((sum(lane_bytes(problem, lane) for lane in tile.lanes) for tile in tiles), reverse=True)
+    workload, new = Networks(problem, study.space), range(len(trials), len(trials) + left)
     return Estimate(
         left,
         len(running),
@@ -86,32 +97,55 @@ def estimate(
         at_most,
         -(-left // study.search.cohort),
         sum(wide[: machine.workers]),
-        None if rate is None else epochs * rate,
+        _seconds(study, workload, tiles, machine.workers, new, running),
         asked,
         rule.rungs,
     )
 
 
+def _seconds(
+    study: Study,
+    workload: Networks,
+    tiles: Sequence[Tile],
+    workers: int,
+    new: range,
+    running: Sequence[Trial],
+) -> Seconds | None:
+    """How long it takes if trials cost what these tiles' lanes do; None where a probe would take long."""
+    pace = _probe(workload, tiles) if tiles else None
+    if pace is None:
+        return None
+    rule, costs = make_stopping(study), [workload.cost(lane) for tile in tiles for lane in tile.lanes]
+    lane, tile = cost_of(costs, pace)
+    ahead = Plan(
+        shares(rule, new) if new else {},
+        len(new),
+        lane,
+        study.search.cohort,
+        workers,
+        tile,
+        max(cost.together for cost in costs),
+        len({cost.kind for cost in costs}),
+        unfinished=[Begun(rule.pauses(trial.number), trial.epochs, lane) for trial in running],
+        share=expected_share(study),
+        later=later_share(study),
+    )
+    return seconds_left(ahead, 0.0, _PROBED)
+
+
 def mean_epochs(rule: Stopping, study: Study) -> tuple[float, bool]:
     """Epochs that a trial gets on average, and whether that is only the most that it may get."""
-    search, epochs = study.search, study.train.epochs
-    if search.stopping not in ("halving", "hyperband"):
-        return float(epochs), search.stopping != "none"
-    totals = []
-    for trial in range(_AVERAGED if search.stopping == "hyperband" else 1):
-        pauses = (0, *rule.pauses(trial))
-        pieces = np.diff(pauses)
-        totals.append(float((pieces / search.factor ** np.arange(len(pieces))).sum()))
-    return float(np.mean(totals)), False
+    search, share, later = study.search, expected_share(study), later_share(study)
+    first = min(1.0, search.cohort / search.trials)
+    mean = share * first + later * (1 - first)
+    one = Plan(shares(rule, range(search.trials)), 1, 0.0, 1, 1, later=mean)
+    return one_trial(one)[0], share == 1 and search.stopping != "none"
 
 
-def _rate(problem: Problem, tiles: Sequence[Tile], workers: int) -> float | None:
-    """Seconds an epoch of an average lane, all workers busy: the cost model's, corrected by a probe.
-
-    tiles: of one epoch.
-    """
+def _probe(workload: Networks, tiles: Sequence[Tile]) -> Pace | None:
+    """The pace of this machine, by a few lanes of a usual tile; tiles: of one epoch."""
     cheap = sorted(tiles, key=lambda tile: tile.cost / len(tile.lanes))
-    tile = cheap[len(cheap) // 2]
+    tile, problem = cheap[len(cheap) // 2], workload.problem
     few = max(1, min(len(tile.lanes), int(_PROBE_SECONDS * len(tile.lanes) / max(tile.cost, 1e-9))))
     if tile.cost / len(tile.lanes) > 10 * _PROBE_SECONDS:
         return None
@@ -119,5 +153,6 @@ def _rate(problem: Problem, tiles: Sequence[Tile], workers: int) -> float | None
     began = perf_counter()
     train_lanes(problem, tile.lanes[:few], 1)
     taken = perf_counter() - began
-    total, lanes = sum(each.cost for each in tiles), sum(len(each.lanes) for each in tiles)
-    return taken * total / (tile.cost * few / len(tile.lanes)) / lanes / workers
+    costs, pace = [workload.cost(lane) for lane in tile.lanes[:few]], Pace()
+    pace.add(costs[0].kind, taken, max(cost.tile for cost in costs) + sum(cost.lane for cost in costs))
+    return pace

@@ -56,7 +56,7 @@ def first_study(
         raise HpsearchError(f"{name}: expected a study's name or its data; found a database's password")
     of_data = _is_data(name)
     if not of_data and _is_missing_data(name):
-        from hpsearch.data.table_files import no_such_file
+        from hpsearch.data.containers import no_such_file
 
         raise HpsearchError(no_such_file(Path(name)))
     if of_data:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from hpsearch.data import Dataset
 from hpsearch.errors import HpsearchError, StorageError, StudyChangedError, plural
 from hpsearch.records import Cohort, Params, Run, State, StudyRecord, Trial
+from hpsearch.results.baselines import stored_baselines
 from hpsearch.results.scorings import inherited
 from hpsearch.running.prepare import make_problem
 from hpsearch.running.provenance import changes, settings
@@ -36,7 +37,17 @@ from hpsearch.train import Lane, Problem
 from hpsearch.train.engine import is_native
 from hpsearch.train.planner import padded_widths
 
-_FREE = ("study.name", "data.source", "space", "train.epochs", "search", "compare", "enqueue", "forbidden")
+_FREE = (
+    "study.name",
+    "study.baselines",
+    "data.source",
+    "space",
+    "train.epochs",
+    "search",
+    "compare",
+    "enqueue",
+    "forbidden",
+)
 """Settings in which a fork may differ from its parent; of the source, its name."""
 
 _BOUND = ("search.objectives",)
@@ -256,6 +267,7 @@ def _store(
             "weights": [trial.drawn_as for trial in trials],
         },
     )
+    known = stored_baselines(parent.scorings())
     contents = Contents(
         runs=[
             Run(place, {**runs[number].provenance, "copied_from": parent.record.name}, runs[number].begun)
@@ -268,6 +280,8 @@ def _store(
             for segment in segments
         ],
         queued=list(_untried(forked, trials)),
+        # Of the same splits and metric: those of the fork come out the same.
+        scorings=[] if known is None else [replace(known, number=1)],
     )
     database.create_study(record, contents)
 

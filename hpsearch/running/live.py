@@ -99,6 +99,14 @@ class Ledger:
         turned: FloatArray = self._sign * self.curves[number][:, VALID_METRIC]
         return turned
 
+    @property
+    def leading(self) -> Trial | None:
+        """The best so far of all that have not diverged, complete or not."""
+        values = self._sign * self.history.value
+        if not len(values) or np.isnan(values).all():
+            return None
+        return self.trials[int(np.nanargmax(values))]
+
     def put(self, trial: Trial) -> None:
         """A new trial, or what has become of one."""
         self.trials[trial.number] = trial

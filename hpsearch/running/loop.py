@@ -6,6 +6,7 @@ is not stored is trained again and comes out the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -17,13 +18,17 @@ import numpy as np
 from hpsearch.errors import HpsearchError, StorageError
 from hpsearch.records import CURVE_COLUMNS, Cohort, Progress, Segment, State, Trial
 from hpsearch.running.live import Group, Ledger
-from hpsearch.running.pool import Begun, Pool, StopFlag, TileResult
+from hpsearch.running.outlook import Outlook, View
+from hpsearch.running.pool import Begun, Going, Pool, StopFlag, TileResult
 from hpsearch.running.profile import Profile
 from hpsearch.running.workload import AnyWorkload
 from hpsearch.running.workload import State as LaneState
 from hpsearch.search import CohortSampler, Stopping, Words, enough, trials_left
 from hpsearch.store import StudyStore
 from hpsearch.study.file import Study
+
+_HEAR_EVERY, _LOOK_EVERY = 0.1, 0.5
+"""Seconds between two looks into tiles, and between two looks ahead."""
 
 _COMMIT_EVERY = 0.1
 """Seconds: tiles that end within this time share a transaction."""
@@ -73,14 +78,21 @@ class Runner:
         self._ledger = Ledger(study, stopping, *store.read(), workload.parameters)
         self._checkpoints = checkpoints
         self._states: dict[int, LaneState] = {}
+        self._view: View | None
+        self._stop = StopFlag()
         self._cohort = store.last_cohort()
         self._began = self._committed = monotonic()
         self._epochs = 0
         # What has come in and is not stored yet: pieces of curves, and trials as they are now.
         self._segments: list[Segment] = []
         self._updated: dict[int, Trial] = {}
-        self._told = self._progress()
         self.profile = Profile(pool.workers)
+        self._outlook, self._cohorts = Outlook(study, stopping, workload, pool.workers), 0
+        self._looked, self._view = -_LOOK_EVERY, None
+        self._inside: dict[int, float] = {}
+        self._trained, self._steps = 0.0, 0
+        self._heard, self._going = -_HEAR_EVERY, list[Going]()
+        self._told = self._progress()
 
     @property
     def complete(self) -> bool:
@@ -100,6 +112,7 @@ class Runner:
         """Train until the study is complete, or until the next rung after `stop` is set."""
         self._restore()
         self._catch_up(stop)
+        self._stop = stop
         stop.start()  # only now: with a short limit a study that must catch up would never advance
         with self._storing_what_came_in():
             while not (stop.asked or self.complete):
@@ -152,6 +165,9 @@ class Runner:
             for (epoch, group), numbers in arrived.items():
                 curves = {number: self._ledger.turned(number) for number in numbers}
                 why = self._stopping.judge(self._ledger.rung(epoch, group), curves, words)
+                rung = self._ledger.rung(epoch, group)
+                first = len(rung.scores) <= len(numbers)
+                self._outlook.judge(epoch, numbers, why, first=first)
                 stopped |= {n: f"stopped at epoch {epoch}: {text}" for n, text in why.items()}
             now = datetime.now(UTC)
             for number, reason in sorted(stopped.items()):
@@ -172,6 +188,7 @@ class Runner:
         if not lanes:
             return _NOTHING
         self._cohort = Cohort(number, lanes)
+        self._cohorts += 1
         return _Decided(self._cohort, started, taken)
 
     def _sample(self, cohort: int, count: int) -> tuple[list[Trial], dict[int, int]]:
@@ -209,12 +226,16 @@ class Runner:
         running, trials = self._ledger.running, self._ledger.trials
         return {n: rung for n, (_, rung) in lanes.items() if n in running and trials[n].epochs < rung}
 
-    def _begin(self, targets: Mapping[int, int]) -> Begun:
-        """Give trials to the workers, tile by tile, to be trained up to the epochs `targets`."""
+    def _begin(self, targets: Mapping[int, int], *, again: bool = False) -> Begun:
+        """Give trials to the workers, tile by tile, to be trained up to the epochs `targets`.
+
+        again: an earlier process has trained them up to there.
+        """
         with self.profile.time("planning"):
             trials = [self._ledger.trials[number] for number in targets]
             lanes = [self._workload.lane(trial, self._states.get(trial.number)) for trial in trials]
             tiles = self._workload.tiles(lanes, list(targets.values()), self._pool.workers)
+            self._outlook.begin(tiles, again=again)
             return self._pool.begin(tiles)
 
     def _take(self, result: TileResult) -> None:
@@ -237,6 +258,8 @@ class Runner:
             if lane.state is not None and lane.trial in self._ledger.running:
                 self._states[lane.trial] = lane.state
             self._epochs += len(lane.curve)
+            self._inside.pop(lane.trial, None)
+        self._outlook.take(result)
         self.profile.count(self._workload, result)
 
     def _put(self, trial: Trial) -> None:
@@ -272,8 +295,9 @@ class Runner:
             return
         differing: list[int] = []
         lost: list[Trial] = []
-        begun = self._begin({number: self._ledger.trials[number].epochs for number in numbers})
+        begun = self._begin({number: self._ledger.trials[number].epochs for number in numbers}, again=True)
         for result in self._pool.results(begun, stop.without_limit(), self._tell):
+            self._outlook.take(result)
             for lane, asked in zip(result.lanes, result.tile.lanes, strict=True):
                 if lane.state is not None:
                     self._states[lane.trial] = lane.state
@@ -323,10 +347,72 @@ class Runner:
         self._told = self._progress()
 
     def _tell(self) -> None:
-        self._watch(replace(self._told, seconds=monotonic() - self._began))
+        now = monotonic()
+        if now - self._heard >= _HEAR_EVERY:  # small tiles end hundreds of times a second
+            self._heard = now
+            self._hear()
+        if now - self._looked >= _LOOK_EVERY:
+            self._looked, self._view = now, self._look_ahead(self._pool.going())
+        left: tuple[float, float] | None = None
+        rung: float | None = None
+        if self._view is not None:
+            found, rung = self._view.left, self._view.rung
+            ends = self._stop.left
+            found = found.within(None if ends is None else ends + rung)
+            found = found.after(now - self._looked)
+            left = found.low, found.high
+        progress = replace(
+            self._told,
+            seconds=now - self._began,
+            trained=max(self._trained, self._epochs),
+            steps=max(self._steps, self._outlook.steps),
+            left=left,
+            rung=rung,
+        )
+        self._watch(self._leading(progress, self._going))
+
+    def _hear(self) -> None:
+        """Ask the pool how far the tiles in training are."""
+        self._going = list(self._pool.going())
+        for tile, number, each in ((t, n, i) for t in self._going for n, i in t.lanes.items()):
+            if self._ledger.trials[number].epochs < tile.tile.last_epoch:  # it does not only catch up
+                self._inside[number] = max(self._inside.get(number, 0.0), each.epochs)
+        # Stacked in torch a lane is trained beyond its divergence, which its curve does not show.
+        self._trained = max(self._trained, self._epochs + sum(self._inside.values()))
+        self._steps = max(self._steps, self._outlook.steps + self._outlook.steps_inside(self._going))
+
+    def _look_ahead(self, going: Sequence[Going]) -> View | None:
+        count, limit = len(self._ledger.trials), self._study.search.epoch_limit
+        phases = self.profile.phases
+        between = phases["deciding"] + phases["sampling"] + phases["planning"]
+        return self._outlook.view(
+            {number: self._ledger.trials[number] for number in self._ledger.running},
+            {number: rung for number, (_, rung) in self._cohort.lanes.items()} if self._cohort else {},
+            range(count, count + self._left),
+            going,
+            overhead=between / max(1, self._cohorts),
+            epochs=math.inf if limit is None else limit - float(self._ledger.history.epochs.sum()),
+        )
+
+    def _leading(self, progress: Progress, going: Sequence[Going]) -> Progress:
+        """The progress, with a trial that is better inside its tile than all before."""
+        sign, value = self._study.sign, progress.leading_value
+        for tile in going:
+            behind = tile.tile.lanes[0].epoch
+            for number, each in tile.lanes.items():
+                turned = sign * each.metrics
+                if not len(turned) or np.isnan(turned).all():
+                    continue
+                at = int(np.nanargmax(turned))
+                if value is None or turned[at] > sign * value:
+                    value = float(each.metrics[at])
+                    progress = replace(
+                        progress, leading_value=value, leading_trial=number, leading_epoch=behind + at + 1
+                    )
+        return progress
 
     def _progress(self) -> Progress:
-        best = self._ledger.best
+        best, leading = self._ledger.best, self._ledger.leading
         return Progress(
             finished=self._ledger.finished,
             total=len(self._ledger.trials) + self._left,
@@ -335,4 +421,7 @@ class Runner:
             seconds=monotonic() - self._began,
             best_value=best.value if best else None,
             best_trial=best.number if best else None,
+            leading_value=leading.value if leading else None,
+            leading_trial=leading.number if leading else None,
+            leading_epoch=leading.best_epoch if leading else None,
         )

@@ -10,7 +10,7 @@ from typing import Any
 # As a module, so that what is called is looked up when it is: tests put their own trainer there.
 from hpsearch import train
 from hpsearch.records import CURVE_COLUMNS, Trial
-from hpsearch.running.workload import Tile
+from hpsearch.running.workload import Cost, Tile
 from hpsearch.study.layout import parameter_count
 from hpsearch.study.space import Space
 from hpsearch.train import Lane, LaneResult, LaneState, Problem
@@ -37,6 +37,10 @@ class Networks:
     def parameters(self, trial: Trial) -> int:
         configuration = self.space.configuration(trial.params)
         return parameter_count(self.problem.features, configuration, self.problem.outputs)
+
+    def cost(self, lane: Lane) -> Cost:
+        c = train.cost(self.problem, lane)
+        return Cost(c.kind, c.together, c.tile, c.lane, self.problem.steps(lane.configuration.batch_size))
 
     def operations(self, lane: Lane, epochs: int) -> float:
         problem = self.problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -19,15 +20,16 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Protocol
 
 from hpsearch.errors import HpsearchError, nearest, plural
 from hpsearch.running.workload import Result, Tile, Trainable
+from hpsearch.telling import Inside, Look, listening
 
 _TICK = 0.2
 """Seconds between two looks at the clock and at the stop flag."""
@@ -67,6 +69,11 @@ class StopFlag:
     def timed_out(self) -> bool:
         return self._deadline is not None and monotonic() >= self._deadline
 
+    @property
+    def left(self) -> float | None:
+        """Seconds until the time limit, if there is one."""
+        return None if self._deadline is None else max(0.0, self._deadline - monotonic())
+
     def __bool__(self) -> bool:
         return self.asked or self.timed_out
 
@@ -78,6 +85,15 @@ class TileResult:
     tile: Tile[Any]
     lanes: Sequence[Result[Any]]
     seconds: float
+
+
+@dataclass(frozen=True)
+class Going:
+    """A tile in training. seconds: since it began. lanes: how far its trials are, by number."""
+
+    tile: Tile[Any]
+    seconds: float
+    lanes: Mapping[int, Inside]
 
 
 Trained = tuple[Sequence[Result[Any]], float]
@@ -105,6 +121,10 @@ class Pool(Protocol):
         """
         ...
 
+    def going(self) -> Sequence[Going]:
+        """The tiles in training of which something is known; may be called by the tick of `results`."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -113,6 +133,7 @@ class Futures(ABC):
 
     def __init__(self, workload: Trainable, workers: int, warn: Warn = lambda text: None) -> None:
         self._workload, self.workers, self._warn = workload, workers, warn
+        self._pending: Begun = {}
 
     @abstractmethod
     def submit(self, tile: Tile[Any]) -> Future[Trained]:
@@ -126,7 +147,7 @@ class Futures(ABC):
         return {self.submit(tile): tile for tile in tiles}
 
     def results(self, begun: Begun, stop: StopFlag, tick: Callable[[], None]) -> Iterator[TileResult]:
-        pending = dict(begun)
+        self._pending = pending = dict(begun)
         failures: list[BaseException] = []
         deaths: Counter[int] = Counter()  # by the tile's id: tiles of different seeds look the same
         while pending:
@@ -147,9 +168,18 @@ class Futures(ABC):
                 pending = self._mended(pending, deaths, again=not (stop or failures))
             if stop or failures:
                 pending = {future: tile for future, tile in pending.items() if not future.cancel()}
+            self._pending = pending
             tick()
         if failures:
             raise failures[0]
+
+    def going(self) -> Sequence[Going]:
+        """Nothing is known of a pool that does not listen."""
+        return []
+
+    def _in_training(self) -> list[Tile[Any]]:
+        """The tiles whose results are still to come."""
+        return [tile for future, tile in self._pending.items() if not future.done()]
 
     def _restart(self) -> None:  # noqa: B027 (a hook: the workers of most pools do not die)
         """Start workers in place of dead ones."""
@@ -180,9 +210,22 @@ class Threads(Futures):
     def __init__(self, workload: Trainable, workers: int, warn: Warn = lambda text: None) -> None:
         super().__init__(workload, workers, warn)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="lane")
+        self._heard: dict[int, _Heard] = {}
 
     def submit(self, tile: Tile[Any]) -> Future[Trained]:
-        return self._threads.submit(_train, self._workload, tile)
+        return self._threads.submit(self._train, tile)
+
+    def going(self) -> Sequence[Going]:
+        heard = self._heard.copy()
+        known = [(tile, heard[id(tile)]) for tile in self._in_training() if id(tile) in heard]
+        return [Going(tile, *each.now()) for tile, each in known]
+
+    def _train(self, tile: Tile[Any]) -> Trained:
+        try:
+            with listening(lambda look: self._heard.update({id(tile): _Heard(look)})):
+                return _train(self._workload, tile)
+        finally:
+            self._heard.pop(id(tile), None)
 
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
@@ -203,14 +246,30 @@ class Processes(Futures):
         with self._path.open("wb") as file:
             pickle.dump(workload, file, pickle.HIGHEST_PROTOCOL)
         self._executor = self._start()
+        self._count = itertools.count()
+        self._numbers: dict[int, int] = {}  # by the id of the tile
 
     def submit(self, tile: Tile[Any]) -> Future[Trained]:
+        number = self._numbers[id(tile)] = next(self._count)
         with _uninterrupted():  # it may start a process
             try:
-                return self._executor.submit(_train_here, tile)
+                return self._executor.submit(_train_here, tile, number)
             except BrokenExecutor:  # a process has died since the last results
                 self._replace()
-                return self._executor.submit(_train_here, tile)
+                return self._executor.submit(_train_here, tile, number)
+
+    def begin(self, tiles: Sequence[Tile[Any]]) -> Begun:
+        self._numbers.clear()
+        return super().begin(tiles)
+
+    def going(self) -> Sequence[Going]:
+        known: dict[int, tuple[float, Mapping[int, Inside]]] = {}
+        for path in Path(self._folder.name).glob(f"{_NOTE}*"):
+            with suppress(OSError):
+                number, *said = pickle.loads(path.read_bytes())
+                known[number] = said
+        tiles = [(tile, self._numbers[id(tile)]) for tile in self._in_training()]
+        return [Going(tile, *known[number]) for tile, number in tiles if number in known]
 
     def close(self) -> None:
         self._executor.shutdown(cancel_futures=True)
@@ -233,6 +292,17 @@ class Processes(Futures):
             self._replace()
 
 
+class _Heard:
+    """What a worker told of its tile, and when."""
+
+    def __init__(self, look: Look) -> None:
+        self._look, self._began = look, monotonic()
+
+    def now(self) -> tuple[float, Mapping[int, Inside]]:
+        """Seconds since then, and how far each trial is."""
+        return monotonic() - self._began, self._look()
+
+
 def _train(workload: Trainable, tile: Tile[Any]) -> Trained:
     began = monotonic()
     return workload.train(tile), monotonic() - began
@@ -240,6 +310,12 @@ def _train(workload: Trainable, tile: Tile[Any]) -> Trained:
 
 _worker: Trainable
 """The workload of a worker process."""
+
+_heard: dict[int, _Heard] = {}
+"""What a worker process trains, by the number that its parent gave it."""
+
+_NOTE = "at-"
+"""How the names of the files begin in which workers say how far they are."""
 
 
 @contextmanager
@@ -264,6 +340,7 @@ def _begin_worker(path: Path) -> None:
         _worker = pickle.load(file)
     # A parent that was killed ends nobody; and a worker holds the pipe open on which it waits for tiles.
     threading.Thread(target=_follow_parent, args=(path,), daemon=True).start()
+    threading.Thread(target=_write_notes, args=(path.parent,), daemon=True).start()
 
 
 def _follow_parent(path: Path) -> None:
@@ -274,8 +351,23 @@ def _follow_parent(path: Path) -> None:
     os._exit(1)
 
 
-def _train_here(tile: Tile[Any]) -> Trained:
-    return _train(_worker, tile)
+def _write_notes(folder: Path) -> None:
+    """Tell the parent how far this worker is: in a file, since one that dies may hold the lock of a pipe."""
+    note, made = folder / f"{_NOTE}{os.getpid()}", folder / f"making-{os.getpid()}"
+    while True:
+        sleep(_TICK)
+        for number, heard in _heard.copy().items():
+            with suppress(OSError):  # the folder is gone, or somebody reads
+                made.write_bytes(pickle.dumps((number, *heard.now())))
+                made.replace(note)
+
+
+def _train_here(tile: Tile[Any], number: int) -> Trained:
+    try:
+        with listening(lambda look: _heard.update({number: _Heard(look)})):
+            return _train(_worker, tile)
+    finally:
+        _heard.clear()
 
 
 POOLS: dict[str, Callable[[Trainable, int, Warn], Pool]] = {"threads": Threads, "processes": Processes}

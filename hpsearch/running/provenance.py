@@ -24,7 +24,14 @@ from hpsearch.study.file import Study
 from hpsearch.train import engine_name
 from hpsearch.train.device import torch_device
 
-_MAY_CHANGE = ("search.trials", "search.time_limit", "search.epoch_limit", "search.give_up", "compare")
+_MAY_CHANGE = (
+    "search.trials",
+    "search.time_limit",
+    "search.epoch_limit",
+    "search.give_up",
+    "compare",
+    "study.baselines",
+)
 """Settings of how far a study goes and what it reports; any other change makes trials incomparable."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hpsearch.records import CURVE_COLUMNS, FloatArray, Trial, divergence
-from hpsearch.running.workload import Tile
+from hpsearch.running.workload import Cost, Tile
 
 CurveOf = Callable[[Trial], FloatArray]
 """The whole curve of a trial, [epochs, 4 or more]: losses and metrics as `records.CURVE_COLUMNS` has them.
@@ -83,6 +83,9 @@ class Recorded:
 
     def parameters(self, trial: Trial) -> int:
         return 0
+
+    def cost(self, lane: Reading) -> Cost:
+        return Cost("curve", _LANES, 1e-5, 1e-5)
 
     def operations(self, lane: Reading, epochs: int) -> float:
         return 0.0

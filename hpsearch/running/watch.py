@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from hpsearch.records import Progress, State
+from hpsearch.text import counts_text, progress_text
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
@@ -51,6 +53,10 @@ class Ending:
     enough: str | None
 
 
+_LINE_EVERY = 1.0
+"""Seconds between two changes of a line."""
+
+
 class Watch:
     """Hears everything, shows only warnings. An error raised by a method ends the run."""
 
@@ -77,7 +83,10 @@ class Watch:
         """Training has ended; finalists and comparison come next if the study is complete."""
 
     def retrains(self, done: int, total: int) -> None:
-        """Retraining finalists on fresh seeds: `done` of `total` pieces of work."""
+        """Retraining finalists or arms on fresh seeds: `done` of `total` epochs."""
+
+    def repeats(self, done: int, total: int) -> None:
+        """Repeating a comparison on other splits: `done` of `total` repeats."""
 
     def says(self, text: str) -> None:
         """What takes a while now."""
@@ -91,3 +100,36 @@ class Progressing(Watch):
 
     def progresses(self, progress: Progress) -> None:
         self._tell(progress)
+
+
+class ProgressLine(Watch):
+    """One line that is overwritten, in a notebook or at a Python prompt; what differs is a line of its own.
+
+    out: where to write, standard output by default. width: of the line, in columns.
+    """
+
+    def __init__(self, out: TextIO | None = None, width: int = 100) -> None:
+        self._out, self._width = out, width
+        self._metric, self._said = "", -math.inf
+
+    def begins(self, beginning: Beginning) -> None:
+        self._metric = beginning.study.train.metric or ""
+
+    def progresses(self, progress: Progress) -> None:
+        if progress.seconds - self._said >= _LINE_EVERY:
+            self._said = progress.seconds
+            self._write(progress_text(progress, self._metric, self._width))
+
+    def ends(self, ending: Ending) -> None:
+        finished = sum(count for state, count in ending.counts.items() if state.finished)
+        self._write(f"{finished:,} trials ({counts_text(ending.counts)})", "\n")
+
+    def retrains(self, done: int, total: int) -> None:
+        text = f"retraining on fresh seeds   {done:,}/{total:,} epochs"
+        self._write(text, "\n" if done == total else "")
+
+    def says(self, text: str) -> None:
+        self._write(text, "\n")
+
+    def _write(self, text: str, end: str = "") -> None:
+        print(f"\r{text:<{self._width}}", end=end, file=self._out, flush=True)

@@ -6,7 +6,8 @@ for no common class, so that a workload below this floor owes it nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from hpsearch.records import FloatArray, Trial
@@ -37,6 +38,21 @@ L = TypeVar("L", bound=Lane)
 S = TypeVar("S", bound=State)
 L_co = TypeVar("L_co", bound=Lane, covariant=True)
 S_co = TypeVar("S_co", bound=State, covariant=True)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an epoch of a lane should cost. The speed of a kind is measured, so only ratios within it matter.
+
+    kind: lanes of one may share a tile, up to `together` of them. tile: seconds of each tile, besides its
+    lanes. lane: seconds of each lane. steps: optimiser steps.
+    """
+
+    kind: Hashable
+    together: int
+    tile: float
+    lane: float
+    steps: int = 1
 
 
 class Tile(Protocol[L_co]):
@@ -106,6 +122,10 @@ class Workload(Protocol[L, S]):
 
     def parameters(self, trial: Trial) -> int:
         """How many numbers the trial learns."""
+        ...
+
+    def cost(self, lane: L) -> Cost:
+        """What an epoch of the lane should cost: time left follows from it."""
         ...
 
     def operations(self, lane: L, epochs: int) -> float:

@@ -116,9 +116,12 @@ def difference(
     paired: bool,
     rows: tuple[int, int] | None = None,
     comparisons: int = 1,
+    overlap: float = 0.0,
+    noise: float = 0.0,
+    fewest: int = FEWEST,
 ) -> Difference | None:
     """Compare scores [seeds] of an arm with the baseline's, NaN if diverged; None if one keeps fewer than
-    three.
+    `fewest`.
 
     Paired by seed: Student's t of the differences (1908). Otherwise Welch's t (1947, "The generalization of
     Student's problem when several different population variances are involved", Biometrika 34). Without any
@@ -128,9 +131,13 @@ def difference(
         rows: sizes of the splits, if the arms were scored on different rows and scores are shares of them;
             the interval then covers new rows as well.
         comparisons: how many to correct for, by Bonferroni's inequality.
+        overlap: if each score is of another split of the same rows: scored rows by all others. Such scores
+            are no independent draws; the variance of their mean is then σ² (1/n + overlap), not σ²/n
+            (Nadeau & Bengio 2003, "Inference for the generalization error", Mach. Learn. 52, sec. 4.1).
+        noise: the part of σ² that is of seeds, which each score has anew: overlap does not correlate it.
     """
     kept_base, kept = _kept(base, arm, paired)
-    found = _means(kept_base, kept, paired, rows)
+    found = _means(kept_base, kept, paired, rows, (overlap, noise), fewest)
     if found is None:
         return None
     low, high, p = None, None, sign_test(found.fewest) if found.mean else 1.0
@@ -149,9 +156,9 @@ def difference(
     return Difference(found.mean, found.sd, low, high, p, (len(kept_base), len(kept)), said)
 
 
-def comparable(base: FloatArray, arm: FloatArray, paired: bool) -> bool:
+def comparable(base: FloatArray, arm: FloatArray, paired: bool, fewest: int = FEWEST) -> bool:
     """Whether both keep enough seeds for a difference."""
-    return min(map(len, _kept(base, arm, paired))) >= FEWEST
+    return min(map(len, _kept(base, arm, paired))) >= fewest
 
 
 def by_seed(base: FloatArray, arm: FloatArray, maximize: bool, *, paired: bool) -> BySeed | None:
@@ -173,6 +180,9 @@ def regression(
     margin: float = 0.0,
     relative: float = 0.0,
     rows: tuple[int, int] | None = None,
+    overlap: float = 0.0,
+    noise: float = 0.0,
+    fewest: int = FEWEST,
 ) -> Regression:
     """Test whether the second arm is worse than the first by more than allowed, one-sided at 5 %.
 
@@ -184,7 +194,7 @@ def regression(
 
     Args:
         margin: allowed loss in the metric's unit. relative: further allowed loss, as a share of the first
-            arm's score. paired, rows: as in `difference`.
+            arm's score. paired, rows, overlap, noise, fewest: as in `difference`.
     """
     sign = 1.0 if maximize else -1.0
     lost_a, lost_b = np.isnan(a), np.isnan(b)
@@ -193,7 +203,7 @@ def regression(
     kept_a, kept_b = _kept(a, b, paired)
     # The allowance is subtracted from the first arm seed by seed, to account for its own spread.
     allowed = kept_a - sign * (margin + relative * np.abs(kept_a))
-    found, plain = _means(allowed, kept_b, paired, rows), _means(kept_a, kept_b, paired, rows)
+    found, plain = (_means(own, kept_b, paired, rows, (overlap, noise), fewest) for own in (allowed, kept_a))
     if found is None or plain is None:
         return Regression(diverges, None, diverges)
     least, bound = _bounds(found, sign, error)
@@ -227,14 +237,23 @@ def _kept(a: FloatArray, b: FloatArray, paired: bool) -> tuple[FloatArray, Float
     return a[np.isfinite(a)], b[np.isfinite(b)]
 
 
-def _means(a: FloatArray, b: FloatArray, paired: bool, rows: tuple[int, int] | None) -> _Means | None:
-    """The second mean minus the first.
+def _means(
+    a: FloatArray,
+    b: FloatArray,
+    paired: bool,
+    rows: tuple[int, int] | None,
+    shared: tuple[float, float],
+    least: int,
+) -> _Means | None:
+    """The second mean minus the first; None if a sample has fewer values than `least`.
+
+    shared: overlap and noise, as `difference` has them.
 
     Degrees of freedom are Satterthwaite's (1946, "An approximate distribution of
     estimates of variance components", Biometrics Bull. 2).
     """
     fewest = min(len(a), len(b))
-    if fewest < FEWEST:
+    if fewest < least:
         return None
     scale = max(float(np.abs(a).max()), float(np.abs(b).max()))
     samples = [b - a] if paired else [a, b]
@@ -243,7 +262,12 @@ def _means(a: FloatArray, b: FloatArray, paired: bool, rows: tuple[int, int] | N
         mean = 0.0
     spread = [values for values in samples if np.ptp(values) > SAME * scale]
     sd = float(np.sqrt(sum(values.var(ddof=1) for values in spread)))
-    parts = [(float(values.var(ddof=1)) / len(values), len(values) - 1) for values in spread]
+    overlap, noise = shared
+    parts = [
+        (variance / len(values) + overlap * max(0.0, variance - noise), len(values) - 1)
+        for values in spread
+        for variance in (float(values.var(ddof=1)),)
+    ]
     if rows is not None:
         parts += [
             (_share_variance(float(own.mean()), count), count)

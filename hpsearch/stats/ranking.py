@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import combinations
@@ -49,14 +50,23 @@ class Ranking:
     """Arms in order.
 
     order: places of the arms, best mean first (adjusted for missing seeds if one diverged); arms with fewer
-    than three scores last. ranks: best and worst possible rank of each arm. to_best: each arm's difference to
-    the best; None for the best itself and for arms without a mean. method: a sentence for the reader.
+    than three scores last. ranks: best and worst possible rank of each arm. pairs: the first arm minus the
+    second, for each pair that can be compared. method: a sentence for the reader.
     """
 
     order: tuple[int, ...]
     ranks: tuple[tuple[int, int], ...]
-    to_best: tuple[Pair | None, ...]
+    pairs: Mapping[tuple[int, int], Pair]
     method: str
+
+    def against(self, other: int) -> tuple[Pair | None, ...]:
+        """Each arm's difference to `other`; None for that one itself and for arms without a mean."""
+        return tuple(_between(self.pairs, arm, other) for arm in range(len(self.ranks)))
+
+    @property
+    def to_best(self) -> tuple[Pair | None, ...]:
+        """Each arm's difference to the best mean."""
+        return self.against(self.order[0])
 
 
 _METHOD = (
@@ -95,9 +105,7 @@ def rank_arms(scores: FloatArray, maximize: bool) -> Ranking:
     ranks: list[tuple[int, int]] = [(len(usable) + 1, len(scores))] * len(scores)
     for arm in usable:
         ranks[arm] = (1 + int(better[:, arm].sum()), len(usable) - int(better[arm].sum()))
-    best = order[0] if order else None
-    to_best = tuple(_between(pairs, arm, best) for arm in range(len(scores)))
-    return Ranking((*order, *lost), tuple(ranks), to_best, _METHOD)
+    return Ranking((*order, *lost), tuple(ranks), pairs, _METHOD)
 
 
 def _levels(scores: FloatArray) -> list[float]:
@@ -159,9 +167,7 @@ def _sign_test(seeds: int, arms: int) -> float:
     return float(min(1.0, sign_test(seeds) * arms * (arms - 1) / 2))
 
 
-def _between(pairs: dict[tuple[int, int], Pair], arm: int, best: int | None) -> Pair | None:
-    """The arm minus the best one."""
-    if best is None:
-        return None
-    turned = pairs.get((best, arm))
-    return pairs.get((arm, best)) if turned is None else turned.turned
+def _between(pairs: Mapping[tuple[int, int], Pair], arm: int, other: int) -> Pair | None:
+    """The arm minus the other one."""
+    turned = pairs.get((other, arm))
+    return pairs.get((arm, other)) if turned is None else turned.turned

@@ -90,6 +90,7 @@ class Study:
     """A study as the user wrote it, checked.
 
     enqueue: points, whole or in part, that the first trials try. forbidden: combinations that none tries.
+    baselines: whether simple models are trained beside it.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Study:
     compare: CompareSection | None = None
     enqueue: tuple[Params, ...] = ()
     forbidden: tuple[Forbidden, ...] = ()
+    baselines: bool = True
     source: Source = field(default_factory=Source, compare=False)
 
     def resolve(self, task: Task) -> Study:
@@ -168,8 +170,12 @@ class Study:
         if self.forbidden:
             optional["forbidden"] = [combination.document() for combination in self.forbidden]
         return {
-            "study": {"name": self.name, "seed": self.seed},
             # Left out where it is not used, so that studies that were stored before it was known stay equal.
+            "study": {
+                "name": self.name,
+                "seed": self.seed,
+                **({} if self.baselines else {"baselines": False}),
+            },
             "data": self.data.model_dump(exclude=None if self.data.columns else {"columns"}),
             "space": self.space.document(),
             "train": self.train.model_dump(exclude={"score"} if self.train.score == UNSAID else None),
@@ -308,6 +314,7 @@ def _read(written: dict[str, Any], source: Source, stem: str) -> Study:
         compare=sections.get("compare"),
         enqueue=enqueue,
         forbidden=forbidden,
+        baselines=study.baselines,
         source=source,
     )
 
@@ -368,8 +375,8 @@ def _text(details: ErrorDetails, model: type[Section], name: str) -> str:
         expected, hint, word = str(context["error"]).partition("; did you mean")
         return f"{expected}; found {shown}{hint}{word}"
     if kind in ("dict_type", "model_type"):
-        section = _section_at(model, details["loc"])
-        keys = f" with {', '.join(section.model_fields)}" if kind == "model_type" else ""
+        inner = _section_at(model, details["loc"])
+        keys = f" with {', '.join(inner.model_fields)}" if kind == "model_type" else ""
         return f"expected a table{keys}; found {shown}"
     message = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"expected {message}; found {shown}"

@@ -27,20 +27,26 @@ class Method:
 @dataclass(frozen=True)
 class Sampler(Method):
     """objectives: how many it is for. stock: import path of Optuna's own, which is asked instead where there
-    are several. exhaustive: it tries every combination, and has no use for points that are given.
+    are several. exhaustive: it tries every combination, and has no use for points that are given. learns:
+    from earlier trials.
     """
 
     objectives: Literal["one", "several", "any"] = "any"
     stock: str | None = None
     exhaustive: bool = False
+    learns: bool = True
 
 
 _SEARCH = "hpsearch.search"
 
 SAMPLERS: dict[str, Sampler] = {
-    "random": Sampler(f"{_SEARCH}.simple:Random", "Optuna's random sampler"),
-    "qmc": Sampler(f"{_SEARCH}.simple:QuasiRandom", "one scrambled Sobol sequence, by Optuna's sampler"),
-    "grid": Sampler(f"{_SEARCH}.simple:Grid", "every combination once, in any order", exhaustive=True),
+    "random": Sampler(f"{_SEARCH}.simple:Random", "Optuna's random sampler", learns=False),
+    "qmc": Sampler(
+        f"{_SEARCH}.simple:QuasiRandom", "one scrambled Sobol sequence, by Optuna's sampler", learns=False
+    ),
+    "grid": Sampler(
+        f"{_SEARCH}.simple:Grid", "every combination once, in any order", exhaustive=True, learns=False
+    ),
     "tpe": Sampler(
         f"{_SEARCH}.tpe:CohortTPE",
         "multivariate TPE, fitted once a cohort",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from hpsearch.defaults import MOST_REPEATS, REPEATS
 from hpsearch.errors import nearest
 from hpsearch.study.methods import SAMPLERS, STOPPING
 
@@ -48,7 +49,7 @@ class Section(BaseModel):
 
 
 class StudySection(Section):
-    """`[study]`: its name and seed."""
+    """`[study]`: its name and seed, and what its networks are compared with."""
 
     name: str | None = Field(
         None,
@@ -56,6 +57,11 @@ class StudySection(Section):
         description="the study's name in the database; the file's stem when absent",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="everything random follows from it")
+    baselines: bool = Field(
+        True,
+        description="train simple models beside the study, to compare its networks with: the majority class "
+        "or the mean, a linear model, nearest neighbours, gradient boosting",
+    )
 
 
 class SplitSection(Section):
@@ -264,6 +270,14 @@ class CompareSection(Section):
         description="the value (for a list, the values) to compare the others with; by default the best",
     )
     seeds: int = Field(10, ge=3, le=100_000, description="how often each value's best trial is retrained")
+    repeats: int = Field(
+        REPEATS,
+        ge=1,
+        le=MOST_REPEATS,
+        description="how often rows are split, trials searched and each value's best retrained, the study "
+        "itself included: the answer is then about the hyper-parameter. With 1 it is about the "
+        "configurations that were found on this split",
+    )
 
 
 SECTIONS: dict[str, type[Section]] = {

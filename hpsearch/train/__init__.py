@@ -6,7 +6,7 @@ here because they import torch, which takes a second.
 
 from hpsearch.train.checkpoint import pack, unpack
 from hpsearch.train.device import choose_device
-from hpsearch.train.engine import engine_name, plan, train_lanes
+from hpsearch.train.engine import cost, engine_name, plan, train_lanes
 from hpsearch.train.lanes import Lane, LaneResult, LaneState, Trainer, initial_state
 from hpsearch.train.native import missing_kernel
 from hpsearch.train.planner import Tile, pads_widths, plan_tiles
@@ -20,6 +20,7 @@ __all__ = [
     "Tile",
     "Trainer",
     "choose_device",
+    "cost",
     "engine_name",
     "initial_state",
     "missing_kernel",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from hpsearch.records import DEAD, VALID_LOSS
+from hpsearch.records import DEAD, VALID_LOSS, VALID_METRIC, FloatArray
+from hpsearch.telling import Inside, tell
 from hpsearch.train.lanes import Lane, LaneResult, finish_lane
 from hpsearch.train.memory import LOGITS_AT_ONCE, VALID_ROWS
 from hpsearch.train.metrics import WHOLE
@@ -52,22 +56,55 @@ def _train_alike(problem: Problem, lanes: Sequence[Lane], last_epoch: int) -> li
     curve = torch.zeros(
         last_epoch - first_epoch + 1, DEAD + deepest, T, dtype=data.sums_dtype, device=data.device
     )
+    seen = _Seen(data, tile, training, len(curve))
+    tell(seen.look)
     for epoch, order in enumerate(data.orders(first_epoch, last_epoch)):
         curve[epoch, :VALID_LOSS] = training.epoch(first_epoch + epoch, order)
         curve[epoch, VALID_LOSS:DEAD] = evaluation.means()
         for layer, dead in enumerate(evaluation.dead()):
             curve[epoch, DEAD + layer, : len(dead)] = dead
+        seen.add(curve[epoch, VALID_METRIC])
 
     curves, states = curve.double().cpu().numpy(), network.states(last_epoch)
     results = {}
     for index, (at, lane, state) in enumerate(zip(ranked, tile, states, strict=True)):
         own = curves[:, : DEAD + len(lane.configuration.layers), index].copy()
-        results[at] = finish_lane(lane.trial, own, first_epoch, state)
+        result = finish_lane(lane.trial, own, first_epoch, state)
+        kept = problem.keep_outputs and result.failure is None
+        results[at] = replace(result, outputs=evaluation.outputs(index)) if kept else result
     return [results[at] for at in range(T)]
 
 
+class _Seen:
+    """What another thread may see of a tile in training: steps made, and metrics of the epochs behind it."""
+
+    def __init__(self, data: Tensors, tile: Sequence[Lane], training: Training, epochs: int) -> None:
+        self._tile, self._training, self._epochs = tile, training, 0
+        # Pinned, a GPU writes there when it gets so far, and nothing waits for it.
+        self._metrics = torch.full(
+            (epochs, len(tile)), torch.nan, dtype=data.sums_dtype, pin_memory=data.device.type == "cuda"
+        )
+        self._read: FloatArray = self._metrics.numpy()
+        self._steps = data.problem.steps(tile[0].configuration.batch_size)
+
+    def add(self, metrics: Tensor) -> None:
+        """The validation metric [T] of the next epoch."""
+        self._metrics[self._epochs].copy_(metrics, non_blocking=True)
+        self._epochs += 1
+
+    def look(self) -> dict[int, Inside]:
+        """How far each lane is."""
+        epochs = self._epochs
+        metrics = self._read[:epochs].astype(np.float64)
+        done = min(max(epochs, self._training.steps / self._steps), float(len(self._read)))
+        return {lane.trial: Inside(done, metrics[:, at]) for at, lane in enumerate(self._tile)}
+
+
 class Training:
-    """Epochs of all lanes: mini-batches in order, and the running means over their rows."""
+    """Epochs of all lanes: mini-batches in order, and the running means over their rows.
+
+    steps: made so far.
+    """
 
     def __init__(self, data: Tensors, network: Network, batch: int) -> None:
         self._data, self._network, self._batch = data, network, batch
@@ -76,6 +113,7 @@ class Training:
         self._step = Step(data, network, optimizer, batch)
         rest = data.rows % batch if data.problem.keep_last else 0
         self._last = Step(data, network, optimizer, rest) if rest else None
+        self.steps = 0
         self._kept = max(1, min(data.rows // batch, LOGITS_AT_ONCE // (batch * O)))
         self._seen = aligned(data.x_train, T, self._kept, batch, O)
         self._seen_targets = data.y_train.new_empty(self._kept, batch)
@@ -88,12 +126,14 @@ class Training:
         steps = self._data.rows // B
         for at in range(steps):
             step(order[at * B : (at + 1) * B])
+            self.steps += 1
             place = at % self._kept
             self._seen[:, place], self._seen_targets[place] = step.logits, step.targets
             if place + 1 == self._kept or at + 1 == steps:
                 sums.add(self._seen[:, : place + 1], self._seen_targets[: place + 1])
         if self._last is not None:
             self._last(order[steps * B :])
+            self.steps += 1
             sums.add(self._last.logits[:, None], self._last.targets[None])
         return sums.means(self._data.y_train)
 
@@ -174,6 +214,7 @@ class Evaluation:
         self._buffers = {size: network.buffers(size) for size in {p.stop - p.start for p in self._parts}}
         self._logits = aligned(data.x_valid, T, min(VALID_ROWS, rows), data.problem.outputs)
         self._alive: list[Tensor] = []
+        self._outputs: list[Tensor] = []
         layers = [lane.configuration.layers for lane in network.lanes]
         self._widths = [
             torch.tensor([float(own[layer]) for own in layers if len(own) > layer], device=data.device)
@@ -183,16 +224,23 @@ class Evaluation:
     def means(self) -> Tensor:
         """[2, T] float64: validation loss and metric of each lane."""
         sums = Sums(self._data, len(self._network.lanes))
-        self._alive = []
+        self._alive, self._outputs = [], []
         for part in self._parts:
             size = part.stop - part.start
             logits, values = self._logits[:, :size], self._buffers[size]
             self._network.forward(self._data.x_valid[part], logits, values)
             sums.add(logits[:, None], self._data.y_valid[part][None])
+            if self._data.problem.keep_outputs:
+                self._outputs.append(logits.clone())
             alive = [(each != 0).any(1) for each in self._network.hidden(values)]
             before = self._alive or alive
             self._alive = [a | b for a, b in zip(before, alive, strict=True)]
         return sums.means(self._data.y_valid)
+
+    def outputs(self, lane: int) -> NDArray[np.floating[Any]]:
+        """[rows, O] raw outputs of a lane for the validation rows, where they are kept."""
+        kept: NDArray[np.floating[Any]] = torch.cat([part[lane] for part in self._outputs]).cpu().numpy()
+        return kept
 
     def dead(self) -> list[Tensor]:
         """[n] for each hidden layer: the share of units that were 0 for every row, of its lanes."""

@@ -8,7 +8,7 @@ from hpsearch.errors import TrialTooLargeError
 from hpsearch.train.lanes import Lane, LaneResult
 from hpsearch.train.memory import is_out_of_memory, known_limit, lane_bytes, lower_limit
 from hpsearch.train.native import fits, load_kernel, source_hash, train_native
-from hpsearch.train.planner import Tile, plan_tiles
+from hpsearch.train.planner import LaneCost, Tile, lane_cost, plan_tiles
 from hpsearch.train.problem import Problem
 
 
@@ -68,6 +68,11 @@ def is_native(problem: Problem, lane: Lane) -> bool:
 def plan(problem: Problem, lanes: Sequence[Lane], targets: Sequence[int], workers: int) -> list[Tile]:
     """Tiles for `train_lanes`, most expensive first."""
     return plan_tiles(problem, lanes, targets, workers, lambda lane: is_native(problem, lane))
+
+
+def cost(problem: Problem, lane: Lane) -> LaneCost:
+    """What an epoch of a lane costs."""
+    return lane_cost(problem, lane, is_native(problem, lane))
 
 
 def engine_name(device: str) -> str:

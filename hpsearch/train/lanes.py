@@ -74,7 +74,8 @@ class LaneResult:
     curve: [epochs, 4 + hidden layers] float64 (see records.Segment), up to and including the epoch of a
     failure.
     failure: why the lane diverged, which then has no state; or None.
-    evaluating: seconds spent on the validation split, if known.
+    evaluating: seconds spent on the validation split, if known. outputs: [rows, O] raw outputs for the
+    validation rows after the last epoch, where the problem keeps them and the lane did not diverge.
     """
 
     trial: int
@@ -82,6 +83,7 @@ class LaneResult:
     state: LaneState | None
     failure: str | None
     evaluating: float = 0.0
+    outputs: Floats | None = None
 
 
 class Trainer(Protocol):

@@ -47,7 +47,7 @@ def lane_bytes(problem: Problem, lane: Lane) -> int:
     hidden = sum(c.layers) * (c.fan if plain else c.fan + 3)
     rows = 2 * batch + min(VALID_ROWS, len(problem.x_valid))
     logits = 4 * min(max(LOGITS_AT_ONCE, batch * problem.outputs), problem.rows * problem.outputs)
-    if problem.metric in WHOLE:
+    if problem.metric in WHOLE or problem.keep_outputs:
         logits += 4 * (problem.rows + len(problem.x_valid)) * problem.outputs
     copies = 9 if c.optimizer in ADAPTIVE else 6
     numbers = copies * weights(problem, lane) + (hidden + problem.outputs) * rows + logits

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.records import FloatArray
+from hpsearch.records import FloatArray, IntArray
 from hpsearch.train.representation import decide
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from hpsearch.train.problem import Targets
 
 Scores = NDArray[np.floating[Any]]
 Classes = NDArray[np.integer[Any]]
@@ -29,26 +31,27 @@ class Metric:
 
     contributions(values [T, M, O], targets [M]) → [T, M]; values are raw outputs, for regression what they
     represent. finish(mean [T] of the contributions, variance of the split's targets, target_std) → [T] in the
-    target's own unit, for tensors and arrays alike.
+    target's own unit. Both take tensors and arrays alike.
     """
 
     name: str
-    contributions: Callable[[Tensor, Tensor], Tensor]
+    contributions: Callable[[Any, Any], Any]
     finish: Callable[[Any, Any, float], Any]
 
 
-def _correct(logits: Tensor, targets: Tensor) -> Tensor:
+def _correct(logits: Any, targets: Any) -> Any:
     if logits.shape[2] == 1:
         return (logits[:, :, 0] > 0) == (targets > 0.5)
     return logits.argmax(2) == targets
 
 
-def _absolute(values: Tensor, targets: Tensor) -> Tensor:
-    return (values[:, :, 0] - targets).abs_()
+def _absolute(values: Any, targets: Any) -> Any:
+    return abs(values[:, :, 0] - targets)
 
 
-def _squared(values: Tensor, targets: Tensor) -> Tensor:
-    return (values[:, :, 0] - targets).square_()
+def _squared(values: Any, targets: Any) -> Any:
+    distance = values[:, :, 0] - targets
+    return distance * distance
 
 
 def _variance_explained(mean: Any, variance: Any, target_std: float) -> Any:
@@ -144,3 +147,41 @@ WHOLE: dict[str, Callable[[Scores, Classes], FloatArray]] = {
     "auc": auc,
 }
 """Functions of raw outputs [T, M, O] and classes [M] of all rows of a split."""
+
+
+def confusion(truth: Classes, decided: Classes, classes: int) -> IntArray:
+    """[classes, classes] rows by true class, then by decided class."""
+    places = truth.astype(np.int64) * classes + decided
+    return np.bincount(places, minlength=classes**2).reshape(classes, classes).astype(np.int64)
+
+
+# -- models without torch ------------------------------------------------------------------------
+
+
+def contributions(metric: str, outputs: Scores, targets: Targets) -> FloatArray | None:
+    """[M] each row's share in the metric, of raw outputs [M, O] (for regression what they represent).
+
+    None for a metric of all rows at once, and for the loss of a regression. Outputs may be infinite where a
+    model is certain.
+    """
+    if metric in METRICS:
+        shares: FloatArray = METRICS[metric].contributions(outputs[None], targets)[0].astype(np.float64)
+        return shares
+    if metric not in OWN_LOSS or targets.dtype != np.int64:
+        return None
+    o = outputs.astype(np.float64)
+    if o.shape[1] == 1:
+        return np.asarray(np.logaddexp(0, np.where(targets == 1, -o[:, 0], o[:, 0])))
+    return np.asarray(np.logaddexp.reduce(o, axis=1) - o[np.arange(len(o)), targets])
+
+
+def score(metric: str, outputs: Scores, targets: Targets, target_std: float = 1.0) -> float | None:
+    """The metric of raw outputs [M, O], as `contributions` takes them; None where it is not finite."""
+    if metric in WHOLE:
+        value = float(WHOLE[metric](outputs[None], targets.astype(np.int64))[0])
+    else:
+        shares = contributions(metric, outputs, targets)
+        if shares is None:
+            return None
+        value = float(finish_metric(metric, shares.mean(), targets.astype(np.float64).var(), target_std))
+    return value if np.isfinite(value) else None

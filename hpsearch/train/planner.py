@@ -103,9 +103,8 @@ def plan_tiles(
     """
     groups: dict[tuple[int, ...], list[Lane]] = {}
     for lane, target in zip(lanes, targets, strict=True):
-        batch = problem.batch(lane.configuration.batch_size)
-        key = (1, batch) if native(lane) else (0, *group_key(problem, lane))
-        groups.setdefault((lane.epoch, target, *key), []).append(lane)
+        key = lane.epoch, target, *_kind(problem, lane, native(lane))
+        groups.setdefault(key, []).append(lane)
     tiles = []
     costs = {key: _group_cost(problem, key, members) for key, members in groups.items()}
     fair = sum(costs.values()) / workers
@@ -152,21 +151,58 @@ def _widest(problem: Problem, lanes: Sequence[Lane]) -> int:
 
 
 def _stacked_epoch(problem: Problem, lanes: Sequence[Lane]) -> float:
-    """Seconds an epoch of a stacked tile, roughly: calls, arithmetic and optimiser traffic of every step.
+    """Seconds an epoch of a stacked tile, roughly."""
+    parts = [_stacked_parts(problem, lane) for lane in lanes]
+    return max(tile for tile, _ in parts) + sum(own for _, own in parts)
+
+
+def _stacked_parts(problem: Problem, lane: Lane) -> tuple[float, float]:
+    """Seconds an epoch: the calls of every step, which lanes share; arithmetic and optimiser traffic of one.
 
     The constants here and below were fitted to digits on two cores (docs/log.md).
     """
-    steps = problem.rows / problem.batch(lanes[0].configuration.batch_size)
-    depth = max(len(lane.configuration.layers) for lane in lanes) + 1
-    total = sum(weights(problem, lane) for lane in lanes)
-    return steps * (60e-6 * depth + total * 0.6e-9) + problem.rows * total * 0.15e-9
+    steps = problem.rows / problem.batch(lane.configuration.batch_size)
+    own = weights(problem, lane)
+    calls = steps * 60e-6 * (len(lane.configuration.layers) + 1)
+    return calls, steps * own * 0.6e-9 + problem.rows * own * 0.15e-9
 
 
 def _native_epoch(problem: Problem, lanes: Sequence[Lane]) -> float:
-    """Seconds an epoch of a native tile: bringing mini-batches into order, optimiser traffic, arithmetic."""
-    batch = problem.batch(lanes[0].configuration.batch_size)
+    """Seconds an epoch of a native tile, roughly."""
+    parts = [_native_parts(problem, lane) for lane in lanes]
+    return parts[0][0] + sum(own for _, own in parts)
+
+
+def _native_parts(problem: Problem, lane: Lane) -> tuple[float, float]:
+    """Seconds an epoch: mini-batches brought into order, which lanes share; traffic and arithmetic of one."""
+    batch = problem.batch(lane.configuration.batch_size)
     rows, steps = -(-batch // 16) * 16 * (problem.rows / batch), problem.rows / batch
-    total = sum(weights(problem, lane) for lane in lanes)
-    return rows * (problem.features * 1e-9 + total * 0.04e-9) + steps * (
-        0.3e-6 * len(lanes) + total * 0.15e-9
-    )
+    own = weights(problem, lane)
+    return rows * problem.features * 1e-9, rows * own * 0.04e-9 + steps * (0.3e-6 + own * 0.15e-9)
+
+
+@dataclass(frozen=True)
+class LaneCost:
+    """What an epoch of a lane costs. kind: lanes of a kind may share a tile, up to `together` of them.
+
+    tile: seconds of each tile that has such lanes. lane: seconds of each lane.
+    """
+
+    kind: tuple[int, ...]
+    together: int
+    tile: float
+    lane: float
+
+
+def lane_cost(problem: Problem, lane: Lane, native: bool) -> LaneCost:
+    """By the same model as `plan_tiles`; native: whether the kernel trains the lane."""
+    kind = _kind(problem, lane, native)
+    if native:
+        return LaneCost(kind, NATIVE_LANES, *_native_parts(problem, lane))
+    return LaneCost(kind, _widest(problem, [lane]), *_stacked_parts(problem, lane))
+
+
+def _kind(problem: Problem, lane: Lane, native: bool) -> tuple[int, ...]:
+    if native:
+        return 1, problem.batch(lane.configuration.batch_size)
+    return 0, *group_key(problem, lane)

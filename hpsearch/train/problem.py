@@ -27,7 +27,8 @@ class Problem:
     their names. representation: what a regression's raw outputs represent. target_std: unit of regression
     targets. epochs: the epoch limit, over which schedules run. keep_last: use an epoch's last mini-batch even
     if it is incomplete. pad_widths: round hidden widths up to buckets when stacked in torch, for studies with
-    many of them (train.planner). device: cpu, or one of torch's.
+    many of them (train.planner). device: cpu, or one of torch's. keep_outputs: results have the raw outputs
+    for the validation rows after the last epoch (`train_lanes` alone).
     """
 
     x_train: Floats
@@ -44,6 +45,7 @@ class Problem:
     keep_last: bool = False
     pad_widths: bool = False
     device: str = "cpu"
+    keep_outputs: bool = False
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, loss: str, metric: str, seed: int, **settings: Any) -> Problem:

@@ -79,7 +79,8 @@ class Tensors:
         represented = logits
         if self.metric.name != "loss":
             represented = _REPRESENT[self.problem.representation](logits)
-        return self.metric.contributions(represented, targets)
+        shares: Tensor = self.metric.contributions(represented, targets)
+        return shares
 
     def finish(self, mean: Tensor, targets: Tensor) -> Tensor:
         """[T]: the metric from its mean contributions [T] over rows with `targets`."""

@@ -27,6 +27,7 @@ _STUDY = """
 [study]
 name = "small"
 seed = 3
+baselines = false
 [data]
 source = "digits"
 [space]

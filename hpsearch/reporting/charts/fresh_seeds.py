@@ -41,7 +41,7 @@ _BANDS = 3
 
 
 def confirmed_chart(c: Confirmation) -> Chart | None:
-    """One line a finalist, best first; None if every one diverged too often for a mean."""
+    """One line a finalist, the one to use first; None if every one diverged too often for a mean."""
     frame = confirmed_frame(c).dropna(subset=["mean"])
     if frame.empty:
         return None
@@ -175,8 +175,7 @@ def _scores(c: Contrast, names: list[str], height: int) -> Chart:
     means, seeds = [], []
     for name, arm in zip(names, c.arms, strict=True):
         seeds += [{"s": name, "v": value} for value in arm.scores]
-        if arm.estimate is not None:
-            found = arm.estimate
+        if (found := c.level(arm)) is not None:
             means.append({"s": name, "mean": found.mean, "low": found.low, "high": found.high})
     domain = domain_of(np.concatenate([arm.scores for arm in c.arms]))
     form = tip_format(c.metric)
@@ -198,7 +197,7 @@ def _scores(c: Contrast, names: list[str], height: int) -> Chart:
             ],
         },
         height,
-        note=f"{plural(c.seeds, 'seed')}, one tick each, with mean and 95 % interval.",
+        note=f"{plural(c.seeds, c.unit)}, one tick each, with mean and 95 % interval.",
     )
 
 
@@ -214,6 +213,12 @@ def _differences(c: Contrast, names: list[str], height: int) -> Chart:
             "w": each.verdict,
         }
         for arm, each in c.compared
+    ]
+    ticks = [
+        {"s": shown[arm.name], "v": float(factor * gap)}
+        for arm, _ in c.compared
+        for gap in (arm.scores - c.baseline.scores if c.repeats else ())
+        if np.isfinite(gap)
     ]
     verdicts = [BETTER, EQUAL, WORSE, UNCLEAR]
     colour = word(
@@ -243,9 +248,11 @@ def _differences(c: Contrast, names: list[str], height: int) -> Chart:
             },
             "layer": [
                 layer({"type": "rule", "color": var("muted")}, [{}], **zero),
+                *([seed_layer(ticks, 16, {"value": var("faint")})] if ticks else []),
                 *mean_layers(colour, tips),
             ],
         },
         height,
-        note=f"{unit[0].upper()}{unit[1:]} against {baseline}; intervals hold for all comparisons together.",
+        note=f"{unit[0].upper()}{unit[1:]} against {baseline}{', one tick a repeat' if ticks else ''}; "
+        "intervals hold for all comparisons together.",
     )

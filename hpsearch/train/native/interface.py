@@ -128,6 +128,7 @@ class PlanStruct(ctypes.Structure):
         "int64_t batch",
         "int32_t epochs",
         "const int64_t *orders",  # [epochs, training rows]
+        "volatile int64_t *steps",  # counts the steps as they are made; another thread may read it
     )
     _fields_: ClassVar = _fields(declared)
 
@@ -169,7 +170,7 @@ _TAKEN: dict[type, dict[str, Collection[object] | None]] = {
     Problem: {
         **_any("x_train", "y_train", "x_valid", "y_valid", "outputs", "target_std"),
         **_any("seed", "epochs", "keep_last"),
-        **_any("pad_widths"),  # how torch stacks lanes
+        **_any("pad_widths", "keep_outputs"),  # how torch stacks lanes; what the trainer reads afterwards
         "loss": ENUMS["loss"],
         "metric": ENUMS["metric"],
         "representation": ENUMS["representation"],

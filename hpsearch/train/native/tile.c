@@ -249,12 +249,14 @@ static void train_epochs(Net **nets, int count, const Part *train, const Part *v
             const Batch next = batch_of(train, now.rows + m, 0, shorter ? rest : m);
             first_layers(nets, count, &now, last ? 0 : &next, work);
             now = next;
+            *plan->steps += 1;
         }
         evaluate(nets, count, valid, epoch, seen, work);
         int going_on = 0;
         for (int i = 0; i < count; i++) {
             const double *sums = figures(nets[i]->lane, epoch);
-            nets[i]->lane->done = epoch + 1;
+            /* Another thread may read along: it sees no epoch before its sums. */
+            __atomic_store_n(&nets[i]->lane->done, epoch + 1, __ATOMIC_RELEASE);
             if (isfinite(sums[0]) && isfinite(sums[2])) nets[going_on++] = nets[i];
         }
         count = going_on;

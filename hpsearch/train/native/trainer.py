@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.records import DEAD, FloatArray
+from hpsearch.records import DEAD, VALID_METRIC, FloatArray
 from hpsearch.study.layout import layer_shapes
+from hpsearch.telling import Inside, tell
 from hpsearch.train.lanes import Lane, LaneResult, finish_lane
 from hpsearch.train.metrics import WHOLE, finish_metric
 from hpsearch.train.native.build import Kernel
@@ -28,6 +29,7 @@ def train_native(
     """
     first_epoch, epochs = lanes[0].epoch + 1, last_epoch - lanes[0].epoch
     tile = _Tile(kernel, problem, lanes, first_epoch, last_epoch)
+    tell(tile.look)
     if problem.metric in WHOLE:
         # Such a metric is computed between two epochs, from the raw outputs of all rows.
         for epoch in range(epochs):
@@ -38,7 +40,8 @@ def train_native(
     results = []
     for at, lane in enumerate(lanes):
         result = finish_lane(lane.trial, tile.curve(at), first_epoch, tile.states[at])
-        results.append(replace(result, evaluating=tile.evaluating[at]))
+        outputs = tile.outputs(at) if problem.keep_outputs and result.failure is None else None
+        results.append(replace(result, evaluating=tile.evaluating[at], outputs=outputs))
     return results
 
 
@@ -58,9 +61,15 @@ class _Tile:
         self._units = [_units(problem, lane) for lane in lanes]
         self._sizes = [_sizes(problem, lane, first_epoch, last_epoch) for lane in lanes]
         self._sums = [np.zeros((epochs, DEAD + len(lane.configuration.layers))) for lane in lanes]
-        rows = self._seen + len(problem.x_valid) if problem.metric in WHOLE else 0
+        kept = problem.metric in WHOLE or problem.keep_outputs
+        rows = self._seen + len(problem.x_valid) if kept else 0
         self._logits = np.zeros((len(lanes), rows, problem.outputs), np.float32)
         self._done = [0] * len(lanes)
+        self._counted = np.zeros(1, np.int64)
+        self._variances = [targets.astype(np.float64).var() for targets in (problem.y_train, problem.y_valid)]
+        # What the kernel works on: epochs behind it, and its lanes by place; replaced as a whole, since
+        # another thread may read it.
+        self._now: tuple[int, dict[int, LaneStruct]] = 0, {}
         self.evaluating = [0.0] * len(lanes)
 
     def train(self, epoch: int, epochs: int) -> None:
@@ -82,11 +91,13 @@ class _Tile:
             batch=self._batch,
             epochs=epochs,
             orders=_address(self._orders[epoch:]),
+            steps=_address(self._counted),
         )
+        self._now = epoch, dict(zip(alive, structs, strict=True))
         train, valid = _part(problem.x_train, problem.y_train), _part(problem.x_valid, problem.y_valid)
         if self._kernel.train_tile(structs, len(alive), train, valid, plan) < 0:
             raise MemoryError
-        for struct, at in zip(structs, alive, strict=True):
+        for at, struct in self._now[1].items():
             self._done[at] += struct.done
             self.evaluating[at] += struct.evaluating
 
@@ -120,20 +131,41 @@ class _Tile:
             for at, value in zip(trained, whole(outputs, targets), strict=True):
                 self._sums[at][epoch, column] = value
 
+    def outputs(self, at: int) -> NDArray[np.float32]:
+        """[rows, O] raw outputs of a lane for the validation rows, after the epoch that was trained last."""
+        return self._logits[at, self._seen :].copy()
+
+    def look(self) -> dict[int, Inside]:
+        """How far each lane is; another thread asks."""
+        behind, structs = self._now
+        steps = int(self._counted[0])
+        inside = {}
+        for at, lane in enumerate(self._lanes):
+            struct = structs.get(at)
+            done = self._done[at] if struct is None else behind + struct.done
+            known = min(done, behind) if self._problem.metric in WHOLE else done
+            curve = self._finished(self._sums[at][:known])
+            # Who has diverged is done; all others are in the epoch that the steps are in.
+            going = struct is not None and bool(np.isfinite(self._sums[at][:done][-1:, [0, 2]]).all())
+            epochs = max(done, min(steps / self._steps, done + 1.0)) if going else done
+            inside[lane.trial] = Inside(min(epochs, float(len(self._sums[at]))), curve[:, VALID_METRIC])
+        return inside
+
     def curve(self, at: int) -> FloatArray:
         """[epochs, 4 + hidden layers] of a lane, from the sums over rows."""
-        problem, curve = self._problem, self._sums[at][: self._done[at]].copy()
+        return self._finished(self._sums[at][: self._done[at]])
+
+    def _finished(self, sums: FloatArray) -> FloatArray:
+        """[epochs, 4 + hidden layers] from as many sums over rows."""
+        problem, curve = self._problem, sums.copy()
         curve[:, 0] /= self._seen
         curve[:, 2] /= len(problem.x_valid)
         if problem.metric in WHOLE:
             return curve
-        for column, rows, targets in (
-            (1, self._seen, problem.y_train),
-            (3, len(problem.x_valid), problem.y_valid),
-        ):
-            variance = targets.astype(np.float64).var()
+        rows = self._seen, len(problem.x_valid)
+        for column, count, variance in zip((1, VALID_METRIC), rows, self._variances, strict=True):
             curve[:, column] = finish_metric(
-                problem.metric, curve[:, column] / rows, variance, problem.target_std
+                problem.metric, curve[:, column] / count, variance, problem.target_std
             )
         return curve
 

@@ -1,0 +1,52 @@
+"""Simple models on a study's own splits: what its networks are to be compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hpsearch.records import Baseline, Scoring
+
+BASELINES = "baselines"
+"""Purpose of the scoring that stores them."""
+
+
+def pack_baselines(found: Sequence[Baseline]) -> tuple[dict[str, Any], bytes]:
+    """What is stored of them, bit for bit: a scoring's subject and outcome."""
+    from safetensors.numpy import save
+
+    unknown = float("nan")
+    arrays: dict[str, np.ndarray[Any, Any]] = {
+        "scores": np.array(
+            [[unknown if value is None else value for value in (each.valid, each.test)] for each in found]
+        ).reshape(-1, 2),
+        "seconds": np.array([each.seconds for each in found]),
+    }
+    for place, each in enumerate(found):
+        arrays |= {f"counts.{place}": each.counts, f"shares.{place}": each.shares}
+    about = {"names": [each.name for each in found], "notes": [each.note for each in found]}
+    return about, save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+
+
+def unpack_baselines(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> tuple[Baseline, ...]:
+    """The inverse of `pack_baselines`."""
+    scores = [[None if np.isnan(value) else float(value) for value in row] for row in arrays["scores"]]
+    return tuple(
+        Baseline(
+            name,
+            scores[place][0],
+            scores[place][1],
+            float(arrays["seconds"][place]),
+            about["notes"][place],
+            arrays[f"counts.{place}"],
+            arrays[f"shares.{place}"],
+        )
+        for place, name in enumerate(about["names"])
+    )
+
+
+def stored_baselines(scorings: Sequence[Scoring]) -> Scoring | None:
+    """The scoring that holds a study's baselines, if there is one."""
+    return next((each for each in scorings if each.purpose == BASELINES), None)
