@@ -74,7 +74,7 @@ class Commands(TyperGroup):
         """The commands, side by side where there is room, and the few options in a line."""
         formatter.write("\n")
         formatter.write("".join(f"{line}\n" for line in _table(formatter.width)))
-        names = ["/".join(reversed(param.opts)) for param in self.get_params(ctx)]
+        names = ["/".join(sorted(param.opts, key=len)) for param in self.get_params(ctx)]
         formatter.write("\n")
         formatter.write_text(f"Options: {'  '.join(names)}")
 
