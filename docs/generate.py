@@ -173,7 +173,8 @@ def commands_page() -> str:
         "# The commands\n\nData go to stdout, progress and messages to stderr. Exit codes: 0 done; 1 failed; 2 wrong "
         "use or input; 3 nothing to show; 4 a comparison found a regression; 130 after Ctrl-C. `NO_COLOR`, a pipe and `TERM=dumb` get plain text. "
         "`HPSEARCH_STORAGE` stands for `--storage`; `HPSEARCH_KERNEL=off` trains without the native kernel; `HPSEARCH_POOL=processes` trains in processes instead of threads. "
-        "`hpsearch --install-completion` sets up the shell.\n",
+        "`hpsearch --install-completion` sets up the shell (bash, zsh, fish), which then completes stored studies, study files, "
+        "trials and a table's columns, too; of databases, SQLite files alone.\n",
     ]
     names = [command.name for command in app.registered_commands]
     for words in ([], *([name] for name in names)):
