@@ -56,13 +56,13 @@ bench: setup ## measure against the usual ways of doing it, in 15 minutes; write
 
 report: setup ## renew the sample under reports/digits
 	@rm -f reports.db
-	@$(BIN)/hpsearch run studies/digits.toml --storage sqlite:///reports.db >/dev/null
+	@COLUMNS=80 $(BIN)/hpsearch run studies/digits.toml --storage sqlite:///reports.db >reports/digits/screen.txt
 	@$(BIN)/hpsearch report digits --storage sqlite:///reports.db --out reports/digits >/dev/null
 	@rm -rf reports/digits/charts reports/digits/*.parquet # four megabytes that the page has, too
 	@$(BIN)/python -m docs.screenshot reports/digits/report.html reports/digits/page.png
 	@rm -f reports.db
 
-guide: setup ## run the studies of studies/guide, in two minutes; writes their answers to reports/guide
+guide: setup ## run the studies of studies/guide, in three minutes; writes their answers to reports/guide
 	@$(BIN)/python -m docs.guide
 
 docs: setup ## renew the generated pages under docs/

@@ -24,14 +24,14 @@ import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
 import hpsearch
-from hpsearch.defaults import REPEAT_SEEDS, REPEATS
+from hpsearch.defaults import REPEATS
 from hpsearch.records import FloatArray
 from hpsearch.results.contrast import Contrast
 from hpsearch.stats import EQUAL, difference
 
 ROOT = Path(__file__).parents[1]
 TABLES = ("iris", "wine", "breast_cancer", "digits", "diabetes", "xor", "paws", "penguins")
-GROUPS, GUIDE_GROUPS = 25, 4
+GROUPS, GUIDE_GROUPS = 25, 2
 """Studies of other seeds, of each table and of each study of the guide."""
 
 _DRAWN = 2_000
@@ -72,11 +72,8 @@ def repeated(path: Path, storage: str, count: int) -> Contrast:
 
 def part_of(over: Contrast, chosen: FloatArray | range) -> Contrast:
     """Some of the repeats."""
-    assert over.repeats is not None
-    places = np.asarray(chosen)
-    arms = tuple(replace(arm, scores=arm.scores[places]) for arm in over.arms)
-    repeats = replace(over.repeats, noise=tuple(own[places] for own in over.repeats.noise))
-    return replace(over, arms=arms, seeds=len(chosen), repeats=repeats)
+    arms = tuple(replace(arm, scores=arm.scores[np.asarray(chosen)]) for arm in over.arms)
+    return replace(over, arms=arms, seeds=len(chosen))
 
 
 def studies(over: Contrast) -> Iterator[Contrast]:
@@ -153,51 +150,32 @@ def verdict(over: Contrast, place: int) -> str:
 def correction(_: Path) -> None:
     """Learners of equal worth: each sees half of the features, which tell equally much of the target."""
     random = np.random.default_rng(0)
-    for seeds in (0.0, SEEDS):
-        for rows, test in ((300, 0.2), (300, 0.4), (1_000, 0.2), (1_000, 0.4)):
-            told = np.zeros(3, int)
-            total = 1_000
-            for _data_set in range(total):
-                found = told_apart(
-                    *equal_learners(random, rows, round(test * rows), seeds), test / (1 - test)
-                )
-                told += np.array(found)
-            parts = zip(("corrected", "corrected for all variance", "plain t-test"), told, strict=True)
-            said = "; ".join(f"{name} {rate(count, total)}" for name, count in parts)
-            spread = "with" if seeds else "without"
-            print(f"{100 * test:.0f} % of {rows:,} rows scored, {spread} chance by seed: {said}", flush=True)
+    for rows, test in ((300, 0.2), (300, 0.4), (1_000, 0.2), (1_000, 0.4)):
+        told = np.zeros(2, int)
+        total = 1_000
+        for _data_set in range(total):
+            base, arm = equal_learners(random, rows, round(test * rows))
+            for at, overlap in enumerate((test / (1 - test), 0.0)):
+                found = difference(base, arm, True, paired=True, overlap=overlap)
+                told[at] += found is not None and found.p < 0.05
+        share = f"{100 * test:.0f} % of {rows:,} rows scored"
+        print(
+            f"{share}: told apart {rate(told[0], total)}; by a plain t-test {rate(told[1], total)}",
+            flush=True,
+        )
 
 
-SEEDS = 0.03
-"""Standard deviation of an accuracy between seeds, about as large as between splits here."""
-
-
-def told_apart(base: FloatArray, arm: FloatArray, overlap: float) -> tuple[bool, bool, bool]:
-    """Whether scores [repeats, seeds] are told apart: as repeats are, without regard to noise, by plain t."""
-    noise = float((arm - base).var(1, ddof=1).mean()) / arm.shape[1]
-    means = base.mean(1), arm.mean(1)
-    ways = ((overlap, noise), (overlap, 0.0), (0.0, 0.0))
-    found = [difference(*means, True, paired=True, overlap=rho, noise=own) for rho, own in ways]
-    one, two, three = (each is not None and each.p < 0.05 for each in found)
-    return one, two, three
-
-
-def equal_learners(
-    random: np.random.Generator, rows: int, test: int, seeds: float
-) -> tuple[FloatArray, FloatArray]:
-    """[repeats, seeds] accuracies of least squares on either half of the features of one new table.
-
-    seeds: standard deviation that is added to each.
-    """
+def equal_learners(random: np.random.Generator, rows: int, test: int) -> tuple[FloatArray, FloatArray]:
+    """[repeats] accuracies of least squares on either half of the features of one new table."""
     x = random.standard_normal((rows, 2, 8))
     y = np.where(x.sum((1, 2)) + 3 * random.standard_normal(rows) > 0, 1.0, -1.0)
-    scores = seeds * random.standard_normal((2, REPEATS, REPEAT_SEEDS))
+    scores = np.empty((2, REPEATS))
     for at in range(REPEATS):
         order = random.permutation(rows)
         kept, trained = order[:test], order[test:]
         for half in range(2):
             weights = np.linalg.lstsq(x[trained, half], y[trained], rcond=None)[0]
-            scores[half, at] += np.mean((x[kept, half] @ weights > 0) == (y[kept] > 0))
+            scores[half, at] = np.mean((x[kept, half] @ weights > 0) == (y[kept] > 0))
     return scores[0], scores[1]
 
 

@@ -264,35 +264,12 @@ def report(study: Study | str | Path, *, storage: str = DEFAULT_STORAGE, images:
         found, trials = report_of(store)
         stored = study_from_document(store.record.document, store.record.origin)
         complete = is_complete(stored, store) is not None
-    found, drawn = with_images(found, trials) if images else (found, {})
+    if not images:
+        return Result(found, complete)
+    from hpsearch.reporting.images import with_images
+
+    found, drawn = with_images(found, trials)
     return Result(found, complete, drawn)
-
-
-def has_images(report: Report) -> bool:
-    """Whether there is anything to look at in the data of a study: images, or two features and classes."""
-    summary = report.record.data_summary
-    in_a_plane = summary.get("features") == 2 and summary.get("classes")
-    return bool(in_a_plane) or summary.get("image") is not None
-
-
-def with_images(report: Report, trials: Sequence[Trial]) -> tuple[Report, dict[str, bytes]]:
-    """The report, and its images as PNGs by file name; nothing is trained for it but what they show.
-
-    What cannot be had, since the data are gone or changed, is a line in the report's notes.
-    """
-    if not has_images(report):
-        return report, {}
-    from hpsearch.reporting.images import illustrations
-    from hpsearch.results.frames import with_note
-    from hpsearch.retrain.reload import reload
-    from hpsearch.train import choose_device
-
-    try:
-        study, dataset = reload(report.record)
-        by_number = {trial.number: trial for trial in trials}
-        return report, illustrations(study, dataset, by_number, report, choose_device("auto"))
-    except HpsearchError as error:
-        return with_note(report, f"no images of the data: {error}"), {}
 
 
 def read_report(

@@ -79,6 +79,7 @@ stopping = "none"
 [compare]
 by = "activation"
 seeds = 3
+repeats = 2
 """,
         encoding="utf-8",
     )

@@ -305,7 +305,7 @@ def test_the_same_report_has_the_same_lessons() -> None:
 def tables_of(found: Lessons, metric: str) -> list[Table]:
     """All that the terminal shows of the lessons."""
     verdicts = [block for each in found.verdicts for block in verdict_blocks(each, metric)]
-    blocks = [*verdicts, *importances_blocks(found, TEXT), *pair_blocks(found), *alone_blocks(found)]
+    blocks = [*verdicts, *importances_blocks(found, TEXT, TEXT), *pair_blocks(found), *alone_blocks(found)]
     return [block for block in blocks if isinstance(block, Table) and block.formats >= TEXT]
 
 

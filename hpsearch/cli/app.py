@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from hpsearch import __version__
+from hpsearch.cli import completion
 from hpsearch.cli.compare import compare
 from hpsearch.cli.confirm import confirm
 from hpsearch.cli.curves import curves
@@ -19,7 +20,7 @@ from hpsearch.cli.data import data
 from hpsearch.cli.doctor import doctor
 from hpsearch.cli.enqueue import enqueue
 from hpsearch.cli.export import export
-from hpsearch.cli.help import GROUPS, Commands
+from hpsearch.cli.help import GROUPS, Command, Commands
 from hpsearch.cli.init import init
 from hpsearch.cli.predict import predict
 from hpsearch.cli.replay import replay
@@ -84,7 +85,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor,
 }
 for _name, _words in (command for _, commands in GROUPS for command in commands):
-    app.command(_name, short_help=_words, options_metavar="[OPTIONS]")(_COMMANDS[_name])
+    app.command(_name, cls=Command, short_help=_words, options_metavar="[OPTIONS]")(_COMMANDS[_name])
 
 
 # What typer raises for arguments that it cannot parse; it does not export the class.
@@ -121,6 +122,7 @@ def _usage_text(error: Any) -> str:
 
 def main() -> NoReturn:
     """Run the command line; exits 0, 1, 2, 3, 4 or 130 as the documentation says."""
+    completion.main(app)
     try:
         sys.exit(app(prog_name="hpsearch", standalone_mode=False) or 0)
     except HpsearchError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from hpsearch.cli import completion
 from hpsearch.defaults import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ StorageOption = Annotated[
 ]
 StudyArgument = Annotated[
     str,
-    typer.Argument(metavar="STUDY", help="A study file, or the name of a stored study.", show_default=False),
+    typer.Argument(
+        metavar="STUDY",
+        help="A study file, or the name of a stored study.",
+        show_default=False,
+        autocompletion=completion.studies,
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to train.")]
 WorkersOption = Annotated[

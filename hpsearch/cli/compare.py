@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from hpsearch.cli import completion
 from hpsearch.cli.common import (
     DeviceOption,
     StorageOption,
@@ -28,10 +29,21 @@ def compare(
     a: Annotated[
         str,
         typer.Argument(
-            metavar="A", help="The study to compare with, or a trial such as digits:17.", show_default=False
+            metavar="A",
+            help="The study to compare with, or a trial such as digits:17.",
+            show_default=False,
+            autocompletion=completion.subjects,
         ),
     ],
-    b: Annotated[str, typer.Argument(metavar="B", help="The study or trial to judge.", show_default=False)],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar="B",
+            help="The study or trial to judge.",
+            show_default=False,
+            autocompletion=completion.subjects,
+        ),
+    ],
     metric: Annotated[
         str | None,
         typer.Option("--metric", metavar="M", help="Score both by this.", show_default="the studies' own"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from hpsearch.cli import completion
 from hpsearch.cli.common import (
     StorageOption,
     StudyArgument,
@@ -33,7 +34,12 @@ def curves(
     study: StudyArgument,
     trial: Annotated[
         list[int] | None,
-        typer.Option("--trial", metavar="N", help="Only this trial; repeat for more."),
+        typer.Option(
+            "--trial",
+            metavar="N",
+            help="Only this trial; repeat for more.",
+            autocompletion=completion.trials,
+        ),
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How to write them.")] = "table",
     out: Annotated[

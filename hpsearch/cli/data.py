@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hpsearch.cli import completion
 from hpsearch.cli.common import reading, show, write_out
 
 
@@ -19,7 +20,13 @@ def data(
         ),
     ],
     target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Tables: the column to predict.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Tables: the column to predict.",
+            show_default=False,
+            autocompletion=completion.columns,
+        ),
     ] = None,
     format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
 ) -> None:

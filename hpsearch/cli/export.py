@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hpsearch.cli import completion
 from hpsearch.cli.common import StorageOption, StudyArgument, storage_url, write_out
 
 
@@ -15,7 +16,10 @@ def export(
     trial: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Export this trial.", show_default="the best confirmed one, or the best"
+            metavar="N",
+            help="Export this trial.",
+            show_default="the best confirmed one, or the best",
+            autocompletion=completion.trials,
         ),
     ] = None,
     out: Annotated[

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+
+from hpsearch.cli.completion import unmarked
 
 GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
@@ -54,6 +56,17 @@ _COLUMNS = 2
 _GAP = 2
 
 
+class Command(TyperCommand):
+    """A command, whose options a shell completes with their help."""
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """The options, with brackets in their help."""
+        items = super().shell_complete(ctx, incomplete)
+        for item in items:
+            item.help = item.help and unmarked(item.help)
+        return items
+
+
 class Commands(TyperGroup):
     """The command `hpsearch`, whose help fits one screen."""
 
@@ -61,7 +74,7 @@ class Commands(TyperGroup):
         """The commands, side by side where there is room, and the few options in a line."""
         formatter.write("\n")
         formatter.write("".join(f"{line}\n" for line in _table(formatter.width)))
-        names = ["/".join(reversed(param.opts)) for param in self.get_params(ctx)]
+        names = ["/".join(sorted(param.opts, key=len)) for param in self.get_params(ctx)]
         formatter.write("\n")
         formatter.write_text(f"Options: {'  '.join(names)}")
 

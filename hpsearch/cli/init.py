@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpsearch.cli import completion
 from hpsearch.cli.common import reading, write_out
 
 if TYPE_CHECKING:
@@ -23,7 +24,13 @@ def init(
         ),
     ] = "study",
     target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Tables: the column to predict.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Tables: the column to predict.",
+            show_default=False,
+            autocompletion=completion.columns,
+        ),
     ] = None,
     task: Annotated[
         str | None,

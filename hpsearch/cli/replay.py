@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hpsearch.cli import completion
 from hpsearch.cli.common import (
     DeviceOption,
     StorageOption,
@@ -27,7 +28,10 @@ def replay(
     trials: Annotated[
         list[str],
         typer.Argument(
-            metavar="TRIAL", help="Numbers of trials, ranges such as 0-15, or all.", show_default=False
+            metavar="TRIAL",
+            help="Numbers of trials, ranges such as 0-15, or all.",
+            show_default=False,
+            autocompletion=completion.trials,
         ),
     ],
     format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",

@@ -80,9 +80,13 @@ def report(
     if out is not None:
         drawn: dict[str, bytes] = {}
         if images and format_ != "parquet":
-            found, drawn = api.with_images(found, trials)
+            from hpsearch.reporting.images import with_images
+
+            found, drawn = with_images(found, trials)
         _say_written(_write(found, format_, out, top, drawn), out)
-        if not images and format_ != "parquet" and api.has_images(found):
+        from hpsearch.reporting.write import has_images
+
+        if not images and format_ != "parquet" and has_images(found):
             command = (
                 f"hpsearch report {quote(study)}{storage_words(storage)} --out {quote(str(out))} --images"
             )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hpsearch.cli import completion
 from hpsearch.cli.common import (
     DeviceOption,
     StorageOption,
@@ -27,6 +28,7 @@ def run(
             help="A study file, the name of a stored study, or of one that comes with hpsearch "
             "(hpsearch init --list).",
             show_default=False,
+            autocompletion=completion.studies_to_run,
         ),
     ],
     trials: Annotated[

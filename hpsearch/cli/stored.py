@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hpsearch.cli import common
+from hpsearch.cli import common, completion
 from hpsearch.cli.common import StorageOption, StudyArgument, storage_url, storage_words, write_out
 from hpsearch.errors import HpsearchError, plural
 
@@ -36,7 +36,12 @@ def show(
     study: StudyArgument,
     trial: Annotated[
         int | None,
-        typer.Argument(metavar="TRIAL", help="Number of a trial of the study.", show_default=False),
+        typer.Argument(
+            metavar="TRIAL",
+            help="Number of a trial of the study.",
+            show_default=False,
+            autocompletion=completion.trials,
+        ),
     ] = None,
     storage: StorageOption = None,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
+from hpsearch.cli import completion
 from hpsearch.cli.common import StorageOption, StudyArgument, show, storage_url, write_out
 from hpsearch.errors import HpsearchError
 
@@ -17,7 +18,15 @@ _Number = TypeVar("_Number", int, float)
 
 def variance(
     study: StudyArgument,
-    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="Number of a trial.", show_default=False)],
+    trial: Annotated[
+        int,
+        typer.Argument(
+            metavar="TRIAL",
+            help="Number of a trial.",
+            show_default=False,
+            autocompletion=completion.trials,
+        ),
+    ],
     epochs: Annotated[
         str | None,
         typer.Option(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data import Dataset
+from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray, Task, Trial
 from hpsearch.reporting.sections import BOUNDARY, TRAINING, WRONG
-from hpsearch.results.frames import Report
-from hpsearch.retrain.reload import retrain
+from hpsearch.reporting.write import has_images
+from hpsearch.results.frames import Report, with_note
+from hpsearch.retrain.reload import reload, retrain
 from hpsearch.running.prepare import make_problem
 from hpsearch.study.arms import DEEP, LINEAR, kind_of
 from hpsearch.study.file import Study
 from hpsearch.text import metric_text, significant
-from hpsearch.train import Problem
+from hpsearch.train import Problem, choose_device
 
 _SIDE = 320
 """Points of the plane in each direction."""
@@ -25,6 +27,21 @@ _MARGIN = 0.08
 _PICTURES = 24
 _ROWS = 4096
 """Rows that go through the network at once."""
+
+
+def with_images(report: Report, trials: Sequence[Trial]) -> tuple[Report, dict[str, bytes]]:
+    """The report, and its images as PNGs by file name; nothing is trained for it but what they show.
+
+    What cannot be had, since the data are gone or changed, is a line in the report's notes.
+    """
+    if not has_images(report):
+        return report, {}
+    try:
+        study, dataset = reload(report.record)
+        by_number = {trial.number: trial for trial in trials}
+        return report, illustrations(study, dataset, by_number, report, choose_device("auto"))
+    except HpsearchError as error:
+        return with_note(report, f"no images of the data: {error}"), {}
 
 
 def illustrations(

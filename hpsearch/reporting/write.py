@@ -58,6 +58,13 @@ def write_report(
     return write_into(directory, contents)
 
 
+def has_images(report: Report) -> bool:
+    """Whether there is anything to look at in the data of a study: images, or two features and classes."""
+    summary = report.record.data_summary
+    in_a_plane = summary.get("features") == 2 and summary.get("classes")
+    return bool(in_a_plane) or summary.get("image") is not None
+
+
 def write_into(directory: Path, contents: Mapping[str, bytes]) -> list[Path]:
     """Write files by their names into a folder, which is made; returns their paths.
 

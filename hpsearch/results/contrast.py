@@ -187,16 +187,14 @@ class Repeats:
     """What stands behind scores of repeats.
 
     asked: repeats that are wanted; there may be fewer scores. seeds: fresh ones in each repeat. rows: see
-    `Rows`. overlap: scored rows by all others, for `Rows.SPLIT`. noise: of each arm [repeats], the variance
-    that its difference to the baseline owes to a repeat's seeds; NaN if unknown. searched: whether each
-    repeat searches; otherwise it trains the hyper-parameters of given trials.
+    `Rows`. overlap: scored rows by all others, for `Rows.SPLIT`. searched: whether each repeat searches;
+    otherwise it trains the hyper-parameters of given trials.
     """
 
     asked: int
     seeds: int
     rows: Rows
     overlap: float
-    noise: tuple[FloatArray, ...]
     searched: bool = True
 
 
@@ -289,12 +287,11 @@ class Contrast:
                 rows=self._counted(arm),
                 comparisons=sum(usable),
                 overlap=self._overlap,
-                noise=self._noise(place),
                 fewest=self._fewest,
             )
             if use
             else None
-            for place, (arm, use) in enumerate(zip(self.arms, usable, strict=True))
+            for arm, use in zip(self.arms, usable, strict=True)
         )
 
     @property
@@ -328,7 +325,6 @@ class Contrast:
             relative=self.margin.relative(self.metric),
             rows=self._counted(self.arms[-1]),
             overlap=self._overlap,
-            noise=self._noise(-1),
             fewest=self._fewest,
         )
 
@@ -345,14 +341,6 @@ class Contrast:
     @property
     def _overlap(self) -> float:
         return 0.0 if self.repeats is None else self.repeats.overlap
-
-    def _noise(self, place: int) -> float:
-        """Of an arm; of unpaired ones nothing is known of the difference."""
-        if self.repeats is None or not self.paired:
-            return 0.0
-        known = self.repeats.noise[place]
-        known = known[np.isfinite(known)]
-        return float(known.mean()) if len(known) else 0.0
 
     @property
     def _fewest(self) -> int:

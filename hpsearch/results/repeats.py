@@ -89,7 +89,7 @@ def about_repeat(asked: Asked, number: int, found: Repeat, part: str) -> dict[st
         "repeat": number,
         "seed": repeat_seed(asked.seed, number),
         "part": part,
-        "rows": str(found.rows),
+        "drawn": str(found.rows),
         "overlap": found.overlap,
         "seeds": asked.seeds,
         "trials": [arm.trial for arm in found.arms],
@@ -135,7 +135,7 @@ def repeats_in(study: str, scorings: Sequence[Scoring], asked: Asked) -> dict[in
                     strict=True,
                 )
             )
-            found[about["repeat"]] = Repeat(arms, Rows(about["rows"]), about["overlap"])
+            found[about["repeat"]] = Repeat(arms, Rows(about["drawn"]), about["overlap"])
     return found
 
 
@@ -153,16 +153,15 @@ def over_repeats(
     numbers = [at for at in range(asked.first, asked.count) if all(at in own for own in stored)]
     if not numbers:
         return found
-    tables: list[list[FloatArray]] = [
-        [arm.scores for own in stored for arm in own[at].arms] for at in numbers
-    ]
+    tables = [[arm for own in stored for arm in own[at].arms] for at in numbers]
     last = [own[numbers[-1]] for own in stored]
     rows, overlap = last[0].rows, max(own.overlap for own in last)
-    losses = [[mean_score(arm.losses) for own in stored for arm in own[at].arms] for at in numbers]
+    scores = [[mean_score(arm.scores) for arm in arms] for arms in tables]
+    losses = [[mean_score(arm.losses) for arm in arms] for arms in tables]
     if asked.first:
-        tables.insert(0, [arm.scores[: asked.seeds] for arm in found.arms])
+        tables.insert(0, list(found.arms))
+        scores.insert(0, [mean_score(arm.scores[: asked.seeds]) for arm in found.arms])
         losses.insert(0, [mean_score(arm.losses[: asked.seeds]) for arm in found.arms])
-    scores = [[mean_score(arm) for arm in arms] for arms in tables]
     arms = tuple(
         replace(arm, scores=np.array(own), losses=np.array(lost), curves=(), search=None)
         for arm, own, lost in zip(
@@ -175,25 +174,9 @@ def over_repeats(
         arms=arms,
         seeds=len(scores),
         pairing=Pairing.SEEDS if paired else Pairing.NOTHING,
-        repeats=Repeats(asked.count, asked.seeds, rows, overlap, _noise(tables, found.base), searched),
+        repeats=Repeats(asked.count, asked.seeds, rows, overlap, searched),
     )
     return replace(found, repeated=over)
-
-
-def _noise(tables: Sequence[Sequence[FloatArray]], base: int) -> tuple[FloatArray, ...]:
-    """Of each arm [repeats]: the variance that seeds alone give its difference to the baseline.
-
-    tables: [repeats][arms][seeds]. On one seed, arms share mini-batches. NaN for fewer than two seeds.
-    """
-
-    def of_mean(arm: FloatArray, first: FloatArray) -> float:
-        if len(arm) != len(first):
-            return float("nan")
-        gaps = (arm - first)[np.isfinite(arm - first)]
-        return float(gaps.var(ddof=1)) / len(gaps) if len(gaps) > 1 else float("nan")
-
-    places = range(len(tables[0]))
-    return tuple(np.array([of_mean(arms[place], arms[base]) for arms in tables]) for place in places)
 
 
 def mean_score(scores: FloatArray) -> float:

@@ -117,7 +117,6 @@ def difference(
     rows: tuple[int, int] | None = None,
     comparisons: int = 1,
     overlap: float = 0.0,
-    noise: float = 0.0,
     fewest: int = FEWEST,
 ) -> Difference | None:
     """Compare scores [seeds] of an arm with the baseline's, NaN if diverged; None if one keeps fewer than
@@ -134,10 +133,9 @@ def difference(
         overlap: if each score is of another split of the same rows: scored rows by all others. Such scores
             are no independent draws; the variance of their mean is then σ² (1/n + overlap), not σ²/n
             (Nadeau & Bengio 2003, "Inference for the generalization error", Mach. Learn. 52, sec. 4.1).
-        noise: the part of σ² that is of seeds, which each score has anew: overlap does not correlate it.
     """
     kept_base, kept = _kept(base, arm, paired)
-    found = _means(kept_base, kept, paired, rows, (overlap, noise), fewest)
+    found = _means(kept_base, kept, paired, rows, overlap, fewest)
     if found is None:
         return None
     low, high, p = None, None, sign_test(found.fewest) if found.mean else 1.0
@@ -181,7 +179,6 @@ def regression(
     relative: float = 0.0,
     rows: tuple[int, int] | None = None,
     overlap: float = 0.0,
-    noise: float = 0.0,
     fewest: int = FEWEST,
 ) -> Regression:
     """Test whether the second arm is worse than the first by more than allowed, one-sided at 5 %.
@@ -194,7 +191,7 @@ def regression(
 
     Args:
         margin: allowed loss in the metric's unit. relative: further allowed loss, as a share of the first
-            arm's score. paired, rows, overlap, noise, fewest: as in `difference`.
+            arm's score. paired, rows, overlap, fewest: as in `difference`.
     """
     sign = 1.0 if maximize else -1.0
     lost_a, lost_b = np.isnan(a), np.isnan(b)
@@ -203,7 +200,7 @@ def regression(
     kept_a, kept_b = _kept(a, b, paired)
     # The allowance is subtracted from the first arm seed by seed, to account for its own spread.
     allowed = kept_a - sign * (margin + relative * np.abs(kept_a))
-    found, plain = (_means(own, kept_b, paired, rows, (overlap, noise), fewest) for own in (allowed, kept_a))
+    found, plain = (_means(own, kept_b, paired, rows, overlap, fewest) for own in (allowed, kept_a))
     if found is None or plain is None:
         return Regression(diverges, None, diverges)
     least, bound = _bounds(found, sign, error)
@@ -242,12 +239,10 @@ def _means(
     b: FloatArray,
     paired: bool,
     rows: tuple[int, int] | None,
-    shared: tuple[float, float],
+    overlap: float,
     least: int,
 ) -> _Means | None:
     """The second mean minus the first; None if a sample has fewer values than `least`.
-
-    shared: overlap and noise, as `difference` has them.
 
     Degrees of freedom are Satterthwaite's (1946, "An approximate distribution of
     estimates of variance components", Biometrics Bull. 2).
@@ -262,11 +257,9 @@ def _means(
         mean = 0.0
     spread = [values for values in samples if np.ptp(values) > SAME * scale]
     sd = float(np.sqrt(sum(values.var(ddof=1) for values in spread)))
-    overlap, noise = shared
     parts = [
-        (variance / len(values) + overlap * max(0.0, variance - noise), len(values) - 1)
+        (float(values.var(ddof=1)) / len(values) * (1 + overlap * len(values)), len(values) - 1)
         for values in spread
-        for variance in (float(values.var(ddof=1)),)
     ]
     if rows is not None:
         parts += [

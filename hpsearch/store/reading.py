@@ -80,8 +80,8 @@ _Count = Annotated[int, Field(ge=0, strict=True)]
 class _About(BaseModel):
     """What is taken for granted about a scoring; each purpose has more."""
 
-    trials: list[_Count] = []
-    epochs: list[_Count] = []
+    trials: list[_Count | None] = []
+    epochs: list[_Count | None] = []
     seeds: _Count = 0
     rows: _Count = 0
     finished: _Count = 0

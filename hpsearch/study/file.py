@@ -349,7 +349,7 @@ def _read_section(name: str, model: type[Section], table: dict[str, Any], compla
         return None
 
 
-def _text(details: ErrorDetails, model: type[Section], section: str) -> str:
+def _text(details: ErrorDetails, model: type[Section], name: str) -> str:
     """One sentence for one of pydantic's errors: expected, found, nearest."""
     kind, context, found = details["type"], details.get("ctx", {}), details["input"]
     shown = (
@@ -360,7 +360,7 @@ def _text(details: ErrorDetails, model: type[Section], section: str) -> str:
     if kind == "extra_forbidden":
         fields = list(_section_at(model, details["loc"][:-1]).model_fields)
         word = str(details["loc"][-1])
-        hint = near_key_of(section, word, fields) if len(details["loc"]) == 1 else near_key(word, fields)
+        hint = near_key_of(name, word, fields) if len(details["loc"]) == 1 else near_key(word, fields)
         return f"unknown key{hint} (known: {', '.join(fields)})"
     if kind == "missing":
         field = _section_at(model, details["loc"][:-1]).model_fields[str(details["loc"][-1])]
