@@ -30,6 +30,12 @@ _BATCHES = ((500, 16), (5_000, 32), (20_000, 64))
 _UNBALANCED = 0.7
 """Share of the largest class above which accuracy flatters a model that always predicts it."""
 
+_TUNED = {
+    Effort.QUICK: "the learning rate is tuned, since nothing matters as much.",
+    Effort.GOOD: "what is cheap to train and may pay is tuned (--effort good).",
+    Effort.BEST: "all that may pay is tuned, and trained for longer (--effort best).",
+}
+
 _KINDS = {
     Task.BINARY: "two classes: one output o, BCE with logits; o > 0 is the second class",
     Task.MULTICLASS: "several classes: one output each, cross entropy with logits; the largest wins",
@@ -73,7 +79,6 @@ def first_study(
     if without_secrets(name) != name:  # a file of this name would show it for good
         raise HpsearchError(f"{name}: expected a study's name or its data; found a database's password")
     of_data, wanted = _is_data(name), _effort(effort)
-    costs: list[Cost] = []
     if not of_data and _is_missing_data(name):
         from hpsearch.data.containers import no_such_file
 
@@ -81,7 +86,7 @@ def first_study(
     if of_data:
         path = out or Path(f"{name_from(Path(os.path.abspath(name)).name.split('.')[0])}.toml")
         texts, dataset = _suited(name, target, task, path, watch)
-        text, costs = texts[wanted], [_cost(of, each, dataset) for of, each in texts.items()]
+        text = texts[wanted]
     elif target is not None or task is not None or effort is not None:
         raise HpsearchError(
             f'--target, --task and --effort are for data; there is no file, folder or source "{name}"'
@@ -96,7 +101,9 @@ def first_study(
         raise HpsearchError(f"{path}: exists already; choose another name, or --force to overwrite") from None
     except OSError as error:
         raise HpsearchError(f"{path}: cannot be written: {error.strerror}") from None
-    return FirstStudy(path, wanted if of_data else None, costs)
+    if not of_data:
+        return FirstStudy(path)
+    return FirstStudy(path, wanted, [_cost(each, other, dataset) for each, other in texts.items()])
 
 
 def _effort(word: str | None) -> Effort:
@@ -206,7 +213,7 @@ def _study_text(dataset: Dataset, name: str, data: Sequence[Line], effort: Effor
         name,
         [
             f"{plain(dataset.name)}: a first study, by the practical guide. Fixed settings have values",
-            "that work almost everywhere; the learning rate is tuned, since nothing matters as much.",
+            f"that work almost everywhere; {_TUNED[effort]}",
         ],
         data,
         loss=(f"loss = {toml_value(losses[0])}", f"for this task: {' | '.join(losses)}"),

@@ -39,16 +39,15 @@ def searched(effort: Effort, batch: Line, width: int) -> Searched:
     quick: dict[str, Any] = {"batch_size": batch, "width": (f"width = {width}", WIDTH)}
     good = {
         **quick,
-        "width": ("width = { low = 16, high = 256, log = true }", f"{WIDTH}: wide ones fit more"),
-        "activation": ('activation = ["relu", "tanh", "silu"]', "smooth ones suit smooth targets"),
+        "momentum": ("momentum = { low = 0.5, high = 0.98 }", "trades off against the learning rate"),
+        "width": ("width = { low = 16, high = 256, log = true }", f"{WIDTH}: wide ones fit more, and cost"),
         "weight_decay": ("weight_decay = { low = 1e-6, high = 1e-2, log = true }", "more for few rows"),
     }
     best = {
         **good,
-        "momentum": ("momentum = { low = 0.5, high = 0.98 }", "trades off against the learning rate"),
-        "batch_size": ("batch_size = [16, 32, 64, 128]", "small ones take longer; their noise may help"),
+        "activation": ('activation = ["relu", "tanh", "silu"]', "smooth ones suit smooth targets"),
         "optimizer": (
-            ('optimizer = ["sgd", "adamw"]', "the same step is too large for one, too small for the other:"),
+            ('optimizer = ["sgd", "adamw"]', "each with a rate of its own, since they differ a hundredfold"),
             ("adamw.learning_rate = { low = 1e-4, high = 0.1, log = true }", ""),
         ),
     }

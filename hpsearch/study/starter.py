@@ -76,7 +76,11 @@ class Starter:
             self.activation,
             self.weight_decay,
             *self.optimizer,
-            ("", "also dropout, batch_norm, init, warmup: docs/study-file.md has all of them"),
+            (
+                "",
+                "also init, warmup, dropout, batch_norm (the last two train in torch, several times slower):",
+            ),
+            ("", "docs/study-file.md has all of them"),
             ("", ""),
             ("[train]", ""),
             (f"epochs = {self.epochs}", "the most that a trial gets"),
