@@ -30,7 +30,7 @@ from hpsearch.study.file import THRESHOLDED, Study, load_study
 from hpsearch.train import Lane, train_lanes
 from hpsearch.train.metrics import OF_TWO
 from hpsearch.train.simple_models import models
-from hpsearch.train.thresholds import best_threshold, shifted
+from hpsearch.train.thresholds import best_threshold, choose_threshold, shifted
 from tests.studies import url, write_study
 
 PEERS = {"balanced_accuracy": metrics.balanced_accuracy_score, "f1": metrics.f1_score}
@@ -71,6 +71,15 @@ def test_the_middle_of_the_widest_plateau_is_taken() -> None:
     outputs = np.log(shares / (1 - shares))[:, None]
     found = best_threshold("balanced_accuracy", outputs, np.array([0, 1, 0, 1]))
     assert found == pytest.approx(0.7)
+
+
+def test_a_mean_that_is_no_better_than_a_half_is_not_taken() -> None:
+    """One network's best is 0.3, the other's 0.7; at their mean, and at 0.5, both fail alike."""
+    shares = np.array([[0.2, 0.4], [0.6, 0.8]])
+    parts = [(np.log(each / (1 - each))[:, None], np.array([0, 1])) for each in shares]
+    assert [best_threshold("f1", *each) for each in parts] == pytest.approx([0.3, 0.7])
+    assert choose_threshold("f1", parts) == EVEN
+    assert choose_threshold("f1", parts[:1]) == pytest.approx(0.3)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +129,7 @@ def test_finalists_are_scored_at_the_mean_of_their_seeds_best_thresholds(
     for finalist in confirmed.finalists[:2]:
         outputs = list(by_hand(study, dataset, finalist, confirmed.seeds))
         own = [best_threshold("balanced_accuracy", valid, dataset.valid.y) for valid, _, _ in outputs]
-        assert finalist.threshold == pytest.approx(np.mean(own), abs=1e-12)
+        assert finalist.threshold in (pytest.approx(np.mean(own), abs=1e-12), EVEN)
         for at, (valid, test, _) in enumerate(outputs):
             for found, raw, part in (
                 (finalist.decided, valid, dataset.valid),

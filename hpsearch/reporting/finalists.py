@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.errors import plural
+from hpsearch.records import EVEN
 from hpsearch.reporting.grids import Column, Grid, thinned_epochs
 from hpsearch.results.confirmation import (
     BEST,
@@ -174,6 +175,8 @@ def threshold_sentence(c: Confirmation) -> str | None:
     """At which threshold the first finalist decides, where it was chosen; the others' are in the table."""
     if not c.best.decided.size:
         return None
+    if c.best.threshold == EVEN:
+        return f"No threshold was better on validation than 0.5 for trial {c.best.trial}."
     others = "; each finalist has its own" if len(c.finalists) > 1 else ""
     return (
         f"Threshold {threshold_text(c.best.threshold)} chosen on validation: trial {c.best.trial} predicts "

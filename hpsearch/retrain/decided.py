@@ -12,7 +12,7 @@ from hpsearch.train import Problem
 from hpsearch.train.metrics import score
 from hpsearch.train.outcome import Outcome, outcome_of
 from hpsearch.train.problem import Floats
-from hpsearch.train.thresholds import best_threshold, shifted
+from hpsearch.train.thresholds import choose_threshold, shifted
 
 Kept = Mapping[int, tuple[Floats, Floats]]
 """By seed index raw outputs [M, 1] for the validation and for the scored rows, after the scored epoch."""
@@ -31,15 +31,12 @@ class Decided:
 
 
 def decide_on_validation(problems: list[tuple[Problem, Problem]], kept: Kept) -> Decided:
-    """With the mean over the seeds of each one's best threshold: a single network's varies with its luck.
+    """With a threshold that all seeds share: what is exported is none of their networks.
 
     problems: by seed index, the second one with the scored split as validation. kept: of one seed at least.
     """
-    own = [
-        best_threshold(problems[at][0].metric, valid, problems[at][0].y_valid)
-        for at, (valid, _) in kept.items()
-    ]
-    threshold = float(np.mean(own))
+    parts = [(valid, problems[at][0].y_valid) for at, (valid, _) in kept.items()]
+    threshold = choose_threshold(problems[0][0].metric, parts)
     scores, valid = np.full((2, len(problems)), np.nan)
     outcomes = {}
     for at, outputs in kept.items():

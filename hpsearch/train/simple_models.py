@@ -34,7 +34,7 @@ from hpsearch.records import (
 )
 from hpsearch.train.metrics import confusion, contributions, score
 from hpsearch.train.representation import decide
-from hpsearch.train.thresholds import best_threshold, shifted
+from hpsearch.train.thresholds import choose_threshold, shifted
 
 _SECONDS = {LINEAR: 8.0, NEIGHBOURS: 10.0, BOOSTING: 15.0}
 """That a model may take, by the rules below; it gets as many training rows as fit into them."""
@@ -159,7 +159,7 @@ def _trained(job: Job, name: str, model: Any, rows: int, note: str, began: float
     valid, test = (_outputs(job, model, x) for x in (job.x_valid, job.x_test))
     valid_score, threshold, decided = score(job.metric, valid, job.y_valid, job.std), EVEN, None
     if job.thresholds and len(test):
-        threshold = best_threshold(job.metric, valid, job.y_valid)
+        threshold = choose_threshold(job.metric, [(valid, job.y_valid)])
         decided = score(job.metric, shifted(valid, threshold), job.y_valid)
         test = shifted(test, threshold)
     counts = np.zeros((0, 0), np.int64)

@@ -6,13 +6,14 @@ by the sign of an output needs to know nothing of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.records import EVEN, Task
-from hpsearch.train.metrics import OF_TWO
+from hpsearch.train.metrics import OF_TWO, WHOLE
 from hpsearch.train.representation import represent
 
 _EDGE = 1e-12
@@ -62,3 +63,25 @@ def best_threshold(
         ((below[run[-1]], above[run[0]]) for run in runs), key=lambda ends: (ends[1] - ends[0], ends)
     )
     return float(np.clip((low + high) / 2, _EDGE, 1 - _EDGE))
+
+
+def choose_threshold(
+    metric: str, parts: Sequence[tuple[NDArray[np.floating[Any]], NDArray[np.number[Any]]]]
+) -> float:
+    """One threshold for several networks: the mean of each one's best, if their metric is then better.
+
+    A single network's best varies with its luck. Otherwise 0.5.
+
+    Args:
+        parts: of each network raw outputs [M, 1] for validation rows, and their classes [M].
+    """
+    mean = float(np.mean([best_threshold(metric, outputs, targets) for outputs, targets in parts]))
+
+    def value(threshold: float) -> float:
+        of_each = (
+            WHOLE[metric](shifted(outputs, threshold)[None], targets.astype(np.int64))[0]
+            for outputs, targets in parts
+        )
+        return float(np.mean(list(of_each)))
+
+    return mean if value(mean) > value(EVEN) else EVEN
