@@ -19,8 +19,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
-demo: setup ## train the digits study and show the ranked report
-	@echo "hpsearch run studies/digits.toml: 256 trials; stopped with Ctrl-C, the same command resumes it"
+demo: setup ## train the digits study and say what came out
+	@echo "hpsearch run studies/digits.toml   (after Ctrl-C, the same command resumes)"
 	@$(BIN)/hpsearch run studies/digits.toml --storage sqlite:///demo.db
 	@echo "(the command hpsearch is on your path after:  . $(BIN)/activate)"
 
@@ -56,8 +56,8 @@ bench: setup ## measure against the usual ways of doing it, in 15 minutes; write
 
 report: setup ## renew the sample under reports/digits
 	@rm -f reports.db
-	@COLUMNS=80 $(BIN)/hpsearch run studies/digits.toml --storage sqlite:///reports.db >reports/digits/screen.txt
-	@$(BIN)/hpsearch report digits --storage sqlite:///reports.db --out reports/digits >/dev/null
+	@COLUMNS=80 HPSEARCH_STORAGE=sqlite:///reports.db $(BIN)/hpsearch run studies/digits.toml >reports/digits/screen.txt
+	@$(BIN)/hpsearch report digits --storage sqlite:///reports.db --out reports/digits 2>/dev/null
 	@rm -rf reports/digits/charts reports/digits/*.parquet # four megabytes that the page has, too
 	@$(BIN)/python -m docs.screenshot reports/digits/report.html reports/digits/page.png
 	@rm -f reports.db

@@ -109,6 +109,8 @@ IMAGES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Of the images that are made elsewhere, what they show, by file name."""
+_STRONG = 0.4
+"""Of advice that is said with the answer; the rest is in the section on advice."""
 NO_IMAGES: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -199,7 +201,8 @@ def answer_section(source: Source) -> Section:
         front = [("front", front_sentence(report))] if len(report.front) else []
         first, *more = next_commands(report, source.storage)
         next_ = [("next", first), *(("", command) for command in more)]
-        yield Pairs([*answer.found(report, source.advised.found[:1]), *front, *next_])
+        strong = [each for each in source.advised.found[:1] if each.strength >= _STRONG]
+        yield Pairs([*answer.found(report, strong), *front, *next_])
         yield from (Sentence(plain(note), Tone.NOTE) for note in source.report.notes)
 
     return Section("answer", "Answer", blocks, formats=TERMINAL, untitled=TERMINAL)
@@ -215,7 +218,8 @@ def _answer(source: Source) -> Section:
         name = plain(record.name)
         yield Lead(name, [f"{name}   {about}"], formats=TEXT)
         yield Pairs([*answer.asked(report), *answer.found(report, ())], formats=TEXT)
-        rows = [*answer.asked(report), *answer.found(report, source.advised.found[:1])]
+        strong = [each for each in source.advised.found[:1] if each.strength >= _STRONG]
+        rows = [*answer.asked(report), *answer.found(report, strong)]
         yield Pairs([(begun(word), f"{begun(said)}.") for word, said in rows], "answer", formats=PAGE)
         if (c := report.comparison) is not None:
             yield Charts(
