@@ -1,9 +1,10 @@
 """What a threshold chosen on validation is worth on the test set.
 
-`python -m benchmarks.thresholds FOLDER [--rows N] [--trials N] [--seeds N…]` runs the study that `hpsearch init`
-writes for three unbalanced binary tables of pmlb (adult, phoneme, wine_quality_white with quality from 7 on against
-the rest), by balanced accuracy and by F1. It prints the mean test score of the best eight on five fresh seeds, of the
-first by validation, and of the refitted model that `export` writes, each at 0.5 → at the chosen threshold.
+`python -m benchmarks.thresholds FOLDER [--rows N] [--trials N] [--seeds N…]` runs the study that `hpsearch
+init` writes for three unbalanced tables of pmlb (adult, phoneme, wine_quality_white with quality from 7
+on against the rest), by balanced accuracy and by F1. It prints the mean test score of the best eight on five
+fresh seeds, of the first by validation, and of the refitted model that `export` writes, each at 0.5 → at the
+chosen threshold.
 """
 
 from __future__ import annotations
