@@ -39,7 +39,7 @@ def test_the_winner_is_named_with_its_hyper_parameters_and_what_it_ties_with() -
     assert "better than" not in tied["best"]
     assert tied["ties"].startswith("trials ")
     assert str(equal.tied[1].trial) in tied["ties"]
-    assert found["answer"].startswith(("Against", "relu", "none", "linear"))
+    assert "against" in found["answer"].lower()
 
 
 @pytest.mark.parametrize("width", [80, 120])
