@@ -344,6 +344,10 @@ MOST_ROWS, MOST_PAIRS, MOST_CLASSES = 10_000, 1_000, 100
 models on the same rows; targets with predictions of a regression; and counts of so many classes by class."""
 
 
+EVEN = 0.5
+"""The probability above which the second of two classes is decided for where no threshold was chosen."""
+
+
 @dataclass(frozen=True)
 class Baseline:
     """A simple model with default settings, trained on the study's training rows.
@@ -351,7 +355,8 @@ class Baseline:
     valid, test: the study's metric there; None where the model has none. seconds: of one core. note: on
     how many rows it was trained, or why it was not; "" for all of them. counts: [classes, classes] test rows
     by true class and predicted class. shares: [rows] what each of the first test rows adds to the metric
-    (train.metrics.contributions). Both are empty where there are none.
+    (train.metrics.contributions). Both are empty where there are none. threshold: probability of the second
+    class above which test rows were decided for it, chosen on validation; decided: the metric there with it.
     """
 
     name: str
@@ -361,6 +366,13 @@ class Baseline:
     note: str = ""
     counts: IntArray = field(default_factory=lambda: np.empty((0, 0), np.int64), repr=False)
     shares: FloatArray = field(default_factory=lambda: np.empty(0), repr=False)
+    threshold: float = EVEN
+    decided: float | None = None
+
+    @property
+    def promise(self) -> float | None:
+        """Its validation metric, as the test set is decided."""
+        return self.valid if self.decided is None else self.decided
 
     def on(self, part: str) -> float | None:
         """Its score on "test" or "validation"."""

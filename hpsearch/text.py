@@ -49,6 +49,11 @@ def json_value(value: Any) -> Any:
     return value
 
 
+def threshold_text(value: float) -> str:
+    """A probability above which a class is predicted: two decimals, or three significant digits."""
+    return f"{value:.2f}" if 0.01 <= value <= 0.99 else f"{value:.3g}"
+
+
 def metric_text(metric: str, value: Any) -> str:
     """A value of the study's metric: shares as percent, others with four significant digits."""
     if missing(value):

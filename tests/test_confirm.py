@@ -15,7 +15,13 @@ from hpsearch.api import confirm
 from hpsearch.data import Dataset, Part
 from hpsearch.errors import HpsearchError
 from hpsearch.records import FloatArray, State, Trial
-from hpsearch.reporting.finalists import finalists_remarks, rank_text, uses_sentence, verdict
+from hpsearch.reporting.finalists import (
+    finalists_methods,
+    finalists_warnings,
+    rank_text,
+    uses_sentence,
+    verdict,
+)
 from hpsearch.results.confirmation import Confirmation, Finalist, Use, confirmed_frame
 from hpsearch.retrain.fresh_seeds import (
     Candidate,
@@ -184,7 +190,7 @@ def test_rows_divided_anew_keep_sizes_classes_and_the_test_part(opened: tuple[St
 def test_with_rows_divided_anew_scores_vary_by_split_too(database: Path) -> None:
     found = confirm("small", storage=url(database), top=3, seeds=5, resampled=True)
     assert found.resampled
-    assert any("splits into" in line for line in finalists_remarks(found))
+    assert any("splits into" in line for line in finalists_methods(found))
     fixed = confirm("small", storage=url(database), top=3, seeds=5)
     assert [e.scores.tolist() for e in fixed.finalists] != [e.scores.tolist() for e in found.finalists]
 
@@ -197,7 +203,7 @@ def test_without_a_test_part_the_reader_is_told(tmp_path: Path) -> None:
     assert found.part == "validation"
     for each in found.finalists:
         assert each.scores.tobytes() == each.validation("accuracy").tobytes()
-    assert any("no test set" in line for line in finalists_remarks(found))
+    assert any("no test set" in line for line in finalists_warnings(found))
 
 
 # -- the command line ----------------------------------------------------------------------------

@@ -62,6 +62,8 @@ def export(
     for path in exported.files:
         typer.echo(f"wrote {path}", err=True)
     typer.echo(summary_of(exported.model.about), err=True)
+    if exported.model.decides:
+        typer.echo(exported.model.decides, err=True)
     typer.echo(f"in Python:  hpsearch.load_model({str(exported.folder)!a}).predict(frame)", err=True)
     write_out(exported.snippet)
 

@@ -56,7 +56,7 @@ def predict(
         write_out(content)
     else:
         write_files({out: content})
-    for note in found.rows.notes:
+    for note in (*found.rows.notes, *([found.model.decides] if found.model.decides else [])):
         typer.echo(f"note: {plain(note)}", err=True)
     if (score := score_text(found.model, found.rows, found.outputs)) is not None:
         typer.echo(plain(score), err=True)

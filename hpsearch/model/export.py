@@ -16,7 +16,7 @@ from hpsearch.files import write_files
 from hpsearch.model.files import ABOUT, ONNX, WEIGHTS, load_model, model_files, output_of
 from hpsearch.model.model import Model
 from hpsearch.model.onnx_graph import onnx_bytes
-from hpsearch.records import StudyRecord, Trial
+from hpsearch.records import EVEN, StudyRecord, Trial
 from hpsearch.results.confirmation import Confirmation, Finalist
 from hpsearch.retrain.reload import retrain
 from hpsearch.running.machine import Machine
@@ -59,6 +59,8 @@ class Exported:
         model, folder = self.model, self.folder
         meaning, words = _MEANING[output_of(model)]
         meaning = meaning.format(std=model.goal.std, mean=model.goal.mean)
+        if model.threshold != EVEN:
+            words += f"; it is predicted above {model.threshold!r}"
         return f"""\
 import json, torch
 from safetensors.torch import load_file
@@ -100,7 +102,8 @@ def make_model(
     """The trial, retrained: with its own weights, which its validation metric checks, or refitted.
 
     Args:
-        study, dataset: as `stored.reload` returns them. confirmation: noted if it includes the trial.
+        study, dataset: as `stored.reload` returns them. confirmation: noted if it includes the trial,
+            whose threshold is then that of the confirmed scores.
         refit: train on the training and validation rows together, for the epochs that the confirmation scored
             it after, or else for its own. Features stay as prepared on the training set.
 
@@ -145,7 +148,7 @@ def make_model(
     if refit:
         about["refit"] = {"rows": problem.rows, "epochs": epoch}
     about["run"] = run_provenance(study, dataset, Machine(device, 1))
-    return replace(model, about=about)
+    return replace(model, about=about, threshold=EVEN if confirmed is None else confirmed.threshold)
 
 
 def together(dataset: Dataset) -> Dataset:

@@ -29,7 +29,7 @@ from hpsearch.data.dataset import PixelType
 from hpsearch.data.paths import check_regular
 from hpsearch.errors import HpsearchError
 from hpsearch.model.model import Model
-from hpsearch.records import Task
+from hpsearch.records import EVEN, Task
 from hpsearch.study.file import FITTING_LOSSES, FITTING_METRICS
 from hpsearch.study.schema import TaskName
 from hpsearch.train.layers import MODULES, Layer, shapes_of
@@ -80,6 +80,8 @@ def model_document(model: Model, weights: bytes) -> dict[str, Any]:
     """The model without its weights, as `hpsearch.model/1`."""
     goal, form = model.goal, model.form
     softplus = goal.representation == "softplus"
+    # Left out at 0.5, so that models that were written before it was known stay equal.
+    threshold = {} if model.threshold == EVEN else {"threshold": model.threshold}
     return {
         "format": f"{FORMAT}/{VERSION}",
         "task": str(goal.task),
@@ -88,6 +90,7 @@ def model_document(model: Model, weights: bytes) -> dict[str, Any]:
         "output": output_of(model),
         "loss": goal.loss.removeprefix("softplus_") if softplus else goal.loss,
         "metric": goal.metric,
+        **threshold,
         "preprocessing": _table(form) if isinstance(form, Columns) else _images(form),
         "ignored_columns": list(model.ignored),
         "network": {
@@ -225,6 +228,7 @@ class _About(_Part):
     output: str
     loss: str
     metric: str
+    threshold: float = Field(EVEN, gt=0, lt=1)
     preprocessing: Annotated[_Table | _Images, Field(discriminator="kind")]
     ignored_columns: list[_Text]
     network: _Network
@@ -249,6 +253,7 @@ _EXPECTED = {
     "finite_number": "a number",
     "greater_than": "a number above {gt:g}",
     "greater_than_equal": "a number from {ge:g} up",
+    "less_than": "a number below {lt:g}",
     "less_than_equal": "a number up to {le:g}",
     "int_type": "a whole number",
     "list_type": "a list",
@@ -287,6 +292,8 @@ def load_model(path: Path | str) -> Model:
     ):
         if (found := getattr(about, key)) not in fitting:
             raise _error(file, key, f"one of {', '.join(fitting)}", found)
+    if about.threshold != EVEN and task is not Task.BINARY:
+        raise _error(file, "threshold", f"none in a {task} task", about.threshold)
     classes = tuple(about.classes)
     counts = {Task.BINARY: len(classes) == 2, Task.MULTICLASS: len(classes) > 1}
     if len(set(classes)) != len(classes) or not counts.get(task, not classes):
@@ -304,7 +311,9 @@ def load_model(path: Path | str) -> Model:
     ignored = tuple(about.ignored_columns)
     if about.sha256 not in (None, checksum_of(document)):  # last, so that what is plainly wrong is named
         raise HpsearchError(f"{file}: the content does not match its checksum: it was changed. {_AGAIN}")
-    return Model(goal, about.target.name, classes, form, ignored, layers, arrays, about.provenance)
+    return Model(
+        goal, about.target.name, classes, form, ignored, layers, arrays, about.provenance, about.threshold
+    )
 
 
 def _error(file: Path, where: str, expected: str, found: Any) -> HpsearchError:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from hpsearch.data import Image
 from hpsearch.data.columns import Columns
-from hpsearch.records import FloatArray, Task
-from hpsearch.text import plain
+from hpsearch.records import EVEN, FloatArray, Task
+from hpsearch.text import plain, threshold_text
 from hpsearch.train.layers import Layer, build, raw_outputs
 from hpsearch.train.predicting import Goal
 from hpsearch.train.problem import Floats
 from hpsearch.train.representation import decide, represent
+from hpsearch.train.thresholds import shifted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -44,7 +45,8 @@ class Model:
 
     goal: task, the target's unit, loss and metric. target: name of the predicted column. classes: () in a
     regression. form: how features are made. ignored: columns of the training table that are not features.
-    layers, arrays: the network, see train.layers. about: JSON-able, where the model comes from.
+    layers, arrays: the network, see train.layers. about: JSON-able, where the model comes from. threshold: of
+    two classes, the probability of the second one above which it is predicted.
     """
 
     goal: Goal
@@ -55,6 +57,7 @@ class Model:
     layers: tuple[Layer, ...]
     arrays: Mapping[str, Floats]
     about: dict[str, Any] = field(default_factory=dict)
+    threshold: float = EVEN
 
     def __repr__(self) -> str:
         classes = f": {_short(self.classes, 'class')}" if self.classes else ""
@@ -66,10 +69,22 @@ class Model:
             features = _short(self.features, "feature")
         else:
             features = f"images of {self.form.height} × {self.form.width} × {self.form.channels}"
+        decides = f"\n{self.decides}" if self.decides else ""
         return (
             f'{self.task} model of "{plain(self.target)}"{classes}\n'
             f"features: {features}\n"
             f"network: {layers} ({sum(each.size for each in self.arrays.values()):,} numbers)"
+            f"{decides}"
+        )
+
+    @property
+    def decides(self) -> str:
+        """How it decides, where that is not by the larger probability; otherwise ""."""
+        if self.threshold == EVEN:
+            return ""
+        return (
+            f'predicts "{plain(self.classes[1])}" where its probability is above '
+            f"{threshold_text(self.threshold)}, a threshold chosen on validation"
         )
 
     @property
@@ -119,6 +134,10 @@ class Model:
         """Raw outputs [n, O] of prepared rows [n, features]."""
         return raw_outputs(self.network, x)
 
+    def decided(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raw outputs [n, O] by which classes are decided; of probabilities they say nothing."""
+        return shifted(outputs, self.threshold)
+
     def represented(self, outputs: NDArray[np.float32]) -> FloatArray:
         """What raw outputs mean: [n, classes] probabilities, or [n] numbers in the target's own unit."""
         found = represent(self.task, outputs, self.goal.representation)
@@ -136,7 +155,7 @@ class Model:
             names = {"file": pd.Series(rows.files, dtype="str")}
         if not self.classes:
             return pd.DataFrame({**names, "predicted": found})
-        chosen = pd.Series([self.classes[place] for place in decide(outputs)], dtype="str")
+        chosen = pd.Series([self.classes[place] for place in decide(self.decided(outputs))], dtype="str")
         shares = {f"p_{name}": found[:, place] for place, name in enumerate(self.classes)}
         return pd.DataFrame({**names, "predicted": chosen, **shares})
 
@@ -150,4 +169,4 @@ class Model:
         known = rows.truth != NO_CLASS if self.classes else ~np.isnan(rows.truth)
         if not known.any():
             return None
-        return self.goal.score(outputs[known], rows.truth[known]), int(known.sum())
+        return self.goal.score(self.decided(outputs[known]), rows.truth[known]), int(known.sum())

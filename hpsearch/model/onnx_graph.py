@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hpsearch.errors import HpsearchError
 from hpsearch.model.files import output_of
 from hpsearch.model.model import Model
-from hpsearch.records import Task
+from hpsearch.records import EVEN, Task
 from hpsearch.train.layers import PREFIX, Layer
 
 INPUT, SHARES, NUMBER = "features", "probabilities", "prediction"
@@ -109,10 +109,13 @@ def onnx_bytes(model: Model) -> bytes:
 
 
 def _properties(model: Model) -> Iterator[tuple[str, str]]:
+    """The output is probabilities whatever the threshold is; who decides by them finds it here."""
     yield "task", str(model.task)
     yield "target", json.dumps(model.target)
     if model.classes:
         yield "classes", json.dumps(model.classes)
+    if model.threshold != EVEN:
+        yield "threshold", repr(model.threshold)
 
 
 def _add_layer(graph: _Graph, layer: Layer, arrays: dict[str, str]) -> None:

@@ -111,6 +111,11 @@ def baselines_remarks(report: Report) -> list[str]:
     ]
     if report.record.metric in ("f1", "auc"):
         lines[0] = lines[0].replace("seeds and the choice of test rows do", "seeds do")
+    if any(each.decided is not None for each in report.baselines):
+        lines.append(
+            "Test scores are at a threshold chosen on validation for each model, as for the network; "
+            "validation scores are at 0.5, as in the search."
+        )
     if rare := rare_classes(report):
         shown = [f"{plain(name)} ({count})" for name, count in rare[:_MOST_NAMES]]
         more = [f"{len(rare) - _MOST_NAMES} more"] if len(rare) > _MOST_NAMES else []
@@ -124,4 +129,10 @@ def baselines_remarks(report: Report) -> list[str]:
 def baselines_document(report: Report) -> list[dict[str, Any]]:
     """As JSON-able values."""
     names = ("name", "valid", "test", "seconds", "note")
-    return [{name: json_value(getattr(each, name)) for name in names} for each in report.baselines]
+    return [
+        {
+            **{name: json_value(getattr(each, name)) for name in names},
+            **({} if each.decided is None else {"threshold": json_value(each.threshold)}),
+        }
+        for each in report.baselines
+    ]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.errors import plural
+from hpsearch.records import EVEN
 from hpsearch.reporting.grids import Column, Grid, thinned_epochs
 from hpsearch.results.confirmation import (
     BEST,
@@ -30,6 +31,7 @@ from hpsearch.text import (
     parameter_text,
     signed_texts,
     significant,
+    threshold_text,
 )
 
 NO_TEST = (
@@ -74,6 +76,8 @@ def finalists_grid(c: Confirmation) -> Grid:
         *(Column(name.removeprefix("param_"), not isinstance(frame[name].iloc[0], str)) for name in names),
         *map(Column, ("to the first", "its interval", "validation", "selected at")),
     ]
+    chosen = "threshold" in frame
+    columns += [Column("threshold")] if chosen else []
     columns += [Column("diverged")] if frame["diverged"].any() else []
     rows = []
     for row in frame.to_dict("records"):
@@ -91,6 +95,7 @@ def finalists_grid(c: Confirmation) -> Grid:
             metric_text(c.metric, row["again"]),
             metric_text(c.metric, row["selected"]),
         ]
+        cells += [threshold_text(row["threshold"])] if chosen else []
         cells += [f"{row['diverged']} of {c.seeds}"] if frame["diverged"].any() else []
         rows.append(tuple(cells))
     return Grid(tuple(columns), tuple(rows))
@@ -146,14 +151,36 @@ def shrinkage_sentence(c: Confirmation) -> str | None:
     selected, again, mean = (float(frame[name].mean()) for name in ("selected", "again", "mean"))
     sign = 1.0 if c.maximize else -1.0
     unit = " points" if is_share(c.metric) else ""
-    seed, rows = sign * (selected - again), sign * (again - mean)
-    levels = [metric_text(c.metric, value) for value in (selected, again, mean)]
+    chosen = "threshold" in frame
+    fresh = _as_in_the_search(c, frame["trial"].tolist()) if chosen else again
+    seed, rows = sign * (selected - fresh), sign * (again - mean)
+    levels = [metric_text(c.metric, value) for value in (selected, fresh, mean)]
     sure = "flatter" if rows > 0 else "are harder,"
+    moved = f", {metric_text(c.metric, again)} with thresholds chosen there" if chosen else ""
     return (
         f"Selected at {levels[0]} validation {c.metric}; retrained on fresh seeds they average {levels[1]} "
-        f"({drop_text(c.metric, seed)}{unit} were luck), and {levels[2]} on the {c.part} "
+        f"({drop_text(c.metric, seed)}{unit} were luck){moved}, and {levels[2]} on the {c.part} "
         f"set (the validation rows, on which they were chosen, {sure} by "
         f"{drop_text(c.metric, abs(rows))}{unit})."
+    )
+
+
+def _as_in_the_search(c: Confirmation, trials: Sequence[int]) -> float:
+    """The mean validation metric of these finalists on the fresh seeds, at the search's threshold of 0.5."""
+    own = [each.validation(c.metric) for each in c.finalists if each.trial in trials]
+    return float(np.mean([np.nanmean(values) for values in own]))
+
+
+def threshold_sentence(c: Confirmation) -> str | None:
+    """At which threshold the first finalist decides, where it was chosen; the others' are in the table."""
+    if not c.best.decided.size:
+        return None
+    if c.best.threshold == EVEN:
+        return f"No threshold was better on validation than 0.5 for trial {c.best.trial}."
+    others = "; each finalist has its own" if len(c.finalists) > 1 else ""
+    return (
+        f"Threshold {threshold_text(c.best.threshold)} chosen on validation: trial {c.best.trial} predicts "
+        f"the second class where its probability is above that{others}. The search ranks at 0.5."
     )
 
 
@@ -195,7 +222,7 @@ def uses_sentence(c: Confirmation) -> str:
 
 def finalists_warnings(c: Confirmation) -> list[str]:
     """How much of what was selected was luck, and what makes the scores flatter."""
-    found = [shrinkage_sentence(c), NO_TEST if c.part == VALIDATION else None]
+    found = [threshold_sentence(c), shrinkage_sentence(c), NO_TEST if c.part == VALIDATION else None]
     return [line for line in (*found, uses_sentence(c) if len(c.uses) > 1 else None) if line]
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch.errors import plural
 from hpsearch.model.model import Model
+from hpsearch.records import EVEN
 from hpsearch.reporting.json_csv import csv_text, json_text
 from hpsearch.text import json_value, metric_text, plain
 
@@ -39,6 +40,7 @@ def predictions_bytes(model: Model, frame: DataFrame, format_: str) -> bytes:
             "task": str(model.task),
             "target": model.target,
             "classes": list(model.classes),
+            **({} if model.threshold == EVEN else {"threshold": model.threshold}),
             "model": json_value(model.about.get("trial")),
             "columns": list(frame.columns),
             "rows": json_value(frame.astype(object).to_numpy().tolist()),

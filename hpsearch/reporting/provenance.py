@@ -7,7 +7,7 @@ from shlex import quote
 from typing import Any
 
 from hpsearch.results.frames import Report
-from hpsearch.study.file import score_of
+from hpsearch.study.file import THRESHOLDED, score_of, threshold_of
 from hpsearch.text import plain, toml_value
 
 _OTHER_NAMES = {
@@ -93,9 +93,11 @@ def next_commands(report: Report, storage: str = "") -> list[str]:
 
 
 def study_toml(document: Mapping[str, Any]) -> str:
-    """The resolved study as a study file: every key but those that are null, and the score in any case."""
+    """The resolved study as a study file: every key but those that are null, and what was not yet named."""
     lines: list[str] = []
     train = {**document["train"], "score": score_of(document)}
+    if train.get("metric") in THRESHOLDED:
+        train["threshold"] = threshold_of(document)
     for section, table in {**document, "train": train}.items():
         for inner in table if isinstance(table, list) else [table]:
             lines.append(f"[[{section}]]" if isinstance(table, list) else f"[{section}]")

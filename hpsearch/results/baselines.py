@@ -26,7 +26,15 @@ def pack_baselines(found: Sequence[Baseline]) -> tuple[dict[str, Any], bytes]:
     }
     for place, each in enumerate(found):
         arrays |= {f"counts.{place}": each.counts, f"shares.{place}": each.shares}
-    about = {"names": [each.name for each in found], "notes": [each.note for each in found]}
+    about: dict[str, Any] = {
+        "names": [each.name for each in found],
+        "notes": [each.note for each in found],
+    }
+    if any(each.decided is not None for each in found):
+        about |= {
+            "thresholds": [each.threshold for each in found],
+            "decided": [each.decided for each in found],
+        }
     return about, save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
 
@@ -42,6 +50,8 @@ def unpack_baselines(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> tup
             about["notes"][place],
             arrays[f"counts.{place}"],
             arrays[f"shares.{place}"],
+            # Earlier versions decided at 0.5.
+            *(about[name][place] for name in ("thresholds", "decided") if name in about),
         )
         for place, name in enumerate(about["names"])
     )

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.records import VALID_LOSS, FloatArray, IntArray, valid_place
+from hpsearch.records import EVEN, VALID_LOSS, FloatArray, IntArray, valid_place
 from hpsearch.stats import LEVEL, Estimate, Pair, Ranking, Scored, rank_arms
 
 TEST, VALIDATION = "test", "validation"
@@ -30,7 +30,9 @@ class Retrained(Scored):
     ones. What it says of the scored rows, empty where that is not stored: counts: [classes, classes] rows by
     true, then by predicted class, over all seeds; pairs: of a regression [rows, 2] the target and what the
     first seed predicts, in the target's unit, of the first rows; shares: [rows] what each of the first rows
-    adds to the metric (train.metrics.contributions), on average.
+    adds to the metric (train.metrics.contributions), on average. threshold: the probability of the second
+    class above which the scored rows were decided for it; decided: [seeds] validation metric with it, empty
+    where none was chosen.
     """
 
     trial: int | None
@@ -42,9 +44,11 @@ class Retrained(Scored):
     counts: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int64), kw_only=True)
     pairs: NDArray[np.floating[Any]] = field(default_factory=lambda: np.empty((0, 2)), kw_only=True)
     shares: NDArray[np.floating[Any]] = field(default_factory=lambda: np.empty(0), kw_only=True)
+    threshold: float = field(default=EVEN, kw_only=True)
+    decided: FloatArray = field(default_factory=lambda: np.empty(0), kw_only=True)
 
     def validation(self, metric: str) -> FloatArray:
-        """[seeds] validation metric after the scored epoch; NaN where it diverged."""
+        """[seeds] validation metric after the scored epoch, as in the search; NaN where it diverged."""
         return self._validation(valid_place(metric))
 
     def _validation(self, place: int) -> FloatArray:
@@ -53,10 +57,11 @@ class Retrained(Scored):
         return np.where(np.isnan(self.scores), np.nan, values) if len(values) else values
 
     def promise(self, metric: str) -> tuple[float, float]:
-        """The mean validation metric and loss of the seeds with a score, after the scored epoch; NaN without
-        any.
+        """The mean validation metric, with the threshold of the scores, and loss of the seeds with a score,
+        after the scored epoch; NaN without any.
         """
-        values, losses = (self._validation(place) for place in (valid_place(metric), VALID_LOSS))
+        values = self.decided if self.decided.size else self.validation(metric)
+        losses = self._validation(VALID_LOSS)
         there = ~np.isnan(values)
         return (
             (float(values[there].mean()), float(losses[there].mean()))
@@ -170,9 +175,10 @@ def confirmed_frame(confirmation: Confirmation) -> pd.DataFrame:
     selected: the validation metric that selected it. again: the same on fresh seeds, on average: what it
     promises. mean, sd, low, high: of the scores, with a 95 % interval. shrinkage: by how much the score falls
     short of `selected`. difference, difference_low, difference_high, p: to the first one, corrected for all
-    comparisons. seeds, diverged, epochs, param_….
+    comparisons. seeds, diverged, epochs. threshold: where any was chosen on validation. param_….
     """
     rows = []
+    chosen = any(each.decided.size for each in confirmation.finalists)
     to_first = confirmation.ranking.against(confirmation.order[0])
     for place in confirmation.order:
         each = confirmation.finalists[place]
@@ -195,6 +201,7 @@ def confirmed_frame(confirmation: Confirmation) -> pd.DataFrame:
                 "seeds": len(each.scores) - each.diverged,
                 "diverged": each.diverged,
                 "epochs": each.epochs,
+                **({"threshold": each.threshold} if chosen else {}),
                 **{f"param_{name}": value for name, value in each.params.items()},
             }
         )

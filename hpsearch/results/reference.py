@@ -66,7 +66,8 @@ def reference_of(report: Report) -> Reference | None:
         return None
     sign = 1.0 if report.record.direction == "maximize" else -1.0
     # By validation, like the network: the best of several on the test set would be flattered.
-    best = max(known, key=lambda each: -np.inf if each.valid is None else sign * each.valid)
+    promises = {each.name: each.promise if confirmed else each.valid for each in known}
+    best = max(known, key=lambda each: -np.inf if (own := promises[each.name]) is None else sign * own)
     guess = next((each for each in known if each.name in GUESSES), None)
     if c is None or c.best.estimate is None:
         top = report.row(int(report.ranked["trial"].iloc[0])) if len(report.ranked) else None

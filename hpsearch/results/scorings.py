@@ -21,8 +21,8 @@ from hpsearch.results.repeats import REPEAT, Asked, over_repeats, repeats_in
 from hpsearch.store import StudyStore
 
 CONFIRMATION, COMPARISON = "confirmation", "comparison"
-_SAID = ("counts", "pairs", "shares")
-"""What finalists say of single rows; earlier versions stored nothing of it."""
+_SAID = ("counts", "pairs", "shares", "decided")
+"""What finalists say of single rows, and on validation with a threshold; earlier versions stored none."""
 
 
 def pack(finalists: Sequence[Retrained], complete: int) -> bytes:
@@ -37,6 +37,8 @@ def pack(finalists: Sequence[Retrained], complete: int) -> bytes:
     for place, each in enumerate(finalists):
         arrays |= {f"curve.{place}.{index}": curve for index, curve in enumerate(each.curves)}
         arrays |= {f"{name}.{place}": getattr(each, name) for name in _SAID if getattr(each, name).size}
+        if each.decided.size:
+            arrays[f"threshold.{place}"] = np.array([each.threshold])
     packed: bytes = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     return packed
 
@@ -274,6 +276,8 @@ def _finalist(trial: Trial, epochs: int, place: int, arrays: Mapping[str, Any]) 
     curves = tuple(arrays[f"curve.{place}.{index}"] for index in range(len(scores)))
     selected = float("nan") if trial.value is None else trial.value
     said = {name: arrays[f"{name}.{place}"] for name in _SAID if f"{name}.{place}" in arrays}
+    if "decided" in said:
+        said["threshold"] = float(arrays[f"threshold.{place}"][0])
     return Finalist(trial.number, epochs, scores, losses, curves, trial.params, selected, **said)
 
 

@@ -14,19 +14,21 @@ from numpy.typing import NDArray
 from hpsearch import seeds
 from hpsearch.data import Dataset, Part
 from hpsearch.errors import NothingToShowError
-from hpsearch.records import VALID_LOSS, VALID_METRIC, FloatArray, Params, Trial
+from hpsearch.records import EVEN, VALID_LOSS, VALID_METRIC, FloatArray, Params, Trial
 from hpsearch.results.confirmation import TEST, VALIDATION, Confirmation, Retrained
 from hpsearch.results.frames import trials_frame
 from hpsearch.results.scorings import CONFIRMATION, confirmation_of, pack
+from hpsearch.retrain.decided import decide_on_validation
 from hpsearch.running.machine import Machine
 from hpsearch.running.pool import Pool, StopFlag, make_pool
 from hpsearch.running.prepare import make_problem
 from hpsearch.stats.score import BEST
 from hpsearch.store import StudyStore
-from hpsearch.study.file import Study
+from hpsearch.study.file import FIXED, Study
 from hpsearch.study.hyperparameters import Configuration
 from hpsearch.train import Lane, LaneResult, Problem, plan, train_lanes
 from hpsearch.train.outcome import Outcome, outcome_of
+from hpsearch.train.problem import Floats
 
 _WEIGHTS = 0
 """All weights are drawn for this number: with one seed, equal layers begin from equal weights."""
@@ -100,6 +102,7 @@ def train_fresh(
     machine: Machine,
     resampled: bool = False,
     first: int = 0,
+    thresholds: bool = False,
     watch: Watch = lambda done, total: None,
 ) -> list[Retrained]:
     """Train all candidates on `count` fresh seeds; on one seed, all see the same mini-batches.
@@ -111,14 +114,18 @@ def train_fresh(
         resampled: redraw the training and validation split for each seed, in the same sizes and class by
             class. The scored split stays the same, unless it is validation.
         first: number of the first seed, from 0.
+        thresholds: whether the scored rows are decided at a threshold chosen on validation, of a study that
+            chooses one and has a test set. Curves are at 0.5, like those of trials.
     """
+    thresholds = thresholds and study.chooses_threshold and scored_part(dataset)[0] == TEST
     problems = [
-        _problems(study, dataset, fresh_seed(study.seed, first + index), machine, resampled)
+        _problems(study, dataset, fresh_seed(study.seed, first + index), machine, resampled, thresholds)
         for index in range(count)
     ]
     scores, losses = np.full((2, len(candidates), count), np.nan)
     curves: dict[tuple[int, int], FloatArray] = {}
     outcomes: dict[tuple[int, int], Outcome] = {}
+    kept: dict[int, dict[int, tuple[Floats, Floats]]] = {}
     epochs = {at: each.epochs for at, each in enumerate(candidates)}
     whole = {at: last for at, last in epochs.items() if candidates[at].whole}
     by_curve = {at: last for at, last in epochs.items() if at not in whole}
@@ -135,6 +142,8 @@ def train_fresh(
                         curves[at] = lane.curve
                     if lane.outcome is not None:
                         outcomes[at] = lane.outcome
+                    if lane.both is not None:
+                        kept.setdefault(lane.trial, {})[result.tile.index] = lane.both
                     if lane.row is not None:
                         scores[at], losses[at] = lane.row[VALID_METRIC], lane.row[VALID_LOSS]
                 told.done += len(result.lanes) * result.tile.last_epoch
@@ -152,6 +161,10 @@ def train_fresh(
             epochs[at] = best_of_mean(own, last)
         told.total -= count * sum(last - epochs[at] for at, last in by_curve.items())
         train(tiles(_Use.SCORE, {at: epochs[at] for at in by_curve}))
+    decided = {at: decide_on_validation(problems, dict(sorted(own.items()))) for at, own in kept.items()}
+    for at, found in decided.items():
+        scores[at] = found.scores
+        outcomes |= {(at, index): outcome for index, outcome in found.outcomes.items()}
     return [
         Retrained(
             each.trial,
@@ -161,22 +174,27 @@ def train_fresh(
             tuple(curves[at, index] for index in range(count)),
             dict(each.params),
             **_said(dataset, [outcomes[at, index] for index in range(count) if (at, index) in outcomes]),
+            threshold=decided[at].threshold if at in decided else EVEN,
+            decided=decided[at].valid if at in decided else np.empty(0),
         )
         for at, each in enumerate(candidates)
     ]
 
 
 def _problems(
-    study: Study, dataset: Dataset, seed: int, machine: Machine, resampled: bool
+    study: Study, dataset: Dataset, seed: int, machine: Machine, resampled: bool, thresholds: bool
 ) -> tuple[Problem, Problem]:
-    """With this seed: to train and validate, and the same with the scored split as validation."""
+    """With this seed: to train and validate, and the same with the scored split as validation.
+
+    thresholds: whether the first one keeps outputs, too.
+    """
     own = redivided(dataset, seed) if resampled else dataset
     _, part = scored_part(own)
     train, score = (
         replace(make_problem(study, each, machine.device), seed=seed)
         for each in (own, replace(own, valid=part))
     )
-    return train, replace(score, keep_outputs=True)
+    return replace(train, keep_outputs=thresholds), replace(score, keep_outputs=True)
 
 
 class _Use(Enum):
@@ -219,11 +237,13 @@ class _SeedTile:
 @dataclass(frozen=True)
 class _Scored(LaneResult):
     """row: of the last epoch, with the scored split as validation; None where it diverged or isn't asked.
-    outcome: what it says of the scored rows, where it has a row.
+    outcome: what it says of the scored rows, where it has a row. both: raw outputs for the validation and the
+    scored rows, where it has a row and both are kept.
     """
 
     row: FloatArray | None = None
     outcome: Outcome | None = None
+    both: tuple[Floats, Floats] | None = None
 
 
 @dataclass(frozen=True)
@@ -235,7 +255,7 @@ class _FreshSeeds:
     def train(self, tile: _SeedTile) -> list[_Scored]:
         """Results by lane."""
         problem, scored = self.problems[tile.index]
-        if tile.use is _Use.BOTH:
+        if tile.use is _Use.BOTH or (tile.use is _Use.SCORE and problem.keep_outputs):
             return _both(problem, scored, list(tile.lanes), tile.last_epoch)
         curve = tile.use is _Use.CURVE
         return [
@@ -264,6 +284,7 @@ def _both(problem: Problem, scored: Problem, lanes: list[Lane], last: int) -> li
         ]
     rows: dict[int, FloatArray | None] = dict.fromkeys(curves)
     outcomes: dict[int, Outcome | None] = dict.fromkeys(curves)
+    kept: dict[int, tuple[Floats, Floats]] = {}
     if lanes:
         for result, other in zip(
             train_lanes(problem, lanes, last), train_lanes(scored, lanes, last), strict=True
@@ -274,8 +295,10 @@ def _both(problem: Problem, scored: Problem, lanes: list[Lane], last: int) -> li
             sound = result.failure is None and other.failure is None
             rows[result.trial] = other.curve[-1] if sound else None
             outcomes[result.trial] = _outcome(scored, other) if sound else None
+            if sound and result.outputs is not None and other.outputs is not None:
+                kept[result.trial] = result.outputs, other.outputs
     return [
-        _Scored(number, curve, None, None, row=rows[number], outcome=outcomes[number])
+        _Scored(number, curve, None, None, row=rows[number], outcome=outcomes[number], both=kept.get(number))
         for number, curve in curves.items()
     ]
 
@@ -284,7 +307,7 @@ def _outcome(scored: Problem, result: LaneResult) -> Outcome | None:
     return None if result.outputs is None else outcome_of(scored, result.outputs)
 
 
-def _said(dataset: Dataset, outcomes: Sequence[Outcome]) -> dict[str, NDArray[Any]]:
+def _said(dataset: Dataset, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Fields of `Retrained`, of what each seed says of the same rows."""
     if not outcomes:
         return {}
@@ -340,16 +363,31 @@ def confirm_stored(
         "part": part,
         "rows": len(rows),
     }
+    # Earlier versions stored none; then, and where there is nothing to choose it on, it is 0.5.
+    chooses = study.chooses_threshold and part == TEST
+    threshold = {"threshold": study.train.threshold if chooses else FIXED}
     scorings = store.scorings()
     known = next(
-        (each for each in scorings if each.purpose == CONFIRMATION and asked.items() <= each.about.items()),
+        (
+            each
+            for each in scorings
+            if each.purpose == CONFIRMATION
+            and {**asked, **threshold}.items() <= {"threshold": FIXED, **each.about}.items()
+        ),
         None,
     )
     if known is None:
         repeats = train_fresh(
-            study, dataset, candidates, seeds, machine=machine, resampled=resampled, watch=watch
+            study,
+            dataset,
+            candidates,
+            seeds,
+            machine=machine,
+            resampled=resampled,
+            thresholds=True,
+            watch=watch,
         )
-        about = {**asked, "epochs": [each.epochs for each in repeats]}
+        about = {**asked, **(threshold if chooses else {}), "epochs": [each.epochs for each in repeats]}
         known = store.add_scoring(CONFIRMATION, about, pack(repeats, len(complete)))
         scorings = store.scorings()  # including any that another process has added
     found = confirmation_of(store.record, trials, scorings, known.number)

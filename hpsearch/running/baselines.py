@@ -144,6 +144,7 @@ def make_job(study: Study, dataset: Dataset) -> Job:
         study.train.metric,
         dataset.target_std,
         seeds.integer(study.seed, "baselines", 0),
+        study.chooses_threshold,
     )
 
 

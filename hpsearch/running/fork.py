@@ -28,7 +28,7 @@ from hpsearch.running.prepare import make_problem
 from hpsearch.running.provenance import changes, settings
 from hpsearch.running.resume import new_record
 from hpsearch.store import Contents, Database, StudyStore
-from hpsearch.study.file import Study, name_from, study_from_document
+from hpsearch.study.file import Study, name_from, study_from_document, threshold_of
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS, Configuration, Value
 from hpsearch.study.points import read_point
 from hpsearch.study.space import Choice, Entry, Fixed, Range, Space
@@ -43,6 +43,7 @@ _FREE = (
     "data.source",
     "space",
     "train.epochs",
+    "train.threshold",
     "search",
     "compare",
     "enqueue",
@@ -268,6 +269,8 @@ def _store(
         },
     )
     known = stored_baselines(parent.scorings())
+    if threshold_of(parent.record.document) != threshold_of(record.document):
+        known = None  # they are decided otherwise, and are trained again
     contents = Contents(
         runs=[
             Run(place, {**runs[number].provenance, "copied_from": parent.record.name}, runs[number].begun)

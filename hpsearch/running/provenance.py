@@ -20,7 +20,7 @@ import optuna
 import hpsearch
 from hpsearch.data import Dataset
 from hpsearch.running.machine import Machine
-from hpsearch.study.file import Study
+from hpsearch.study.file import FIXED, Study
 from hpsearch.train import engine_name
 from hpsearch.train.device import torch_device
 
@@ -47,9 +47,10 @@ def plain(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settings(study: Study) -> dict[str, Any]:
-    """Every key of the study, to be compared with another's: also the score where its document has none."""
+    """Every key of the study, to be compared with another's: also what its document leaves out."""
     document = plain(study.document())
-    return {**document, "train": {**document["train"], "score": study.train.score}}
+    threshold = study.train.threshold if study.chooses_threshold else FIXED
+    return {**document, "train": {**document["train"], "score": study.train.score, "threshold": threshold}}
 
 
 def changes(stored: Any, written: Any, key: str = "") -> Iterator[tuple[str, str]]:

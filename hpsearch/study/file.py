@@ -53,16 +53,26 @@ FITTING_METRICS = {
 }
 """By task; the first is the default."""
 MAXIMIZED = ("accuracy", "balanced_accuracy", "f1", "auc", "r2")
-
+THRESHOLDED = ("balanced_accuracy", "f1")
+"""Metrics of a binary task that another threshold than 0.5 often makes better; accuracy is best at 0.5 where
+probabilities are right."""
 
 UNSAID = "best"
 """The score of a stored study that does not name one: before it could be chosen it was the best epoch's."""
+FIXED = "fixed"
+"""The threshold of a stored study that does not name one: before it could be chosen it was 0.5."""
 
 
 def score_of(document: Mapping[str, Any]) -> str:
     """`train.score` of a stored study."""
     score: str = document.get("train", {}).get("score", UNSAID)
     return score
+
+
+def threshold_of(document: Mapping[str, Any]) -> str:
+    """`train.threshold` of a stored study."""
+    threshold: str = document.get("train", {}).get("threshold", FIXED)
+    return threshold
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,12 @@ class Study:
             for key, fitting in (("loss", FITTING_LOSSES[task]), ("metric", FITTING_METRICS[task]))
             if chosen[key] not in fitting
         ]
+        fits = task is Task.BINARY and chosen["metric"] in THRESHOLDED
+        asked = self.train.threshold != FIXED and "threshold" in self.train.model_fields_set
+        if asked and not fits and not self.source.stored:
+            text = f'"{self.train.threshold}" applies to binary tasks ranked by {" or ".join(THRESHOLDED)}; '
+            text += f"this is a {task} task ranked by {chosen['metric']}: leave the key out"
+            complaints.append(self.source.complaint(("train", "threshold"), text))
         representation = self.train.representation or ("softplus" if positive else None)
         if representation and not positive:
             text = f'"{representation}" applies to positive_regression; the task is {task}: leave the key out'
@@ -154,11 +170,20 @@ class Study:
         described = self.space.described(params)
         return not any(combination.holds(described) for combination in self.forbidden)
 
+    @property
+    def chooses_threshold(self) -> bool:
+        """Whether a binary class is decided at a threshold chosen on validation; for a resolved study."""
+        fits = self.data.task == "binary" and self.train.metric in THRESHOLDED
+        return fits and self.train.threshold != FIXED
+
     def as_begun(self, document: Mapping[str, Any]) -> Study:
-        """The study as it goes on from a stored document: where neither names a score, it is as it was."""
-        if "score" in self.train.model_fields_set or "score" in document.get("train", {}):
-            return self
-        return replace(self, train=self.train.model_copy(update={"score": UNSAID}))
+        """The study as it goes on from a stored document: what neither names is as it was."""
+        unsaid = {
+            key: value
+            for key, value in (("score", UNSAID), ("threshold", FIXED))
+            if key not in self.train.model_fields_set and key not in document.get("train", {})
+        }
+        return replace(self, train=self.train.model_copy(update=unsaid)) if unsaid else self
 
     def document(self) -> dict[str, Any]:
         """Every key of the study with its value, defaults filled in, as JSON-able values."""
@@ -178,7 +203,12 @@ class Study:
             },
             "data": self.data.model_dump(exclude=None if self.data.columns else {"columns"}),
             "space": self.space.document(),
-            "train": self.train.model_dump(exclude={"score"} if self.train.score == UNSAID else None),
+            "train": self.train.model_dump(
+                exclude={
+                    *(() if self.chooses_threshold else ("threshold",)),
+                    *(("score",) if self.train.score == UNSAID else ()),
+                }
+            ),
             "search": self.search.model_dump(),
             **optional,
         }
@@ -208,6 +238,7 @@ def study_from_document(
     written = copy.deepcopy(dict(document))
     if isinstance(written.setdefault("train", {}), dict):
         written["train"].setdefault("score", UNSAID)
+        written["train"].setdefault("threshold", FIXED)
     source = Source(Path(origin) if origin else None, f"stored study {name}", stored=True)
     return _read(written, replace(source, overrides=_apply(written, overrides)), name)
 

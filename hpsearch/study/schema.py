@@ -16,6 +16,7 @@ Objective = Literal["parameters", "loss"]
 TaskName = Literal["binary", "multiclass", "regression", "positive_regression"]
 Loss = Literal["cross_entropy", "bce", "l1", "mse", "poisson"]
 Score = Literal["last", "smoothed", "best"]
+Threshold = Literal["validation", "fixed"]
 Metric = Literal[
     "accuracy",
     "error",
@@ -161,6 +162,12 @@ class TrainSection(Section):
         "last",
         description="what counts of a trial's curve of that metric, in rungs, ranks and samplers: its last "
         "epoch, the mean of the last fifth of its epochs, or its best epoch, which flatters",
+    )
+    threshold: Threshold = Field(
+        "validation",
+        description="binary tasks ranked by balanced_accuracy or f1: above which probability confirm, export "
+        "and predict decide for the second class: chosen on the validation split, or 0.5 (fixed), at which "
+        "the search always ranks",
     )
     representation: Literal["softplus", "relu"] | None = Field(
         None,

@@ -100,21 +100,42 @@ def _counts(scores: Scores, targets: Classes) -> tuple[FloatArray, FloatArray, F
     return found, counted(places), np.bincount(targets, minlength=classes).astype(np.float64)
 
 
-def balanced_accuracy(scores: Scores, targets: Classes) -> FloatArray:
-    """[T] recall averaged over classes."""
-    found, _, there = _counts(scores, targets)
+def _mean_recall(found: FloatArray, taken: FloatArray, there: FloatArray) -> FloatArray:
+    """[T] recall averaged over classes; of counts as `_counts` gives them."""
     shares: FloatArray = (found[:, there > 0] / there[there > 0]).mean(axis=1)
     return shares
+
+
+def _f1_of_each(found: FloatArray, taken: FloatArray, there: FloatArray) -> FloatArray:
+    """[T, C] 2·found/(taken + there)."""
+    both = taken + there
+    return np.divide(2 * found, both, out=np.zeros_like(found), where=both > 0)
+
+
+def _f1_of_second(found: FloatArray, taken: FloatArray, there: FloatArray) -> FloatArray:
+    return _f1_of_each(found, taken, there)[:, 1]
+
+
+def balanced_accuracy(scores: Scores, targets: Classes) -> FloatArray:
+    """[T] recall averaged over classes."""
+    return _mean_recall(*_counts(scores, targets))
 
 
 def f1(scores: Scores, targets: Classes) -> FloatArray:
     """[T] 2·found/(taken + there), of the second class if there are two, otherwise the mean over classes."""
     found, taken, there = _counts(scores, targets)
-    both = taken + there
-    each = np.divide(2 * found, both, out=np.zeros_like(found), where=both > 0)
     if scores.shape[2] == 1:
-        return each[:, 1]
-    return np.array([row[seen].mean() for row, seen in zip(each, both > 0, strict=True)])
+        return _f1_of_second(found, taken, there)
+    each, seen = _f1_of_each(found, taken, there), taken + there > 0
+    return np.array([row[own].mean() for row, own in zip(each, seen, strict=True)])
+
+
+OF_TWO: dict[str, Callable[[FloatArray, FloatArray, FloatArray], FloatArray]] = {
+    "balanced_accuracy": _mean_recall,
+    "f1": _f1_of_second,
+}
+"""Metrics of a binary task (study.file.THRESHOLDED) as functions of counts: [T, 2] rows of each class
+that are found, rows that are taken for it, and [2] rows that belong to it."""
 
 
 def auc(scores: Scores, targets: Classes) -> FloatArray:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from hpsearch.records import (
     BOOSTING,
+    EVEN,
     GUESSES,
     LINEAR,
     MOST_CLASSES,
@@ -33,6 +34,7 @@ from hpsearch.records import (
 )
 from hpsearch.train.metrics import confusion, contributions, score
 from hpsearch.train.representation import decide
+from hpsearch.train.thresholds import choose_threshold, shifted
 
 _SECONDS = {LINEAR: 8.0, NEIGHBOURS: 10.0, BOOSTING: 15.0}
 """That a model may take, by the rules below; it gets as many training rows as fit into them."""
@@ -61,7 +63,8 @@ class Job:
 
     x, y: features, and class indices (int64) or standardised targets, of all training rows in a random
     order; x may hold the first of them alone. The same of the other splits. classes: 0 for a regression.
-    std: unit of regression targets. seed: of boosting's own split.
+    std: unit of regression targets. seed: of boosting's own split. thresholds: whether test rows are decided
+    at a threshold chosen on validation.
     """
 
     x: NDArray[np.float32]
@@ -74,6 +77,7 @@ class Job:
     metric: str
     std: float
     seed: int
+    thresholds: bool = False
 
 
 def most_rows(name: str, features: int, classes: int, scored: int) -> int:
@@ -153,18 +157,25 @@ def _trained(job: Job, name: str, model: Any, rows: int, note: str, began: float
         x = job.x[:rows] if rows <= len(job.x) else np.zeros((rows, 1), np.float32)
         model.fit(x, job.y[:rows])
     valid, test = (_outputs(job, model, x) for x in (job.x_valid, job.x_test))
+    valid_score, threshold, decided = score(job.metric, valid, job.y_valid, job.std), EVEN, None
+    if job.thresholds and len(test):
+        threshold = choose_threshold(job.metric, [(valid, job.y_valid)])
+        decided = score(job.metric, shifted(valid, threshold), job.y_valid)
+        test = shifted(test, threshold)
     counts = np.zeros((0, 0), np.int64)
     if 0 < job.classes <= MOST_CLASSES:
         counts = confusion(job.y_test, decide(test), job.classes)
     shares = contributions(job.metric, test[:MOST_ROWS], job.y_test[:MOST_ROWS]) if len(test) else None
     return Baseline(
         name,
-        score(job.metric, valid, job.y_valid, job.std),
+        valid_score,
         score(job.metric, test, job.y_test, job.std) if len(test) else None,
         process_time() - began,
         note,
         counts,
         np.empty(0) if shares is None else shares,
+        threshold,
+        decided,
     )
 
 
