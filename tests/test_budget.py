@@ -144,7 +144,9 @@ def test_a_study_that_is_stopped_again_and_again_ends_where_the_undisturbed_one_
 @pytest.mark.parametrize("stopping", ["none", "halving", "hyperband"])
 def test_the_estimate_of_epochs_is_about_what_is_trained(stopping: str) -> None:
     """300 trials of all levels in a random order; asynchronous halving lets a few more go on."""
-    study = make_study(SPACE, {"trials": 300, "cohort": 32, "stopping": stopping}, epochs=27)
+    study = make_study(
+        SPACE, {"trials": 300, "cohort": 32, "stopping": stopping, "sampler": "random"}, epochs=27
+    )
     order = np.random.default_rng(0).permutation(300)
     memory = run(study, lambda trial: curve(np.full(27, order[trial.number] / 300)))
     trained = sum(trial.epochs for trial in memory.trials.values()) / 300
