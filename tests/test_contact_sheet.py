@@ -100,7 +100,8 @@ def test_decoding_is_told_in_plain_lines_and_leaves_no_live_line() -> None:
     with reading(console=Console(file=told), patience=0) as progress:
         progress(64, 12_000)
         progress(128, 12_000)
-    assert told.getvalue() == "reading images   64/12,000\n"
+    assert told.getvalue().startswith("reading images   64/12,000")
+    assert told.getvalue().count("\n") == 1
     quick = StringIO()
     with reading(console=Console(file=quick), patience=60) as progress:
         progress(64, 64)

@@ -15,9 +15,13 @@ _BAR, _SHORTEST = 34, 8
 
 
 class PlainTimes:
-    """When a plain line is due: soon for the first time, then at each tenth, and at least twice a minute."""
+    """When a plain line is due: soon for the first time, then at each tenth, and at least twice a minute.
 
-    def __init__(self) -> None:
+    first: seconds until the first one.
+    """
+
+    def __init__(self, first: float = _FIRST) -> None:
+        self._first = first
         self._said: float | None = None
         self._tenth = 0
 
@@ -25,7 +29,7 @@ class PlainTimes:
         """Whether to print one now, so many seconds after the beginning; share: done, 0 … 1."""
         tenth = int(10 * share)
         if self._said is None:
-            due = seconds >= _FIRST
+            due = seconds >= self._first
         else:
             passed = seconds - self._said
             due = passed >= _MOST or (tenth > self._tenth and passed >= _LEAST)

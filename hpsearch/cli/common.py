@@ -120,7 +120,7 @@ def reading(
     from hpsearch.cli.bars import PlainTimes, bar_line
     from hpsearch.text import clock
 
-    began, times = monotonic(), PlainTimes()
+    began, times = monotonic(), PlainTimes(patience)
     live: Live | None = None
 
     def tell(done: int, total: int) -> None:

@@ -138,7 +138,7 @@ def mean_epochs(rule: Stopping, study: Study) -> tuple[float, bool]:
     search, share, later = study.search, expected_share(study), later_share(study)
     first = min(1.0, search.cohort / search.trials)
     mean = share * first + later * (1 - first)
-    one = Plan(shares(rule, range(search.trials)), 1, 0.0, 1, 1, later=mean)
+    one = Plan(shares(rule, range(search.trials)), 1, 0.0, 1, 1, share=share, later=mean)
     return one_trial(one)[0], share == 1 and search.stopping != "none"
 
 
