@@ -173,7 +173,8 @@ def test_a_study_that_the_kernel_trains_imports_neither_torch_nor_scikit_learn(t
     code = f"""
 import sys, hpsearch
 from hpsearch.train import missing_kernel
-study = hpsearch.load_study("studies/xor.toml", ["search.trials=4", "train.epochs=2", "compare.repeats=1", "study.baselines=false"])
+few = ["search.trials=4", "train.epochs=2", "compare.repeats=1", "study.baselines=false"]
+study = hpsearch.load_study("studies/xor.toml", few)
 hpsearch.run(study, storage="sqlite:///{tmp_path}/a.db", confirm=False)
 heavy = {{"torch", "sklearn", "scipy.stats", "matplotlib", "PIL"}} & set(sys.modules)
 assert missing_kernel() or not heavy, heavy

@@ -9,6 +9,7 @@ from hpsearch.errors import plural
 from hpsearch.records import State
 from hpsearch.reporting.baselines import baselines_sentence
 from hpsearch.reporting.comparison import conclusion
+from hpsearch.reporting.finalists import uses_sentence
 from hpsearch.reporting.grids import valid_name
 from hpsearch.results.advice import Advice
 from hpsearch.results.confirmation import Confirmation
@@ -97,6 +98,8 @@ def _found(report: Report) -> Iterator[tuple[str, str]]:
             yield "with", _settings(report, report.best)
         if c is not None and len(c.tied) > 1:
             yield "ties", _ties(c)
+        if c is not None and len(c.uses) > 1:
+            yield "looks", uses_sentence(c).rstrip(".")
     if not report.parameters:
         yield from _spread(report)
     if (said := baselines_sentence(report)) is not None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hpsearch.data import Dataset
-from hpsearch.data.builtin import GENERATED
 from hpsearch.data.same import same_rows
 from hpsearch.errors import HpsearchError
 from hpsearch.records import StudyRecord, Trial
@@ -98,6 +97,8 @@ def _anew(
 
 def _rows(base: Searched, other: Dataset) -> tuple[Rows, float]:
     """How the rows that a repeat scores are to those of others, and the scored by all others."""
+    from hpsearch.data.builtin import GENERATED  # takes scikit-learn's import
+
     if base.study.data.source in GENERATED:
         return Rows.NEW, 0.0
     name, part = scored_part(other)
