@@ -33,7 +33,7 @@ _UNBALANCED = 0.7
 _TUNED = {
     Effort.QUICK: "the learning rate is tuned, since nothing matters as much.",
     Effort.GOOD: "what is cheap to train and may pay is tuned (--effort good).",
-    Effort.BEST: "all that may pay is tuned, and trained for longer (--effort best).",
+    Effort.BEST: "what may pay is tuned, and trained for longer (--effort best).",
 }
 
 _KINDS = {
