@@ -217,13 +217,14 @@ def test_a_run_ends_with_a_confirmation_once(tmp_path: Path) -> None:
     assert "not confirmed on fresh seeds" in quiet.stdout
     told = hpsearch(*words)
     assert told.returncode == 0
-    assert " confirmed: " in told.stdout
-    assert told.stdout.index("confirmed: ") < told.stdout.index(" by validation\n")
+    assert ": test accuracy" in told.stdout
     assert hpsearch(*words).stdout == told.stdout
-    assert hpsearch("report", "small", "--storage", url(tmp_path / "x.db")).stdout == told.stdout
+    shown = hpsearch("report", "small", *words[2:]).stdout
+    assert shown.index("confirmed: ") < shown.index(" by validation\n")
     # One that was asked for is not replaced by the default one.
     assert hpsearch("confirm", "small", "--top", 2, "--seeds", 4, *words[2:]).returncode == 0
-    assert "each on 4 fresh seeds" in hpsearch(*words).stdout
+    assert "over 4 fresh seeds" in hpsearch(*words).stdout
+    assert "each on 4 fresh seeds" in hpsearch("report", "small", *words[2:]).stdout
     with Database.open(url(tmp_path / "x.db")) as database:
         assert len(database.study("small").scorings()) == 2
 

@@ -110,9 +110,9 @@ def _confirmed(c: Confirmation) -> str:
     own = c.best.estimate
     assert own is not None
     score = f"trial {c.best.trial}: {c.part} {c.metric} {metric_text(c.metric, own.mean)}"
-    if own.low is None:
-        return score
-    over = f"{score} ({interval_text(c.metric, own.low, own.high)} over {plural(c.seeds, 'fresh seed')})"
+    seeds = plural(c.seeds, "fresh seed")
+    inside = "the same" if own.low is None else interval_text(c.metric, own.low, own.high)
+    over = f"{score} ({inside} over {seeds})"
     others = len(c.finalists) - 1
     if c.above:
         return f"{over}, first by validation; {plural(len(c.above), 'other finalist')} scored clearly better"
