@@ -17,7 +17,7 @@ from hpsearch.cli.app import app
 from hpsearch.data import Dataset
 from hpsearch.errors import StorageError, StudyChangedError, StudyFileError
 from hpsearch.records import State, Trial
-from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, remarks
+from hpsearch.reporting.comparison import comparison_document, comparison_grid, conclusion, methods, warnings
 from hpsearch.results.contrast import Arm, Contrast
 from hpsearch.results.frames import Report
 from hpsearch.results.scorings import COMPARISON, comparison_of, store_comparison, uses_of
@@ -215,7 +215,7 @@ def test_differences_that_are_all_equal_have_no_interval(n: int, verdict: str) -
     text = conclusion(found)
     assert "b +10.0 points (the same with every seed)" in text
     assert "c 0.0 points (the same with every seed), no detectable difference" in text
-    assert "nan" not in text + str(comparison_grid(found).rows) + str(remarks(found))
+    assert "nan" not in text + str(comparison_grid(found).rows) + str([*methods(found), *warnings(found)])
 
 
 def test_retrainings_that_diverged_are_counted_and_said() -> None:
@@ -223,7 +223,7 @@ def test_retrainings_that_diverged_are_counted_and_said() -> None:
     found = compared({"a": random.normal(0.9, 0.01, 8), "b": lost, "c": np.full(8, np.nan)})
     assert [arm.name for arm, _ in found.compared] == ["b"]
     assert found.compared[0][1].seeds == (5, 5)
-    said = "\n".join(remarks(found))
+    said = "\n".join([*methods(found), *warnings(found)])
     assert "b: diverged with 3 of 8 seeds; its numbers are those of the other 5." in said
     assert "c: diverged with all 8 seeds; it is not compared." in said
     grid = comparison_grid(found)
@@ -261,7 +261,7 @@ def test_words_carry_sign_unit_and_rows() -> None:
         "b against a, these two configurations on this split: rmse −3.10 (95 % interval −3.23 … −2.97, "
         "4 seeds, 80 val"
     )
-    assert any("no test set" in line for line in remarks(found))
+    assert any("no test set" in line for line in [*methods(found), *warnings(found)])
     assert estimate(np.array([1.0, 2.0])) is None
 
 
@@ -313,7 +313,7 @@ def test_without_a_test_part_the_validation_part_scores_and_the_reader_is_told(t
     study, dataset, trials, report = stored(tmp_path, test=0)
     found = compare_arms(study, dataset, trials, report, Machine("cpu", 1))
     assert (found.part, found.rows) == ("validation", len(dataset.valid))
-    assert any("no test set" in line for line in remarks(found))
+    assert any("no test set" in line for line in [*methods(found), *warnings(found)])
 
 
 def test_an_arm_without_a_complete_trial_is_told_and_not_compared(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_an_arm_without_a_complete_trial_is_told_and_not_compared(tmp_path: Path
     (sigmoid,) = (arm for arm in found.arms if arm.name == "sigmoid")
     assert (sigmoid.trial, len(sigmoid.scores), sigmoid.complete) == (None, 0, 0)
     assert found.compared == []
-    assert any("sigmoid: none of its" in line for line in remarks(found))
+    assert any("sigmoid: none of its" in line for line in [*methods(found), *warnings(found)])
     assert "nothing can be compared" in conclusion(found)
 
 
@@ -360,7 +360,7 @@ def test_run_and_report_end_with_the_same_answer_and_files(tmp_path: Path) -> No
     assert (tmp_path / "out/comparison.png").read_bytes().startswith(b"\x89PNG")
     text = (tmp_path / "out/report.md").read_text(encoding="utf-8")
     assert "(comparison.png)" in text
-    assert text.index("## Comparison") < text.index("## Advice")
+    assert text.index("## Comparison") < text.index("### What matters")
     assert report("--format", "json") == written
     assert document["conclusion"] in " ".join(report().split())
 

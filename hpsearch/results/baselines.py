@@ -39,7 +39,17 @@ def pack_baselines(found: Sequence[Baseline]) -> tuple[dict[str, Any], bytes]:
 
 
 def unpack_baselines(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> tuple[Baseline, ...]:
-    """The inverse of `pack_baselines`."""
+    """The inverse of `pack_baselines`.
+
+    Raises:
+        ValueError: a value is of another type.
+    """
+    words = [*about["names"], *about["notes"]]
+    if not all(isinstance(each, str) for each in words):
+        raise ValueError(f"names and notes: expected texts; found {words}")
+    numbers = [value for name in ("thresholds", "decided") for value in about.get(name, ())]
+    if not all(value is None or isinstance(value, float) for value in numbers):
+        raise ValueError(f"thresholds: expected numbers; found {numbers}")
     scores = [[None if np.isnan(value) else float(value) for value in row] for row in arrays["scores"]]
     return tuple(
         Baseline(
