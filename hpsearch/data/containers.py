@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import lzma
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -43,7 +42,6 @@ class Content:
     kind: str | None
     size: int | None
     open: Callable[[], Any]
-    plain: bool = False
 
     def blocks(self, size: int = BLOCK) -> Iterator[bytes]:
         """Raises DataError where it is damaged, or grows beyond `MOST_TIMES`."""
@@ -53,20 +51,6 @@ class Content:
 
     def whole(self) -> bytes:
         return b"".join(self.blocks())
-
-    def file(self) -> BinaryIO:
-        """As a file whose places can be sought, on the disk."""
-        if self.plain:
-            return open(self.path, "rb")
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-        for block in self.blocks():
-            copy.write(block)
-        copy.seek(0)
-        return copy
-
-
-def content_of_bytes(path: Path, content: bytes) -> Content:
-    return Content(path, suffix_of(path.name)[0], len(content), lambda: io.BytesIO(content))
 
 
 def content_of(path: Path, refuse: Refuse) -> Content:
@@ -89,7 +73,7 @@ def content_of(path: Path, refuse: Refuse) -> Content:
         return _of_zip(path, size, named)
     packed = _packed(path, head, named)
     if packed is None:
-        return Content(path, kind, size, lambda: open(path, "rb"), plain=True)
+        return Content(path, kind, size, lambda: open(path, "rb"))
     return Content(path, kind, None, lambda: _Unpacked(path, packed, open(path, "rb"), size))
 
 

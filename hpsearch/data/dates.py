@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hpsearch.data.columns import DATE_PARTS, ISO
@@ -18,6 +20,8 @@ _DATED = (
     r"(\d{1,2},? )?\d{2,4}( \d.*)?)"
     r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?"
 )
+_MAY_BE_DATED = r"^(?:\p{Nd}{1,4}[-/.: ]|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))"
+"""For Arrow, which has no references to groups: `_DATED` fits no text that this does not."""
 _LEAST = 0.5
 """Share of a column's values that must look like dates; the others are complained of."""
 _TRIED = 50
@@ -48,16 +52,25 @@ def is_time(form: str) -> bool:
     return form != ISO and not any(f"%{part}" in form for part in "YymdbB")
 
 
-def looks_dated(texts: pd.Series[Any], counts: NDArray[np.int64]) -> bool:
+def looks_dated(texts: pa.Array, counts: NDArray[np.int64]) -> bool:
     """Whether nearly all of some different texts, each there so often, have the shape of dates."""
     if not len(texts):
         return False
-    if not texts.iloc[:_TRIED].str.contains(r"\d").mean() >= _LEAST:
+    if not _objects(texts[:_TRIED]).str.contains(r"\d").mean() >= _LEAST:
         return False
-    fits = texts.str.fullmatch(_DATED).fillna(False).to_numpy(bool)
-    if counts[fits].sum() < _LEAST * counts.sum():
+    likely = pc.match_substring_regex(texts, _MAY_BE_DATED)
+    own = counts[likely.to_numpy(zero_copy_only=False)]
+    if own.sum() < _LEAST * counts.sum():
         return False
-    return any(parsed(texts[fits].iloc[:_TRIED], each).notna().mean() >= _LEAST for each in _formats())
+    some = _objects(texts.filter(likely))
+    fits = some.str.fullmatch(_DATED).to_numpy(bool)
+    if own[fits].sum() < _LEAST * counts.sum():
+        return False
+    return any(parsed(some[fits].iloc[:_TRIED], each).notna().mean() >= _LEAST for each in _formats())
+
+
+def _objects(texts: pa.Array) -> pd.Series[Any]:
+    return pd.Series(texts.to_pylist(), dtype=object)
 
 
 def formats_of(texts: pd.Series[Any], asked: str | None = None) -> list[str]:

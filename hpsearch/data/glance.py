@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import zipfile
@@ -12,7 +13,7 @@ from shlex import quote
 
 import pyarrow as pa
 
-from hpsearch.data.containers import content_of_bytes, is_table
+from hpsearch.data.containers import Content, is_table
 from hpsearch.data.delimited import names_of
 from hpsearch.data.describe import TARGET, describe
 from hpsearch.data.folders import class_of
@@ -142,7 +143,7 @@ def _size(path: Path) -> tuple[int | None, list[str]]:
     with path.open("rb") as file:
         lines = file.read(_HEAD_BYTES).splitlines(keepends=True)
     header = next((line for line in lines if line.strip()), b"")
-    return None, names_of(content_of_bytes(path, header))
+    return None, names_of(Content(path, None, len(header), lambda: io.BytesIO(header)))
 
 
 def _parquet(path: Path) -> tuple[int, list[str]]:

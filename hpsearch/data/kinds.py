@@ -52,6 +52,7 @@ from hpsearch.data.texts import (
     in_unit,
     is_text,
     matches,
+    maybe_in_unit,
     numbers_of,
     objects,
     plain_numbers,
@@ -264,7 +265,7 @@ class _Reader:
         if (unit := self._unit(present)) is not None:
             return self._with_unit(text, present, unit)
         told = present.without(NO_NUMBERS)
-        if dates.looks_dated(told.values.to_pandas(), told.counts):
+        if dates.looks_dated(told.values, told.counts):
             return self._dated(text, present)
         return self._names(text, written)
 
@@ -385,7 +386,10 @@ class _Reader:
     def _unit(self, values: Distinct) -> str | None:
         """What stands behind, or before, most of the numbers; None if it is not always the same."""
         found: dict[InUnit, int] = {}
-        for value, count in zip(values.values.to_pylist(), values.counts.tolist(), strict=True):
+        some = maybe_in_unit(values)
+        if 2 * some.rows < values.rows:
+            return None
+        for value, count in zip(some.values.to_pylist(), some.counts.tolist(), strict=True):
             if (parts := in_unit(value)) is not None and parts.unit:
                 parts = parts._replace(number="")
                 found[parts] = found.get(parts, 0) + count

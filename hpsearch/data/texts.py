@@ -35,6 +35,11 @@ _UNIT = re.compile(
     r"(?:([+-]?)([$€£¥₹]|USD|EUR|GBP|CHF))?\s*([+-]?[\d.,'’ \u00a0\u202f]*\d[.,]?)\s*"
     r"([^\d\s.,:;/_+-][^\d:]{0,11}|\+)?"
 )
+_SPACE = r"[\s\x0b\x1c-\x1f\x{85}\p{Z}]*"
+_MAY_BE_IN_UNIT = (
+    r"^[+-]?(?:[$€£¥₹]|USD|EUR|GBP|CHF)?" + _SPACE + r"[+-]?[\p{Nd}.,'’ \x{a0}\x{202f}]*\p{Nd}[.,]?" + _SPACE
+) + r"(?:[^\p{Nd}:]{1,12})?$"
+"""For Arrow, which knows other classes of characters than Python: `_UNIT` fits no text that this does not."""
 _CURRENCY = "[$€£¥₹]?"
 IN_PARENTHESES = rf"^({_CURRENCY})\s*\(\s*({_CURRENCY})\s*(\d[\d.,'’ ]*\s*[%€£$]?)\s*\)$"
 """A negative number as accountants write it."""
@@ -375,6 +380,11 @@ class InUnit(NamedTuple):
     @property
     def unit(self) -> str:
         return self.before + self.after
+
+
+def maybe_in_unit(values: Distinct) -> Distinct:
+    """Those texts that `in_unit` may part; to ask it for each would make Python strings of free text."""
+    return values.where(matches(values.values, _MAY_BE_IN_UNIT))
 
 
 def in_unit(value: str) -> InUnit | None:
