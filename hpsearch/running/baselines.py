@@ -162,5 +162,6 @@ def _start() -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, **single, "PYTHONPATH": path},
-        start_new_session=True,
+        # Not a session of its own: Linux shares the processor among sessions first, whatever their niceness.
+        process_group=0,
     )
