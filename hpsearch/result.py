@@ -77,11 +77,7 @@ class Result:
         """The searched hyper-parameters of the best trial; those that mean nothing to it are left out."""
         if self.best_trial is None:
             return None
-        from hpsearch.text import missing
-
-        row = self.numbers.row(self.best_trial)
-        values = {name: row[f"param_{name}"] for name in self.numbers.parameters}
-        return {name: value for name, value in values.items() if not missing(value)}
+        return self.numbers.params(self.numbers.row(self.best_trial))
 
     @cached_property
     def charts(self) -> dict[str, Chart]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from rich.cells import cell_len
 
 from hpsearch.records import State, Trial
 from hpsearch.reporting import answer
+from hpsearch.reporting.page import page_html
 from hpsearch.reporting.tables import answer_view, plain_text
+from hpsearch.results.advice import Advice
 from hpsearch.results.frames import Report
 from tests.page_study import full_report
 from tests.report_study import example
@@ -19,7 +22,7 @@ from tests.studies import finished_report, hpsearch, url, write_study
 
 
 def rows(report: Report) -> dict[str, str]:
-    return dict(answer.found(report, ()))
+    return dict(answer.found(report))
 
 
 def test_the_winner_is_named_with_its_hyper_parameters_and_what_it_ties_with() -> None:
@@ -47,6 +50,18 @@ def test_it_fits_a_screen(width: int) -> None:
     text = plain_text(answer_view(full_report(), width), width)
     assert max(map(cell_len, text.splitlines())) <= width
     assert len(text.splitlines()) <= (18 if width == 80 else 14)
+
+
+def test_sentences_of_the_page_end_with_one_full_stop_and_advice_names_what_it_is_about() -> None:
+    """The comparison's conclusion is a sentence already."""
+    report = full_report()
+    found = rows(report)
+    assert found["answer"].endswith(".")
+    page = page_html(report)
+    assert ".." not in "".join(re.findall(r"<p><b>\w+</b> (.*?)</p>", page))
+    without = Advice("edge", "x" * 200, None, 0.9, "momentum")
+    ((_, said),) = answer.advised(report, [without])
+    assert said == "edge: momentum; why: hpsearch report digits --section advice"
 
 
 def test_without_a_confirmation_luck_is_named() -> None:

@@ -13,14 +13,13 @@ from hpsearch.reporting.finalists import uses_sentence
 from hpsearch.reporting.grids import valid_name
 from hpsearch.results.advice import Advice
 from hpsearch.results.confirmation import Confirmation
-from hpsearch.results.frames import PARAM, Report
+from hpsearch.results.frames import Report
 from hpsearch.text import (
     counts_text,
     interval_text,
     is_share,
     listed,
     metric_text,
-    missing,
     parameter_text,
     plain,
     seconds_text,
@@ -43,19 +42,25 @@ def asked(report: Report) -> Rows:
     return [*_read(report), ("searched", _searched(report))]
 
 
-def found(report: Report, advice: Sequence[Advice]) -> Rows:
-    """The answer to the study's question, the winner and its hyper-parameters, what it ties with, advice."""
-    return [*_found(report), *(("advice", _advised(report, each)) for each in advice)]
+def found(report: Report) -> Rows:
+    """The answer to the study's question, the winner and its hyper-parameters, what it ties with."""
+    return list(_found(report))
 
 
-def _advised(report: Report, each: Advice) -> str:
-    """Advice in two lines; why is in the report, where that takes more."""
+def advised(report: Report, advice: Sequence[Advice]) -> Rows:
+    """Advice, each in two lines."""
+    return [("advice", _said(report, each)) for each in advice]
+
+
+def _said(report: Report, each: Advice) -> str:
+    """Where it takes more than two lines, why is in the report."""
     remedy = f"; try {each.written}" if each.remedy else ""
     said = f"{each.text}{remedy}"
     if len(said) <= _TWO_LINES:
         return said
     why = f"hpsearch report {plain(quote(report.record.name))} --section advice"
-    return f"{each.kind}{remedy or each.parameter}; why: {why}"
+    about = f": {each.parameter}" if each.parameter else ""
+    return f"{each.kind}{remedy or about}; why: {why}"
 
 
 def _read(report: Report) -> Iterator[tuple[str, str]]:
@@ -129,11 +134,8 @@ def _unconfirmed(report: Report) -> str:
 
 def _settings(report: Report, trial: int) -> str:
     """The searched hyper-parameters that the trial has."""
-    row = report.row(trial)
-    values = {name: row[PARAM + name] for name in report.parameters}
-    return " · ".join(
-        f"{name} {parameter_text(value)}" for name, value in values.items() if not missing(value)
-    )
+    params = report.params(report.row(trial))
+    return " · ".join(f"{name} {parameter_text(value)}" for name, value in params.items())
 
 
 def _spread(report: Report) -> Iterator[tuple[str, str]]:

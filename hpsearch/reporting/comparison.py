@@ -13,7 +13,7 @@ from hpsearch.records import DEAD, State
 from hpsearch.reporting.finalists import NO_TEST
 from hpsearch.reporting.grids import Column, Grid
 from hpsearch.results.contrast import Arm, Contrast, Pairing, Rows
-from hpsearch.results.frames import PARAM, Report
+from hpsearch.results.frames import Report
 from hpsearch.stats import BETTER, EQUAL, LEVEL, UNCLEAR, WORSE, Difference, Estimate
 from hpsearch.study.arms import arm_name, arm_of, names_of
 from hpsearch.study.file import study_from_document
@@ -23,7 +23,6 @@ from hpsearch.text import (
     is_share,
     json_value,
     metric_text,
-    missing,
     plain,
     signed_texts,
     significant,
@@ -218,9 +217,7 @@ def trials_by_arm(report: Report) -> dict[str, list[int]]:
     finished = report.trials[report.trials["state"] != str(State.RUNNING)]
     found: dict[str, list[int]] = {}
     for row in finished.to_dict("records"):
-        given = {name: row[PARAM + name] for name in report.parameters}
-        params = {name: value for name, value in given.items() if not missing(value)}
-        if (arm := arm_of(study.space, params, by)) is not None:
+        if (arm := arm_of(study.space, report.params(row), by)) is not None:
             found.setdefault(arm_name(by, arm), []).append(int(row["trial"]))
     return found
 

@@ -94,7 +94,7 @@ from hpsearch.reporting.lessons import (
 )
 from hpsearch.reporting.outcome import confusion_grid, confusion_sentence, outcome_document
 from hpsearch.reporting.provenance import commands, next_commands, provenance_rows, study_toml
-from hpsearch.results.advice import Advised, advised, remedy_command
+from hpsearch.results.advice import Advice, Advised, advised, remedy_command
 from hpsearch.results.confirmation import Confirmation
 from hpsearch.results.frames import Report
 from hpsearch.results.lessons import Lessons, lessons
@@ -144,6 +144,11 @@ class Source:
     def advised(self) -> Advised:
         """What should be done."""
         return advised(self.report)
+
+    @property
+    def strong(self) -> list[Advice]:
+        """The advice that is said with the answer, if any."""
+        return [each for each in self.advised.found[:1] if each.strength >= _STRONG]
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -201,8 +206,7 @@ def answer_section(source: Source) -> Section:
         front = [("front", front_sentence(report))] if len(report.front) else []
         first, *more = next_commands(report, source.storage)
         next_ = [("next", first), *(("", command) for command in more)]
-        strong = [each for each in source.advised.found[:1] if each.strength >= _STRONG]
-        yield Pairs([*answer.found(report, strong), *front, *next_])
+        yield Pairs([*answer.found(report), *answer.advised(report, source.strong), *front, *next_])
         yield from (Sentence(plain(note), Tone.NOTE) for note in source.report.notes)
 
     return Section("answer", "Answer", blocks, formats=TERMINAL, untitled=TERMINAL)
@@ -217,10 +221,12 @@ def _answer(source: Source) -> Section:
         about = f"{record.task}, ranked by {valid_name(report)}, {better} is better"
         name = plain(record.name)
         yield Lead(name, [f"{name}   {about}"], formats=TEXT)
-        yield Pairs([*answer.asked(report), *answer.found(report, ())], formats=TEXT)
-        strong = [each for each in source.advised.found[:1] if each.strength >= _STRONG]
-        rows = [*answer.asked(report), *answer.found(report, strong)]
-        yield Pairs([(begun(word), f"{begun(said)}.") for word, said in rows], "answer", formats=PAGE)
+        rows = [*answer.asked(report), *answer.found(report)]
+        yield Pairs(rows, formats=TEXT)
+        # Text has the section on advice in sight.
+        boxed = [*rows, *answer.advised(report, source.strong)]
+        sentences = [(begun(word), f"{begun(said).removesuffix('.')}.") for word, said in boxed]
+        yield Pairs(sentences, "answer", formats=PAGE)
         if (c := report.comparison) is not None:
             yield Charts(
                 lambda _: arm_charts(report, c),

@@ -30,7 +30,7 @@ from hpsearch.stats.pareto import pareto_front
 from hpsearch.study.file import study_from_document
 from hpsearch.study.hyperparameters import HYPER_PARAMETERS
 from hpsearch.study.space import Space
-from hpsearch.text import counts_text
+from hpsearch.text import counts_text, missing
 
 if TYPE_CHECKING:
     from hpsearch.results.confirmation import Confirmation
@@ -107,6 +107,11 @@ class Report:
         """The trial's row of the frame, by column."""
         (row,) = self.trials[self.trials["trial"] == trial].to_dict("records")
         return row
+
+    def params(self, row: Mapping[Any, Any]) -> dict[str, Any]:
+        """The searched hyper-parameters of a row of the frame; those that mean nothing to it are left out."""
+        values = {name: row[PARAM + name] for name in self.parameters}
+        return {name: value for name, value in values.items() if not missing(value)}
 
     def valid_metric(self, trial: int) -> FloatArray:
         """[epochs] validation metric."""
