@@ -49,6 +49,16 @@ WorkersOption = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Training threads. [default: one a core]", show_default=False),
 ]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="COLUMN",
+        help="Tables: the column to predict.",
+        show_default=False,
+        autocompletion=completion.columns,
+    ),
+]
 TopOption = Annotated[
     int | None,
     typer.Option(

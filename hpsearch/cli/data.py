@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hpsearch.cli import completion
-from hpsearch.cli.common import reading, show, write_out
+from hpsearch.cli.common import TargetOption, reading, show, write_out
 
 
 def data(
@@ -19,15 +18,7 @@ def data(
             show_default=False,
         ),
     ],
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Tables: the column to predict.",
-            show_default=False,
-            autocompletion=completion.columns,
-        ),
-    ] = None,
+    target: TargetOption = None,
     format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
 ) -> None:
     """Show what is read from a file, folder or archive.

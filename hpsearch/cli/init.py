@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpsearch.cli import completion
-from hpsearch.cli.common import reading, write_out
+from hpsearch.cli.common import TargetOption, reading, write_out
 
 if TYPE_CHECKING:
     from hpsearch.running.first_study import FirstStudy
@@ -23,15 +22,7 @@ def init(
             "images or a built-in name.",
         ),
     ] = "study",
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Tables: the column to predict.",
-            show_default=False,
-            autocompletion=completion.columns,
-        ),
-    ] = None,
+    target: TargetOption = None,
     task: Annotated[
         str | None,
         typer.Option(

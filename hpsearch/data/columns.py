@@ -29,6 +29,14 @@ def room(rows: int, kind: Any) -> NDArray[Any]:
     return np.frombuffer(mmap(-1, max(rows, 1) * kind.itemsize), kind)[:rows]
 
 
+def standardised(numbers: NDArray[np.float64], median: Any, mean: Any, scale: Any) -> NDArray[np.float64]:
+    """(numbers − mean) / scale, the median where nothing is; of a column, or of rows and arrays of these."""
+    filled = np.where(np.isnan(numbers), median, numbers)
+    filled -= mean
+    filled /= scale
+    return filled
+
+
 @dataclass(frozen=True)
 class Reading:
     """How a column's texts are read, in training and in prediction alike.
@@ -152,10 +160,8 @@ class Columns:
         with np.errstate(over="raise", invalid="ignore"):
             for start in range(0, len(numbers), _BLOCK):  # all rows at once would take the memory of four x
                 some = numbers[start : start + _BLOCK]
-                filled = np.where(np.isnan(some), medians, some)
-                filled -= means
+                filled = standardised(some, medians, means, scales)
                 filled[:, flat] = 0
-                filled /= scales
                 x[start : start + _BLOCK, :first] = filled
         for column, own in zip(texts, self.categories, strict=True):
             places = {value: first + place for place, value in enumerate(own)}

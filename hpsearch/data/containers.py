@@ -6,7 +6,6 @@ import io
 import lzma
 import os
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from hpsearch.data.paths import FREE_BYTES, MOST_TIMES, is_hidden
-from hpsearch.data.raw import Refuse, listed
+from hpsearch.data.raw import BROKEN_ZIP, DAMAGED, Refuse, listed
 from hpsearch.errors import DataError, nearest
 
 TEXT = (".csv", ".tsv", ".txt", ".data")
@@ -27,8 +26,6 @@ _WORDS = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2", ".zst": "zstd"}
 _ARROW = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ": ".xz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst"}
 _HEAD = max(map(len, _MAGIC))
-_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
-_UNZIPPED = (*_DAMAGED, zipfile.BadZipFile, RuntimeError, ValueError, NotImplementedError)
 
 BLOCK = 1 << 22
 """Bytes that are read at a time."""
@@ -83,7 +80,7 @@ def _of_zip(path: Path, size: int, named: str) -> Content:
     kind = suffix_of(name)[0]
 
     def member() -> Any:
-        return _Bounded(path, _member(path, name), size, _UNZIPPED, _unreadable(path, name))
+        return _Bounded(path, _member(path, name), size, BROKEN_ZIP, _unreadable(path, name))
 
     with member() as stream:
         head = stream.read(_HEAD)
@@ -163,7 +160,7 @@ class _Unpacked(_Bounded):
             )
 
         self._file = file
-        super().__init__(path, stream, size, _DAMAGED, said)
+        super().__init__(path, stream, size, (*DAMAGED, pa.ArrowException), said)
 
     def close(self) -> None:
         super().close()

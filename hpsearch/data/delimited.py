@@ -72,7 +72,7 @@ class Written:
             yield batch if self.bare else _stripped(batch)
 
 
-class Reading:
+class FirstReading:
     """The first time that a text table is read, when all is found out about it.
 
     Behind the last batch, `written` is the table, and `digest` the sha256 of the content.

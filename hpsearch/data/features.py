@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from hpsearch.data.columns import MISSING, Columns, room
+from hpsearch.data.columns import MISSING, Columns, room, standardised
 from hpsearch.data.dates import features_of
 from hpsearch.data.raw import Raw, listed
 from hpsearch.errors import DataError, plural
@@ -193,11 +193,8 @@ class _Numbers:
                 scaler = StandardScaler().fit(imputer.fit_transform(known))
                 found = (imputer.statistics_, scaler.mean_, scaler.scale_)
                 for column, median, mean, scale in zip(columns, *found, strict=True):
-                    filled = np.where(np.isnan(column), median, column)
-                    filled -= mean
-                    filled /= scale
                     self.columns.append(room(len(column), np.float32))
-                    self.columns[-1][:] = filled
+                    self.columns[-1][:] = standardised(column, median, mean, scale)
         except FloatingPointError:
             return False
         for own, each in zip((self.medians, self.means, self.scales), found, strict=True):

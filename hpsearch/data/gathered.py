@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.columns import room
 from hpsearch.data.containers import Content
-from hpsearch.data.delimited import Reading, Unfit, Way, Written
+from hpsearch.data.delimited import FirstReading, Unfit, Way, Written
 from hpsearch.data.texts import LONG, MISSING_MARKS, MOST_EXACT, PADDED, THOUSANDS, Distinct, Numbers, matches
 
 _FEW = 4096
@@ -152,14 +152,14 @@ class _Column:
 class Gathered:
     """A text table. digest: sha256 of the content."""
 
-    columns: Columns
+    columns: Texts
     rows: int
     digest: str
     numbers: dict[str, Numbers]
     few: dict[str, Distinct]
 
 
-class Columns(Mapping[str, pa.ChunkedArray]):
+class Texts(Mapping[str, pa.ChunkedArray]):
     """The texts of each column, without blanks around them; null where nothing is.
 
     Those that are not held as codes are read again, with their neighbours, and held until others are.
@@ -229,7 +229,7 @@ def gather(content: Content, plain: Mapping[str, bool]) -> Gathered:
 
 
 def _gathered(content: Content, way: Way, plain: Mapping[str, bool]) -> Gathered:
-    reading = Reading(content, way)
+    reading = FirstReading(content, way)
     columns: dict[str, _Column] = {}
     rows, expected, size = 0, 0, 0
     added: Iterator[None] = iter(())
@@ -250,4 +250,4 @@ def _gathered(content: Content, way: Way, plain: Mapping[str, bool]) -> Gathered
     numbers = {name: found for name, column in columns.items() if (found := column.numbers) is not None}
     few = {name: words for name, column in columns.items() if (words := column.distinct) is not None}
     sizes = {name: each.bytes for name, each in columns.items() if name not in numbers and name not in few}
-    return Gathered(Columns(reading.written, rows, few, sizes), rows, reading.digest, numbers, few)
+    return Gathered(Texts(reading.written, rows, few, sizes), rows, reading.digest, numbers, few)

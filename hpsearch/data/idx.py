@@ -7,7 +7,6 @@ import hashlib
 import lzma
 import math
 import os
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -19,11 +18,10 @@ from numpy.typing import NDArray
 from hpsearch.data.arrays import ArrayImages
 from hpsearch.data.paths import MOST_TIMES, IdxPair, check_unpacked, idx_pairs, idx_starts
 from hpsearch.data.pixels import check_memory
-from hpsearch.data.raw import TEST, TRAIN, Pixels, Raw, Refuse, class_task, listed
+from hpsearch.data.raw import DAMAGED, TEST, TRAIN, Pixels, Raw, Refuse, class_task, listed
 from hpsearch.errors import DataError
 
 _UNSIGNED_BYTES = 0x08
-_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 def read_idx(path: Path, refuse: Refuse) -> Raw:
@@ -125,7 +123,7 @@ def _read(path: Path, dimensions: int, digest: Any) -> NDArray[np.uint8]:
                 content += _at_most(file, math.prod(other) - expected)
                 if len(content) == math.prod(other):
                     shape, expected = other, len(content)
-    except _BROKEN as error:
+    except DAMAGED as error:
         raise DataError(f"{path}: cannot be read whole: {error}; {again}") from None
     if not expected or len(content) != expected:
         words = " × ".join(f"{size:,}" for size in shape)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
@@ -25,6 +28,11 @@ Advance = Callable[[int, int], None]
 Indices = NDArray[np.int64]
 Pixels = NDArray[Any]
 """uint8 or uint16, or float32 where a source has other numbers."""
+
+DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
+"""What Python's readers of compressed content raise where it is damaged."""
+BROKEN_ZIP = (*DAMAGED, zipfile.BadZipFile, RuntimeError, ValueError, NotImplementedError)
+"""What zipfile raises of an archive that is damaged, encrypted, or of a kind that it does not know."""
 
 TRAIN, VALID, TEST = range(3)
 PARTS = {

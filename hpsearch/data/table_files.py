@@ -207,8 +207,6 @@ def _json(path: Path, content: bytes) -> pa.Table:
             read_options=pyarrow.json.ReadOptions(block_size=max(1 << 20, min(len(content), 1 << 28))),
         )
         table.validate(full=True)  # that texts are UTF-8, too
-        for name in table.column_names:
-            _check_years(name, table[name])
         check_twice(f"{path}", table.column_names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(

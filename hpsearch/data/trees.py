@@ -6,7 +6,6 @@ import hashlib
 import os
 import stat
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,14 +31,22 @@ from hpsearch.data.pixels import (
     look,
     with_bits,
 )
-from hpsearch.data.raw import Advance, Decoded, Form, Indices, Pixels, Raw, Refuse, class_task, listed
+from hpsearch.data.raw import (
+    BROKEN_ZIP,
+    Advance,
+    Decoded,
+    Form,
+    Indices,
+    Pixels,
+    Raw,
+    Refuse,
+    class_task,
+    listed,
+)
 from hpsearch.errors import DataError, plural
 
 MOST_BYTES = 1 << 28
 """Of one image's file."""
-
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError)
-"""What zipfile raises of an archive that is damaged, or of a kind that it does not know."""
 
 _ENCRYPTED = 1
 _MOST_SHOWN = 12
@@ -100,7 +107,7 @@ def _open_member(archive: zipfile.ZipFile, name: str) -> BinaryIO:
         raise UnreadableError("encrypted")
     try:
         return BytesIO(archive.read(about))
-    except _BROKEN as error:
+    except BROKEN_ZIP as error:
         raise UnreadableError(f"damaged in the archive: {error}") from None
 
 
@@ -115,7 +122,7 @@ def open_tree(path: Path) -> Tree:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
-    except _BROKEN as error:
+    except BROKEN_ZIP as error:
         raise DataError(f"{path}: not a whole zip archive ({error}); copy or pack it again") from None
     names = {info.filename.replace("\\", "/"): info.filename for info in infos}
     if strange := sorted(name for name in names if name.startswith("/") or ".." in name.split("/")):

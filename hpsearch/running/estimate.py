@@ -118,14 +118,14 @@ def _seconds(
     rule, costs = make_stopping(study), [workload.cost(lane) for tile in tiles for lane in tile.lanes]
     lane, tile = cost_of(costs, pace)
     ahead = Plan(
-        shares(rule, new) if new else {},
-        len(new),
-        lane,
-        study.search.cohort,
-        workers,
-        tile,
-        max(cost.together for cost in costs),
-        len({cost.kind for cost in costs}),
+        ways=shares(rule, new) if new else {},
+        new=len(new),
+        cost=lane,
+        cohort=study.search.cohort,
+        workers=workers,
+        tile=tile,
+        together=max(cost.together for cost in costs),
+        kinds=len({cost.kind for cost in costs}),
         unfinished=[Begun(rule.pauses(trial.number), trial.epochs, lane) for trial in running],
         share=expected_share(study),
         later=later_share(study),
@@ -138,7 +138,8 @@ def mean_epochs(rule: Stopping, study: Study) -> tuple[float, bool]:
     search, share, later = study.search, expected_share(study), later_share(study)
     first = min(1.0, search.cohort / search.trials)
     mean = share * first + later * (1 - first)
-    one = Plan(shares(rule, range(search.trials)), 1, 0.0, 1, 1, share=share, later=mean)
+    ways = shares(rule, range(search.trials))
+    one = Plan(ways, new=1, cost=0.0, cohort=1, workers=1, share=share, later=mean)
     return one_trial(one)[0], share == 1 and search.stopping != "none"
 
 

@@ -120,22 +120,23 @@ class Outlook:
         rung = max(at_work, default=0.0)
         seconds = [each for _, each in rest]
         begun = max(sum(seconds) / self._workers, max(seconds, default=0.0))
-        lane, tile = cost_of(self._recent or list(self._costs.values()), pace)
         recent = self._recent or [*self._costs.values()]
+        lane, tile = cost_of(recent, pace)
         plan = Plan(
-            shares(self._stopping, new) if new else {},
-            len(new),
-            lane,
-            self._study.search.cohort,
-            self._workers,
-            tile,
-            max((cost.together for cost in recent), default=1),
-            len({cost.kind for cost in recent}) or 1,
-            overhead,
-            epochs,
-            [self._begun(trial, rungs.get(n, 0), pace, lane) for n, trial in running.items()],
-            self._judged,
-            *self._shares,
+            ways=shares(self._stopping, new) if new else {},
+            new=len(new),
+            cost=lane,
+            cohort=self._study.search.cohort,
+            workers=self._workers,
+            tile=tile,
+            together=max((cost.together for cost in recent), default=1),
+            kinds=len({cost.kind for cost in recent}) or 1,
+            overhead=overhead,
+            epochs=epochs,
+            unfinished=[self._begun(each, rungs.get(n, 0), pace, lane) for n, each in running.items()],
+            judged=self._judged,
+            share=self._shares[0],
+            later=self._shares[1],
         )
         return View(seconds_left(plan, begun, pace.doubt), rung)
 

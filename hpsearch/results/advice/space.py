@@ -53,11 +53,6 @@ class Scale:
         low, high = self.low - self.half, self.high + self.half
         return float(low * (high / low) ** place if self.log else low + (high - low) * place)
 
-    def end_cell(self, outward: int) -> float:
-        """The share that the lowest (−1) or the highest (+1) value has of the scale; 0 if continuous."""
-        low, high = self.places([self.low + self.half, self.high - self.half]).tolist()
-        return float(low if outward < 0 else 1 - high) if self.half else 0.0
-
 
 @dataclass(frozen=True)
 class Axis:
